@@ -1,0 +1,69 @@
+import type { ImageFile } from "../memory/image_file.ts";
+
+/** A stream of bytes to a person, a pipe or a file. */
+export interface Output {
+  /** Writes all of `bytes`. Throws {@linkcode BrokenPipe} when the reader has gone. */
+  write(bytes: Uint8Array): void;
+  readonly isTerminal: boolean;
+  /** Columns of the terminal; 80 where it does not say. */
+  readonly columns: number;
+}
+
+/** An output file that the program opened itself. */
+export interface OutputFile extends Output {
+  close(): void;
+}
+
+/** A stream of bytes read front to back. */
+export interface Input {
+  /** Fills the front of `buffer`; the number of bytes read, or null at the end. */
+  read(buffer: Uint8Array): number | null;
+  readonly isTerminal: boolean;
+  close(): void;
+}
+
+/** How this executable was made. */
+export interface BuildInfo {
+  /** Version of iouring, `MAJOR.MINOR.PATCH`. */
+  readonly version: string;
+  /** `launcher`, `compile` or `source`. */
+  readonly form: string;
+  /** The commit it was built from, or "unknown". */
+  readonly build: string;
+  /** Version of the Deno runtime inside. */
+  readonly deno: string;
+}
+
+/** Everything outside the program. `lib/` reaches the machine through this and nothing else. */
+export interface Host {
+  readonly stdin: Input;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly build: BuildInfo;
+  /** An environment variable, or undefined. */
+  env(name: string): string | undefined;
+  /** Maps an image file; `-` is standard input, which must be a regular file. Throws {@linkcode FileError}. */
+  openImage(path: string): ImageFile;
+  /** Opens a file for reading front to back. Throws {@linkcode FileError}. */
+  openInput(path: string): Input;
+  /** Reads a whole file of at most `limit` bytes. Throws {@linkcode FileError}. */
+  readFile(path: string, limit: number): Uint8Array;
+  /** Creates a file, or appends to one. Without `append` an existing file is refused. Throws {@linkcode FileError}. */
+  createFile(path: string, options: { append: boolean }): OutputFile;
+  /** Wall clock, ms since 1970. */
+  now(): number;
+}
+
+/** The reader of an output has gone; the program ends quietly with 0. */
+export class BrokenPipe extends Error {
+  override readonly name = "BrokenPipe";
+}
+
+/** A file that cannot be opened, read or written: the action, the path and the state. */
+export class FileError extends Error {
+  override readonly name = "FileError";
+  /** `new FileError("open", "dump.raw", "no such file")` says `Cannot open "dump.raw": no such file`. */
+  constructor(action: string, path: string, state: string) {
+    super(`Cannot ${action} ${JSON.stringify(path)}: ${state}`);
+  }
+}

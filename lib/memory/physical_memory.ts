@@ -1,0 +1,37 @@
+/** A run of physical addresses that the image holds, and where its bytes lie in the file. */
+export interface MemoryRange {
+  /** First physical address. */
+  readonly start: number;
+  /** End (exclusive) of the addresses whose bytes are in the file. */
+  readonly end: number;
+  /** Offset of `start` in the file. */
+  readonly offset: number;
+}
+
+/**
+ * Physical memory of one machine at one moment. Physical addresses are numbers: x86-64 has at
+ * most 52 bits of them, which a number holds exactly. Virtual addresses never are.
+ */
+export interface PhysicalMemory {
+  /** The name of the image format: `raw`, `elf`. */
+  readonly format: string;
+  /** What the image holds: ascending, not overlapping. Between ranges nothing is known. */
+  readonly ranges: readonly MemoryRange[];
+  /**
+   * `length` bytes at a physical address, zero-copy where the format allows, or undefined when
+   * any of them is not in the image. Absent is not zero.
+   */
+  read(address: number, length: number): Uint8Array | undefined;
+  /** Physical addresses of `pattern`, ascending; see {@linkcode ImageFile.search}. */
+  search(pattern: Uint8Array, options?: PhysicalSearchOptions): number[];
+}
+
+/** Options of {@linkcode PhysicalMemory.search}. Addresses are physical. */
+export interface PhysicalSearchOptions {
+  readonly start?: number;
+  readonly end?: number;
+  /** A match starts at a physical address that is a multiple of this. Default 1. */
+  readonly align?: number;
+  /** Most matches returned. Default 64. */
+  readonly limit?: number;
+}

@@ -1,0 +1,190 @@
+/**
+ * The record types of the stream, one JSON object a line. Keys stand in the order in which they
+ * are written. 64-bit addresses and `user_data` are lower-case unpadded hex strings.
+ *
+ * Text that is not UTF-8 has U+FFFD in it, and a key `<key>_hex` with the exact bytes follows it.
+ */
+
+/** A value of JSON. */
+export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject;
+/** An object of JSON with its keys in order. */
+export type JsonObject = { [key: string]: JsonValue };
+/** A 64-bit value as text: `0xffff888100c4a000`. */
+export type Hex = string;
+/** The id that stands for "could not be read": (u32)-1, as the kernel's own unset login uid. */
+export const UNKNOWN_ID = 4294967295;
+
+/** Severity of a classification, weakest first. */
+export type Severity = "info" | "low" | "medium" | "high" | "critical";
+
+/** Who: a process as one record knows it. */
+export interface ProcessBlock {
+  /** Start of the group leader, RFC 3339 UTC with ms, or "" when no clock could be read. */
+  start_time: string;
+  pid: number;
+  tid: number;
+  ppid: number;
+  uid: number;
+  euid: number;
+  auid: number;
+  cap_inheritable: string;
+  cap_permitted: string;
+  cap_effective: string;
+  secureexec: string;
+  filename: string;
+  binary_path: string;
+  args: string;
+  container_id: string;
+  binary_deleted?: boolean;
+  gid?: number;
+  egid?: number;
+  comm?: string;
+  cgroup?: string;
+  exec_id?: string;
+  cwd?: string;
+  /** Nanoseconds from boot to the start of the group leader, where no wall clock could be read. */
+  start_ns?: Hex;
+  [key: `${string}_hex`]: string;
+}
+
+/** Outcome of a request. */
+export interface RequestResult {
+  /** The CQE's `res`: 0 or more, or a negative errno. */
+  res: number;
+  /** The errno's name; only when `res` is below 0. */
+  errno?: string;
+  latency_ns?: number;
+}
+
+/** Where a request of a ring was read from. */
+export type RequestSource = "sqe" | "cqe" | "kiocb";
+
+/** One request of a ring in a memory image. */
+export interface RingRequest {
+  opcode: string;
+  opcode_number: number;
+  fd?: number;
+  user_data: Hex;
+  op_info?: JsonObject;
+  result?: RequestResult;
+  /** Where it was found, joined where several hold the same request: `["sqe", "cqe"]`. */
+  source: RequestSource[];
+  [key: string]: JsonValue | RequestResult | RequestSource[] | undefined;
+}
+
+/** A process that holds a ring. `fd` is -1 when it holds it without a file descriptor. */
+export interface RingOwner {
+  pid: number;
+  comm: string;
+  fd: number;
+  [key: `${string}_hex`]: string;
+}
+
+/** How a ring was found. */
+export type FoundBy = "fd" | "tctx" | "registered" | "sqpoll" | "create" | "vma" | "carved";
+
+/** What a seccomp filter says about a process. */
+export interface SeccompBlock {
+  /** 0 disabled, 1 strict, 2 filter. */
+  mode: number;
+  /** Number of filters installed. */
+  filters: number;
+}
+
+/** Something that could not be read or does not fit, and what that hides from the reader. */
+export interface Diagnostic {
+  /** A short stable identifier, such as `task_list_broken`. */
+  code: string;
+  message: string;
+  /** What may be missing from the record or the stream because of it. */
+  hides?: string;
+}
+
+/** A finding of one rule. */
+export interface RuleHit {
+  id: string;
+  title: string;
+  severity: Severity;
+  attack: string[];
+}
+
+/** The classifier's verdict on a record; absent when no rule fires. */
+export interface Classification {
+  suspicious: boolean;
+  severity: Severity;
+  rules: RuleHit[];
+}
+
+/** One `io_ring_ctx`. */
+export interface IOUringEntry {
+  type: "IOUringEntry";
+  pid: number;
+  comm: string;
+  ctx_addr: Hex;
+  /** Entries of the submission queue (its capacity). */
+  sq_entries: number;
+  /** Entries of the completion queue (its capacity). */
+  cq_entries: number;
+  /** Opcodes in the pending part of the submission queue, in ring order, duplicates kept. */
+  pending_opcodes: number[];
+  bypasses_seccomp: boolean;
+  seccomp_active: boolean;
+  process?: ProcessBlock;
+  setup_flags?: string[];
+  created_at?: string;
+  creator_uid?: number;
+  owners?: RingOwner[];
+  found_by?: FoundBy[];
+  sq_head?: number;
+  sq_tail?: number;
+  cq_head?: number;
+  cq_tail?: number;
+  dropped?: number;
+  overflow?: number;
+  sq_thread?: { pid: number; tid: number; cpu: number };
+  pending?: RingRequest[];
+  in_flight?: RingRequest[];
+  history?: RingRequest[];
+  seccomp?: SeccompBlock;
+  diagnostics?: Diagnostic[];
+  classification?: Classification;
+  /** Paths of model keys that could not be read. */
+  missing?: string[];
+  /** Paths of values that had to come from user memory. */
+  unverified?: string[];
+  [key: `${string}_hex`]: string;
+}
+
+/** One submitted request of a live host. */
+export interface IOUringEvent {
+  type: "IOUringEvent";
+  process: ProcessBlock;
+  opcode: string;
+  op_info?: JsonObject;
+  timestamp: string;
+  io_uring?: JsonObject;
+  seccomp?: SeccompBlock;
+  result?: RequestResult;
+  classification?: Classification;
+  missing?: string[];
+  unverified?: string[];
+}
+
+/** The stream's account of itself. */
+export interface IOUringStatus {
+  type: "IOUringStatus";
+  phase: "start" | "lost" | "end";
+  timestamp: string;
+  host?: JsonObject;
+  tool?: { version: string; build: string };
+  argv?: string[];
+  coverage?: JsonObject;
+  lost?: JsonObject;
+  totals?: { [key: string]: number };
+  complete?: boolean;
+  duration_ms?: number;
+  diagnostics?: Diagnostic[];
+}
+
+/** Any record that a source yields. */
+export type StreamRecord = IOUringEntry | IOUringEvent | IOUringStatus;
