@@ -4,7 +4,7 @@ export interface SearchOptions {
   readonly start?: number;
   /** End (exclusive) of the bytes a match may lie in. Default: the file's size. */
   readonly end?: number;
-  /** A match starts at a multiple of this many bytes, counted from offset 0. Default 1. */
+  /** A match starts a multiple of this many bytes after `start`. Default 1. */
   readonly align?: number;
   /** Most matches returned. Default 64. */
   readonly limit?: number;

@@ -1,0 +1,228 @@
+import type { ImageFile } from "./image_file.ts";
+import { ImageError } from "./image_error.ts";
+import type { MemoryRange } from "./physical_memory.ts";
+
+/** Paging registers of one vCPU, from a `QEMU` note. */
+export interface CpuState {
+  /** CR3: physical address of the page table root, with flags in the low 12 bits. */
+  readonly cr3: bigint;
+  /** CR4; bit 12 is LA57. */
+  readonly cr4: bigint;
+}
+
+/** What an ELF core says about a machine's memory. */
+export interface ElfCore {
+  /** Ascending, not overlapping, all inside the file. */
+  readonly ranges: readonly MemoryRange[];
+  readonly cpus: readonly CpuState[];
+  /** Text of the `VMCOREINFO` note, where there is one. */
+  readonly vmcoreinfo: string | undefined;
+  /** Damage that was worked around, one sentence each. */
+  readonly damage: readonly string[];
+}
+
+const ET_CORE = 4;
+const EM_X86_64 = 62;
+const PT_LOAD = 1;
+const PT_NOTE = 4;
+const PN_XNUM = 0xffff;
+const PHDR_SIZE = 56;
+/** A note section of a real core is a few KiB a vCPU; more is damage. */
+const MAX_NOTE_BYTES = 64 * 1024 * 1024;
+
+const MACHINES: Readonly<Record<number, string>> = {
+  2: "SPARC",
+  3: "x86 (32-bit)",
+  20: "PowerPC",
+  21: "PowerPC64",
+  22: "s390",
+  40: "ARM",
+  183: "AArch64",
+  243: "RISC-V",
+  258: "LoongArch",
+};
+
+/** Whether the file begins with the ELF magic. */
+export function isElf(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+}
+
+/**
+ * Reads the headers of an ELF64 x86-64 core (System V ABI; `include/uapi/linux/elf.h`).
+ *
+ * Segments count by physical address. Bytes past `p_filesz` are not in the image. A segment that
+ * points outside the file is cut to what is there, and the damage is reported.
+ *
+ * @throws {ImageError} when the headers are not those of such a core, or hold no memory.
+ */
+export function readElfCore(image: ImageFile): ElfCore {
+  const { bytes, size, name } = image;
+  const fail = (why: string): never => {
+    throw new ImageError(`Cannot read ${JSON.stringify(name)}: ${why}`);
+  };
+  if (size < 64) fail(`ELF header needs 64 bytes, file has ${size}`);
+  if (bytes[4] !== 2) {
+    fail(bytes[4] === 1 ? "ELF file is 32-bit, expected 64-bit" : "ELF class is not valid");
+  }
+  if (bytes[5] !== 1) fail("ELF file is big-endian, expected little-endian x86-64");
+  const view = new DataView(bytes.buffer, bytes.byteOffset, size);
+  const machine = view.getUint16(18, true);
+  if (machine !== EM_X86_64) {
+    fail(`ELF machine is ${MACHINES[machine] ?? `number ${machine}`}, expected x86-64`);
+  }
+  const type = view.getUint16(16, true);
+  if (type !== ET_CORE) {
+    fail(
+      `ELF file is ${
+        ["no file", "an object", "an executable", "a shared object"][type] ?? `of type ${type}`
+      }, expected a core dump`,
+    );
+  }
+
+  const table = Number(view.getBigUint64(32, true));
+  const entrySize = view.getUint16(54, true);
+  if (entrySize !== PHDR_SIZE) {
+    fail(`ELF program headers have ${entrySize} bytes, expected ${PHDR_SIZE}`);
+  }
+  let count = view.getUint16(56, true);
+  if (count === PN_XNUM) {
+    // The real count is in sh_info of section header 0.
+    const sections = Number(view.getBigUint64(40, true));
+    if (sections <= 0 || sections + 64 > size) fail("ELF section header is outside the file");
+    count = view.getUint32(sections + 44, true);
+  }
+  if (count === 0) fail("ELF file has no program headers");
+  if (table + count * PHDR_SIZE > size) {
+    fail(`${count} ELF program headers at ${table} end outside the file of ${size} bytes`);
+  }
+
+  const damage: string[] = [];
+  const segments: MemoryRange[] = [];
+  const notes: { offset: number; size: number }[] = [];
+  let cut = 0;
+  let outside = 0;
+  for (let i = 0; i < count; i++) {
+    const at = table + i * PHDR_SIZE;
+    const kind = view.getUint32(at, true);
+    if (kind !== PT_LOAD && kind !== PT_NOTE) continue;
+    const offset = Number(view.getBigUint64(at + 8, true));
+    const address = Number(view.getBigUint64(at + 24, true));
+    const fileSize = Number(view.getBigUint64(at + 32, true));
+    const memorySize = Number(view.getBigUint64(at + 40, true));
+    if (kind === PT_NOTE) {
+      if (offset + fileSize <= size) notes.push({ offset, size: fileSize });
+      else damage.push("a note segment points outside the file");
+      continue;
+    }
+    let length = Math.min(fileSize, memorySize);
+    if (length === 0) continue;
+    // Physical addresses have at most 52 bits; more cannot be memory.
+    if (offset >= size || address >= 2 ** 52) {
+      outside++;
+      continue;
+    }
+    if (offset + length > size) {
+      length = size - offset;
+      cut++;
+    }
+    segments.push({ start: address, end: address + length, offset });
+  }
+  if (outside > 0) damage.push(`${outside} of ${count} segments point outside the file`);
+  if (cut > 0) damage.push(`${cut} of ${count} segments are cut short by the end of the file`);
+  const ranges = withoutOverlap(segments, bytes, damage);
+  if (ranges.length === 0) {
+    fail(`none of its ${count} program headers holds memory inside the file`);
+  }
+
+  const cpus: CpuState[] = [];
+  let vmcoreinfo: string | undefined;
+  for (const note of notes) {
+    if (note.size > MAX_NOTE_BYTES) {
+      damage.push(`a note segment of ${note.size} bytes was skipped`);
+      continue;
+    }
+    for (const { owner, data } of elfNotes(bytes.subarray(note.offset, note.offset + note.size))) {
+      if (owner === "QEMU") {
+        const cpu = qemuCpuState(data);
+        if (cpu !== undefined) cpus.push(cpu);
+      } else if (owner === "VMCOREINFO") {
+        vmcoreinfo ??= new TextDecoder("latin1").decode(data);
+      }
+    }
+  }
+  return { ranges, cpus, vmcoreinfo, damage };
+}
+
+/** The notes of one PT_NOTE segment: name and descriptor, each padded to 4 bytes. */
+export function* elfNotes(bytes: Uint8Array): Generator<{ owner: string; data: Uint8Array }> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = 0;
+  while (at + 12 <= bytes.length) {
+    const nameSize = view.getUint32(at, true);
+    const dataSize = view.getUint32(at + 4, true);
+    const nameAt = at + 12;
+    const dataAt = nameAt + Math.ceil(nameSize / 4) * 4;
+    if (nameSize > 256 || dataAt + dataSize > bytes.length) return;
+    const owner = new TextDecoder("latin1")
+      .decode(bytes.subarray(nameAt, nameAt + nameSize)).replace(/\0[^]*$/, "");
+    yield { owner, data: bytes.subarray(dataAt, dataAt + dataSize) };
+    at = dataAt + Math.ceil(dataSize / 4) * 4;
+  }
+}
+
+/** CR3 and CR4 of `QEMUCPUState` (QEMU, target/i386/arch_dump.c), version 1. */
+function qemuCpuState(data: Uint8Array): CpuState | undefined {
+  if (data.length < 432) return undefined;
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  if (view.getUint32(0, true) !== 1) return undefined;
+  // cr[5] follows 8 bytes of header, 18 registers and 10 segments of 24 bytes.
+  return { cr3: view.getBigUint64(416, true), cr4: view.getBigUint64(424, true) };
+}
+
+/**
+ * Sorts segments and drops what an earlier one already holds. Cores of a crash kernel list the
+ * kernel's text twice, so an overlap is damage only where the bytes differ.
+ */
+function withoutOverlap(
+  segments: readonly MemoryRange[],
+  bytes: Uint8Array,
+  damage: string[],
+): MemoryRange[] {
+  const sorted = [...segments].sort((a, b) => a.start - b.start || b.end - a.end);
+  const ranges: MemoryRange[] = [];
+  let differing = 0;
+  for (const segment of sorted) {
+    const previous = ranges.at(-1);
+    if (previous === undefined || segment.start >= previous.end) {
+      if (
+        previous !== undefined && segment.start === previous.end &&
+        segment.offset === previous.offset + (previous.end - previous.start)
+      ) {
+        ranges[ranges.length - 1] = { ...previous, end: segment.end };
+      } else {
+        ranges.push(segment);
+      }
+      continue;
+    }
+    const there = previous.offset + (segment.start - previous.start);
+    if (segment.offset !== there) {
+      const length = Math.min(4096, previous.end - segment.start, segment.end - segment.start);
+      for (let i = 0; i < length; i++) {
+        if (bytes[segment.offset + i] !== bytes[there + i]) {
+          differing++;
+          break;
+        }
+      }
+    }
+    if (segment.end > previous.end) {
+      const skipped = previous.end - segment.start;
+      ranges.push({
+        start: previous.end,
+        end: segment.end,
+        offset: segment.offset + skipped,
+      });
+    }
+  }
+  if (differing > 0) damage.push(`${differing} segments overlap another with different bytes`);
+  return ranges;
+}

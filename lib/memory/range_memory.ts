@@ -1,0 +1,82 @@
+import type { ImageFile } from "./image_file.ts";
+import type { MemoryRange, PhysicalMemory, PhysicalSearchOptions } from "./physical_memory.ts";
+
+/**
+ * Physical memory whose bytes lie unchanged in the file: raw images and ELF cores. Reads are views
+ * of the map.
+ */
+export class RangeMemory implements PhysicalMemory {
+  readonly format: string;
+  readonly ranges: readonly MemoryRange[];
+  #image: ImageFile;
+  /** The range of the last read: reads cluster, so most need no search. */
+  #last: MemoryRange | undefined;
+
+  /** `ranges` are ascending, do not overlap, and lie inside the file. */
+  constructor(image: ImageFile, format: string, ranges: readonly MemoryRange[]) {
+    this.#image = image;
+    this.format = format;
+    this.ranges = ranges;
+  }
+
+  read(address: number, length: number): Uint8Array | undefined {
+    let range = this.#last;
+    if (range === undefined || address < range.start || address + length > range.end) {
+      range = this.#find(address);
+      if (range === undefined) return undefined;
+      if (address + length > range.end) return this.#readAcross(address, length);
+      this.#last = range;
+    }
+    const offset = range.offset + (address - range.start);
+    return this.#image.bytes.subarray(offset, offset + length);
+  }
+
+  search(pattern: Uint8Array, options: PhysicalSearchOptions = {}): number[] {
+    const { start = 0, end = Infinity, align = 1, limit = 64 } = options;
+    const hits: number[] = [];
+    for (const range of this.ranges) {
+      const from = Math.max(start, range.start);
+      const to = Math.min(end, range.end);
+      if (to - from < pattern.length) continue;
+      const shift = range.offset - range.start;
+      const first = Math.ceil(from / align) * align;
+      const found = this.#image.search(pattern, {
+        start: first + shift,
+        end: to + shift,
+        align,
+        limit: limit - hits.length,
+      });
+      for (const offset of found) hits.push(offset - shift);
+      if (hits.length >= limit) break;
+    }
+    return hits;
+  }
+
+  /** The range that holds `address`. */
+  #find(address: number): MemoryRange | undefined {
+    let low = 0;
+    let high = this.ranges.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const range = this.ranges[middle]!;
+      if (address >= range.end) low = middle + 1;
+      else high = middle;
+    }
+    const range = this.ranges[low];
+    return range !== undefined && address >= range.start ? range : undefined;
+  }
+
+  /** A read over the border of ranges that touch in memory but not in the file. */
+  #readAcross(address: number, length: number): Uint8Array | undefined {
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length;) {
+      const range = this.#find(address + done);
+      if (range === undefined) return undefined;
+      const take = Math.min(length - done, range.end - (address + done));
+      const offset = range.offset + (address + done - range.start);
+      bytes.set(this.#image.bytes.subarray(offset, offset + take), done);
+      done += take;
+    }
+    return bytes;
+  }
+}
