@@ -1,0 +1,46 @@
+#!/bin/busybox sh
+# The guest's first process: mounts what the workload needs, runs it, lets the
+# kernel say what it knows of the rings, and waits for the dump.
+/bin/busybox --install -s /bin
+export PATH=/bin
+mkdir -p /proc /sys /dev /tmp /run /etc /root /sys/fs/cgroup
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs tmpfs /tmp
+echo 0 > /proc/sys/kernel/printk
+echo root:x:0:0:root:/root:/bin/sh > /etc/passwd
+ip link set lo up
+for module in /modules/*; do
+	[ -f "$module" ] && insmod "$module"
+done
+stty -F /dev/ttyS1 raw -echo
+exec 3> /dev/ttyS1
+cat /proc/version /proc/cmdline
+# shellcheck disable=SC2086
+TRUTH=/dev/ttyS1 /bin/workload $(cat /workload.args) 3>&-
+
+for file in /proc/[0-9]*/fd/*; do
+	case "$(readlink "$file")" in
+	*io_uring*)
+		pid=${file#/proc/}
+		pid=${pid%%/*}
+		fd=${file##*/}
+		echo "FDINFO $pid $fd" >&3
+		cat "/proc/$pid/fdinfo/$fd" >&3
+		echo "END" >&3
+		;;
+	esac
+done
+{
+	echo "VERSION $(cat /proc/version)"
+	echo "BOOT $(grep btime /proc/stat)"
+	echo "UPTIME $(cat /proc/uptime)"
+	echo "TIME $(date +%s)"
+	grep -E ' (_text|_stext|init_task|linux_banner|io_uring_fops)$' \
+		/proc/kallsyms | sed 's/^/SYMBOL /'
+	echo READY
+} >&3
+echo READY
+while true; do sleep 1000; done

@@ -1,0 +1,150 @@
+/**
+ * A guest under QEMU, steered over QMP.
+ *
+ * @module
+ */
+
+import { LabUnavailableError } from "./kernels.ts";
+import { CommandError } from "./run.ts";
+
+/** What to boot and how. */
+export interface GuestOptions {
+  /** The directory for sockets and serial logs. */
+  dir: string;
+  vmlinuz: string;
+  initrd: string;
+  /** Levels of the page tables. */
+  paging: 4 | 5;
+  /** RAM in MiB. */
+  memory: number;
+  /** Give the guest a vmcoreinfo device. */
+  vmcoreinfo: boolean;
+  /** More words for the kernel's command line. */
+  append: string;
+}
+
+/** A running guest. Its second serial line is the file `truth.log`. */
+export class Guest {
+  #process: Deno.ChildProcess;
+  #qmp: Deno.Conn;
+  #pending = "";
+  #truth: string;
+
+  private constructor(process: Deno.ChildProcess, qmp: Deno.Conn, truth: string) {
+    this.#process = process;
+    this.#qmp = qmp;
+    this.#truth = truth;
+  }
+
+  /** Starts a guest; the caller stops it with `quit()`. */
+  static async start(options: GuestOptions): Promise<Guest> {
+    const { dir } = options;
+    const socket = `${dir}/qmp`;
+    const truth = `${dir}/truth.log`;
+    for (const file of [socket, truth]) {
+      await Deno.remove(file).catch(() => {});
+    }
+    let process;
+    try {
+      process = new Deno.Command("qemu-system-x86_64", {
+        args: [
+          "-accel",
+          "tcg",
+          "-smp",
+          "1",
+          "-m",
+          `${options.memory}`,
+          "-cpu",
+          options.paging === 5 ? "max" : "max,la57=off",
+          "-nodefaults",
+          "-display",
+          "none",
+          "-no-reboot",
+          "-serial",
+          `file:${dir}/console.log`,
+          "-serial",
+          `file:${truth}`,
+          "-qmp",
+          `unix:${socket},server=on,wait=off`,
+          ...(options.vmcoreinfo ? ["-device", "vmcoreinfo"] : []),
+          "-kernel",
+          options.vmlinuz,
+          "-initrd",
+          options.initrd,
+          "-append",
+          `console=ttyS0 panic=-1 ${options.append}`.trim(),
+        ],
+        stdin: "null",
+        stdout: "null",
+        stderr: "inherit",
+      }).spawn();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      throw new LabUnavailableError("Cannot run a guest: qemu-system-x86_64 is not installed");
+    }
+    let qmp: Deno.Conn | undefined;
+    for (let i = 0; !qmp && i < 100; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      qmp = await Deno.connect({ transport: "unix", path: socket }).catch(() => undefined);
+    }
+    if (!qmp) {
+      process.kill("SIGKILL");
+      await process.status;
+      throw new CommandError("Cannot run a guest: QEMU opened no QMP socket");
+    }
+    const guest = new Guest(process, qmp, truth);
+    await guest.#line(); // the greeting
+    await guest.command("qmp_capabilities");
+    return guest;
+  }
+
+  /** Waits until a line of the guest's second serial line is `marker`. */
+  async waitFor(marker: string, seconds: number): Promise<string> {
+    let exited = false;
+    this.#process.status.then(() => exited = true);
+    const end = Date.now() + seconds * 1000;
+    while (Date.now() < end && !exited) {
+      const text = await Deno.readTextFile(this.#truth).catch(() => "");
+      if (text.includes(`\n${marker}\n`)) return text;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new CommandError(
+      exited
+        ? `Guest ended before it said "${marker}": see console.log`
+        : `Guest did not say "${marker}" within ${seconds} s: see console.log`,
+    );
+  }
+
+  /** Runs one QMP command to its end. */
+  async command(execute: string, args: Record<string, unknown> = {}): Promise<void> {
+    const text = JSON.stringify({ execute, arguments: args }) + "\n";
+    await this.#qmp.write(new TextEncoder().encode(text));
+    while (true) {
+      const answer = JSON.parse(await this.#line());
+      if ("return" in answer) return;
+      if ("error" in answer) throw new CommandError(`QMP ${execute}: ${answer.error.desc}`);
+    }
+  }
+
+  /** Ends the guest. */
+  async quit(): Promise<void> {
+    await this.command("quit").catch(() => {});
+    this.#qmp.close();
+    const timer = setTimeout(() => this.#process.kill("SIGKILL"), 5000);
+    await this.#process.status;
+    clearTimeout(timer);
+  }
+
+  async #line(): Promise<string> {
+    const buffer = new Uint8Array(65536);
+    while (!this.#pending.includes("\n")) {
+      const n = await this.#qmp.read(buffer);
+      if (n === null) throw new CommandError("QMP connection was closed");
+      this.#pending += new TextDecoder().decode(buffer.subarray(0, n));
+    }
+    const at = this.#pending.indexOf("\n");
+    const line = this.#pending.slice(0, at);
+    this.#pending = this.#pending.slice(at + 1);
+    return line;
+  }
+}
