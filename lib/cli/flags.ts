@@ -1,0 +1,177 @@
+/** One flag. Parser, help, and whatever else lists flags read this and nothing else. */
+export interface FlagSpec {
+  /** Long name, without the dashes. */
+  readonly name: string;
+  /** One letter, without the dash. */
+  readonly short?: string;
+  /** What the value is called in help; a flag without it is a switch. */
+  readonly value?: string;
+  /** The only values that are accepted. */
+  readonly choices?: readonly string[];
+  /** One line for `-h`. */
+  readonly help: string;
+  /** Sentences for `--help`, shown in place of `help`. */
+  readonly details?: string;
+}
+
+/** What stands on the command line without a flag. */
+export interface OperandSpec {
+  readonly name: string;
+  readonly required: boolean;
+}
+
+/** A command line that works, and what it does. */
+export interface Example {
+  readonly line: string;
+  readonly what: string;
+}
+
+/** The name of a command. */
+export type CommandName = "scan" | "filter";
+
+/** One command. */
+export interface CommandSpec {
+  readonly name: CommandName;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** Paragraphs for `--help`. */
+  readonly description: readonly string[];
+  readonly operand: OperandSpec;
+  readonly examples: readonly Example[];
+  readonly flags: readonly FlagSpec[];
+}
+
+const FORMAT: FlagSpec = {
+  name: "format",
+  value: "FORMAT",
+  choices: ["ndjson", "json", "table"],
+  help: "How records are written (default: table on a terminal, else ndjson)",
+  details:
+    "How records are written: ndjson is one JSON object a line, json is one array, table is for " +
+    "people. Without the flag it is table on a terminal and ndjson everywhere else.",
+};
+
+const OUTPUT: FlagSpec = {
+  name: "output",
+  short: "o",
+  value: "FILE",
+  help: "Write records to FILE, which must not exist yet",
+  details:
+    "Write records to FILE instead of standard output. A file that exists is refused, so that " +
+    "evidence is never overwritten; --append adds to it.",
+};
+
+const APPEND: FlagSpec = {
+  name: "append",
+  help: "With -o, add to the end of FILE",
+  details: "With -o, add to the end of FILE, whether it exists or not. Not with --format json.",
+};
+
+const COLOR: FlagSpec = {
+  name: "color",
+  value: "WHEN",
+  choices: ["auto", "always", "never"],
+  help: "Colour in a table (default: auto)",
+  details: "Colour in a table. auto, the default, colours on a terminal unless NO_COLOR is set.",
+};
+
+const CONFIG: FlagSpec = {
+  name: "config",
+  short: "c",
+  value: "FILE",
+  help: "YAML file that says which records pass",
+  details: "YAML file that says which records pass. Every mistake in it is shown with its line " +
+    "and column. An empty file passes everything.",
+};
+
+/** Flags that every command has. */
+export const COMMON_FLAGS: readonly FlagSpec[] = [
+  { name: "help", short: "h", help: "Show help: -h in short, --help in full" },
+];
+
+/** Flags of the program itself, before a command. */
+export const PROGRAM_FLAGS: readonly FlagSpec[] = [
+  ...COMMON_FLAGS,
+  { name: "version", short: "V", help: "Show the version and how this executable was made" },
+];
+
+/** What the program is, in one line. */
+export const PROGRAM_SUMMARY = "Shows what a Linux host does through io_uring";
+
+/** Every command, in the order in which help lists them. */
+export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: "scan",
+    summary: "List every io_uring context in a memory image",
+    description: [
+      "Finds the kernel inside a memory image and writes one IOUringEntry record for each " +
+      "io_uring context in it: who owns it, what it is doing and has done, and whether that goes " +
+      "around a seccomp filter. It needs no symbol file and no privilege. IMAGE is a raw image or " +
+      "an ELF core; - is standard input, when that is a regular file.",
+    ],
+    operand: { name: "IMAGE", required: true },
+    examples: [
+      { line: "iouring scan dump.raw", what: "A table of every ring, on a terminal" },
+      {
+        line: "iouring scan dump.raw | jq 'select(.bypasses_seccomp)'",
+        what: "Only the rings that go around seccomp, as JSON",
+      },
+      {
+        line: "iouring scan --config web.yaml -o rings.ndjson dump.raw",
+        what: "The rings of some processes, to a new file",
+      },
+    ],
+    flags: [
+      CONFIG,
+      FORMAT,
+      OUTPUT,
+      APPEND,
+      COLOR,
+      {
+        name: "slice",
+        value: "OUT",
+        help: "Also write the pages that were read to OUT, an ELF core",
+        details:
+          "Also write an ELF core to OUT that holds only the pages the scan read. Scanning it " +
+          "gives the same entries, and it is small enough to share.",
+      },
+    ],
+  },
+  {
+    name: "filter",
+    summary: "Pass on the records that a config selects",
+    description: [
+      "Reads NDJSON records from FILE or standard input and writes those that the config selects, " +
+      "unchanged byte for byte. Status records and records of unknown types always pass. A line " +
+      "that is not a record is reported with its number and left out.",
+      "A stream that starts but does not end was cut short: what came is written, and the exit " +
+      "code is 1.",
+    ],
+    operand: { name: "FILE", required: false },
+    examples: [
+      {
+        line: "iouring scan dump.raw | iouring filter --config web.yaml | jq .",
+        what: "The rings of the processes that web.yaml names",
+      },
+      {
+        line: "iouring filter --check --config web.yaml",
+        what: "Only look for mistakes in web.yaml",
+      },
+      {
+        line: "iouring filter --config /dev/null --format table rings.ndjson",
+        what: "Show saved records as a table",
+      },
+    ],
+    flags: [
+      CONFIG,
+      {
+        name: "check",
+        help: "Only check the config, and read no records",
+      },
+      FORMAT,
+      OUTPUT,
+      APPEND,
+      COLOR,
+    ],
+  },
+];

@@ -1,0 +1,126 @@
+import { nearest } from "../config/nearest.ts";
+import {
+  type CommandName,
+  COMMANDS,
+  type CommandSpec,
+  COMMON_FLAGS,
+  type FlagSpec,
+  PROGRAM_FLAGS,
+} from "./flags.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** What one command was asked to do. */
+export interface CommandArgs {
+  /** Flags that were given, by long name; a switch has the value "". */
+  readonly flags: ReadonlyMap<string, string>;
+  /** The one operand, where it was given. */
+  readonly operand?: string;
+}
+
+/** A command line, understood. */
+export type Request =
+  | { readonly kind: "version" }
+  | { readonly kind: "help"; readonly long: boolean; readonly command?: CommandSpec }
+  | { readonly kind: "command"; readonly command: CommandName; readonly args: CommandArgs };
+
+/**
+ * Understands a command line by the flag table.
+ *
+ * @param argv The arguments after the program's own name.
+ * @returns What is asked for. Help is asked for as soon as its flag is met.
+ * @throws {UsageError} An unknown command or flag, a missing or wrong value, or too many operands.
+ */
+export function parse(argv: readonly string[]): Request {
+  const [first, ...rest] = argv;
+  if (first === undefined) throw new UsageError("No command given, see iouring --help");
+  if (first.startsWith("-")) {
+    const { flag } = splitFlag(first, PROGRAM_FLAGS, "");
+    return flag.name === "version" ? { kind: "version" } : { kind: "help", long: first !== "-h" };
+  }
+  const command = COMMANDS.find(({ name }) => name === first);
+  if (command === undefined) {
+    const near = nearest(first, COMMANDS.map(({ name }) => name));
+    throw new UsageError(
+      `Unknown command ${quote(first)}, ` +
+        (near === undefined ? "see iouring --help" : `did you mean ${quote(near)}?`),
+    );
+  }
+  return parseCommand(command, rest);
+}
+
+function parseCommand(command: CommandSpec, argv: readonly string[]): Request {
+  const known = [...command.flags, ...COMMON_FLAGS];
+  const flags = new Map<string, string>();
+  const operands: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const arg = argv[i]!;
+    if (arg === "--") {
+      operands.push(...argv.slice(i + 1));
+      break;
+    }
+    if (!arg.startsWith("-") || arg === "-") {
+      operands.push(arg);
+      continue;
+    }
+    const { flag, value } = splitFlag(arg, known, ` of ${command.name}`);
+    if (flag.name === "help") return { kind: "help", long: arg !== "-h", command };
+    if (flags.has(flag.name)) {
+      throw new UsageError(`Flag ${quote(`--${flag.name}`)} is given twice`);
+    }
+    flags.set(flag.name, flag.value === undefined ? "" : checked(flag, value ?? argv[++i]));
+  }
+  const [operand, extra] = operands;
+  if (extra !== undefined) {
+    throw new UsageError(`Unexpected argument ${quote(extra)}: ${command.name} takes one`);
+  }
+  if (operand === undefined) {
+    if (command.operand.required) {
+      throw new UsageError(`Missing ${command.operand.name}, see iouring ${command.name} -h`);
+    }
+    return { kind: "command", command: command.name, args: { flags } };
+  }
+  return { kind: "command", command: command.name, args: { flags, operand } };
+}
+
+/** The flag that `arg` names, and the value after its `=`. */
+function splitFlag(
+  arg: string,
+  known: readonly FlagSpec[],
+  where: string,
+): { flag: FlagSpec; value?: string } {
+  const equals = arg.startsWith("--") ? arg.indexOf("=") : -1;
+  const name = equals < 0 ? arg : arg.slice(0, equals);
+  const flag = known.find((flag) => name === `--${flag.name}` || name === `-${flag.short}`);
+  if (flag === undefined) {
+    const near = nearest(name, known.map((flag) => `--${flag.name}`));
+    throw new UsageError(
+      `Unknown flag ${quote(name)}${where}` +
+        (near === undefined ? "" : `, did you mean ${quote(near)}?`),
+    );
+  }
+  if (equals < 0) return { flag };
+  if (flag.value === undefined) throw new UsageError(`Flag ${quote(name)} takes no value`);
+  return { flag, value: arg.slice(equals + 1) };
+}
+
+/** The value of a flag, when it is one that the flag takes. */
+function checked(flag: FlagSpec, value: string | undefined): string {
+  const name = quote(`--${flag.name}`);
+  if (value === undefined || value === "" || /^-./.test(value) && flag.choices === undefined) {
+    throw new UsageError(`Flag ${name} needs a value: ${flag.choices?.join(", ") ?? flag.value}`);
+  }
+  if (flag.choices !== undefined && !flag.choices.includes(value)) {
+    const near = nearest(value, flag.choices);
+    throw new UsageError(
+      `Flag ${name} cannot be ${quote(value)}, ` +
+        (near === undefined
+          ? `it is one of ${flag.choices.join(", ")}`
+          : `did you mean ${quote(near)}?`),
+    );
+  }
+  return value;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
