@@ -30,7 +30,7 @@ export interface PhysicalMemory {
 export interface PhysicalSearchOptions {
   readonly start?: number;
   readonly end?: number;
-  /** A match starts at a physical address that is a multiple of this. Default 1. */
+  /** A match starts a multiple of this many bytes after `start`. Default 1. */
   readonly align?: number;
   /** Most matches returned. Default 64. */
   readonly limit?: number;

@@ -39,7 +39,7 @@ export class RangeMemory implements PhysicalMemory {
       const to = Math.min(end, range.end);
       if (to - from < pattern.length) continue;
       const shift = range.offset - range.start;
-      const first = Math.ceil(from / align) * align;
+      const first = start + Math.ceil((from - start) / align) * align;
       const found = this.#image.search(pattern, {
         start: first + shift,
         end: to + shift,

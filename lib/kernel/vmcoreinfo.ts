@@ -1,0 +1,74 @@
+import type { PhysicalMemory } from "../memory/physical_memory.ts";
+import { elfNotes } from "../memory/elf_core.ts";
+
+/**
+ * What a kernel writes down about itself for crash tools (`kernel/vmcore_info.c`): `KEY=value`
+ * lines, and `SYMBOL(x)`, `NUMBER(x)`, `OFFSET(x)`.
+ */
+export class Vmcoreinfo {
+  readonly text: string;
+  #values = new Map<string, string>();
+
+  /** Lines without `=` are skipped; the first of equal keys counts. */
+  constructor(text: string) {
+    this.text = text;
+    for (const line of text.split("\n")) {
+      const equals = line.indexOf("=");
+      if (equals <= 0) continue;
+      const key = line.slice(0, equals);
+      if (!this.#values.has(key)) this.#values.set(key, line.slice(equals + 1));
+    }
+  }
+
+  /** A value as it stands, such as `OSRELEASE`. */
+  value(key: string): string | undefined {
+    return this.#values.get(key);
+  }
+
+  /** `SYMBOL(name)`: the address at run time, KASLR included. */
+  symbol(name: string): bigint | undefined {
+    return parse(this.#values.get(`SYMBOL(${name})`), 16);
+  }
+
+  /** `NUMBER(name)`: signed decimal, or hex with `0x`. */
+  number(name: string): bigint | undefined {
+    return parse(this.#values.get(`NUMBER(${name})`), 10);
+  }
+}
+
+function parse(text: string | undefined, base: 10 | 16): bigint | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(-?)(0x)?([0-9a-fA-F]+)$/.exec(text.trim());
+  if (match === null) return undefined;
+  const hex = base === 16 || match[2] !== undefined;
+  if (!hex && /[a-fA-F]/.test(match[3]!)) return undefined;
+  const value = BigInt(hex ? `0x${match[3]}` : match[3]!);
+  return match[1] === "-" ? -value : value;
+}
+
+/**
+ * Finds the VMCOREINFO texts that lie in memory. Both copies a kernel keeps start on a page: the
+ * data itself, and an ELF note of it. There may be several, of earlier kernels too.
+ */
+export function findVmcoreinfo(memory: PhysicalMemory): Vmcoreinfo[] {
+  const found = new Map<string, Vmcoreinfo>();
+  const add = (bytes: Uint8Array | undefined) => {
+    if (bytes === undefined) return;
+    const end = bytes.indexOf(0);
+    const text = new TextDecoder("latin1").decode(end < 0 ? bytes : bytes.subarray(0, end));
+    if (text.startsWith("OSRELEASE=")) found.set(text, new Vmcoreinfo(text));
+  };
+  const search = (pattern: string, offset: number) =>
+    memory.search(new TextEncoder().encode(pattern), { align: PAGE, start: offset });
+  for (const address of search("OSRELEASE=", 0)) add(memory.read(address, PAGE));
+  // The note's name lies 12 bytes into its page, after three 32-bit sizes.
+  for (const address of search("VMCOREINFO\0", NOTE_NAME)) {
+    const page = memory.read(address - NOTE_NAME, PAGE);
+    if (page === undefined) continue;
+    for (const { data } of elfNotes(page)) add(data);
+  }
+  return [...found.values()];
+}
+
+const PAGE = 4096;
+const NOTE_NAME = 12;
