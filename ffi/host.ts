@@ -1,0 +1,204 @@
+import {
+  BrokenPipe,
+  type BuildInfo,
+  FileError,
+  type Host,
+  type Input,
+  type Output,
+  type OutputFile,
+} from "../lib/cli/host.ts";
+import type { ImageFile } from "../lib/memory/image_file.ts";
+import { loadMemoryLibrary, MappedImage, type MemoryLibrary } from "./memory.ts";
+
+/** What the host is told about this process. */
+export interface HostOptions {
+  readonly build: BuildInfo;
+  /** Path of the memory shim; loaded when the first image is opened. */
+  readonly memoryLibrary: string;
+}
+
+/** The machine, through Deno and the shims. */
+export class DenoHost implements Host {
+  readonly stdin: Input = new StreamInput(Deno.stdin, "standard input");
+  readonly stdout: Output = new StreamOutput(Deno.stdout, "standard output");
+  readonly stderr: Output = new StreamOutput(Deno.stderr, "standard error");
+  readonly build: BuildInfo;
+  #memoryPath: string;
+  #memory: MemoryLibrary | undefined;
+
+  constructor(options: HostOptions) {
+    this.build = options.build;
+    this.#memoryPath = options.memoryLibrary;
+  }
+
+  env(name: string): string | undefined {
+    return Deno.env.get(name);
+  }
+
+  openImage(path: string): ImageFile {
+    this.#memory ??= loadMemoryLibrary(this.#memoryPath);
+    return new MappedImage(this.#memory, path);
+  }
+
+  openInput(path: string): Input {
+    return new StreamInput(openForReading(path), path);
+  }
+
+  readFile(path: string, limit: number): Uint8Array {
+    const input = new StreamInput(openForReading(path), path);
+    try {
+      // One byte over the limit, to tell a file that just fits from one that is larger.
+      let buffer = new Uint8Array(Math.min(limit + 1, 64 * 1024));
+      let length = 0;
+      for (;;) {
+        const count = input.read(buffer.subarray(length));
+        if (count === null) return buffer.subarray(0, length);
+        length += count;
+        if (length > limit) {
+          throw new FileError("read", path, `larger than ${limit} bytes`);
+        }
+        if (length === buffer.length) {
+          const larger = new Uint8Array(Math.min(limit + 1, buffer.length * 2));
+          larger.set(buffer);
+          buffer = larger;
+        }
+      }
+    } finally {
+      input.close();
+    }
+  }
+
+  createFile(path: string, options: { append: boolean }): OutputFile {
+    const file = attempt("create", path, () =>
+      Deno.openSync(
+        path,
+        options.append ? { append: true, create: true } : { write: true, createNew: true },
+      ));
+    return new StreamOutput(file, path);
+  }
+
+  now(): number {
+    return Date.now();
+  }
+}
+
+/** The part of `Deno.FsFile` that `Deno.stdin` and its siblings share. */
+interface Stream {
+  isTerminal(): boolean;
+  close(): void;
+}
+
+class StreamInput implements Input {
+  #stream: Stream & { readSync(buffer: Uint8Array): number | null };
+  #name: string;
+
+  constructor(stream: Stream & { readSync(buffer: Uint8Array): number | null }, name: string) {
+    this.#stream = stream;
+    this.#name = name;
+  }
+
+  get isTerminal(): boolean {
+    return this.#stream.isTerminal();
+  }
+
+  read(buffer: Uint8Array): number | null {
+    return attempt("read", this.#name, () => this.#stream.readSync(buffer));
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+}
+
+class StreamOutput implements OutputFile {
+  #stream: Stream & { writeSync(bytes: Uint8Array): number };
+  #name: string;
+
+  constructor(stream: Stream & { writeSync(bytes: Uint8Array): number }, name: string) {
+    this.#stream = stream;
+    this.#name = name;
+  }
+
+  get isTerminal(): boolean {
+    return this.#stream.isTerminal();
+  }
+
+  get columns(): number {
+    try {
+      return Deno.consoleSize().columns || DEFAULT_COLUMNS;
+    } catch {
+      return DEFAULT_COLUMNS;
+    }
+  }
+
+  write(bytes: Uint8Array): void {
+    for (let rest = bytes; rest.length > 0;) {
+      rest = rest.subarray(attempt("write", this.#name, () => this.#stream.writeSync(rest)));
+    }
+  }
+
+  close(): void {
+    attempt("write", this.#name, () => this.#stream.close());
+  }
+}
+
+const DEFAULT_COLUMNS = 80;
+/** How long to wait before a stream that would block is tried again, in ms. */
+const RETRY_MS = 5;
+
+/** Plain words for the error codes that files give. */
+const CODE_STATES: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EDQUOT: "disk quota exceeded",
+  EEXIST: "file exists",
+  EFBIG: "file too large",
+  EINVAL: "the file does not support it",
+  EIO: "input/output error",
+  EISDIR: "is a directory",
+  ELOOP: "too many symbolic links",
+  EMFILE: "too many open files",
+  ENAMETOOLONG: "the name is too long",
+  ENOENT: "no such file",
+  ENOSPC: "no space left on device",
+  ENOTDIR: "not a directory on the way to it",
+  ENXIO: "no such device",
+  EPERM: "not permitted",
+  EROFS: "read-only file system",
+  ETXTBSY: "the file is being executed",
+};
+
+function openForReading(path: string): Deno.FsFile {
+  const file = attempt("open", path, () => Deno.openSync(path));
+  if (!attempt("open", path, () => file.statSync()).isDirectory) return file;
+  file.close();
+  throw new FileError("open", path, "is a directory");
+}
+
+/** Runs one operation on a file, and says what failed in the program's own words. */
+function attempt<T>(action: string, path: string, operation: () => T): T {
+  for (;;) {
+    try {
+      return operation();
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === "EINTR") continue;
+      if (code === "EAGAIN") {
+        // Somebody made the pipe non-blocking; wait for its other end.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+        continue;
+      }
+      if (code === "EPIPE") throw new BrokenPipe("The reader has gone", { cause: error });
+      const state = CODE_STATES[code] ?? (error instanceof Error ? error.message : String(error));
+      throw new FileError(action, path, state);
+    }
+  }
+}
+
+function errorCode(error: unknown): string {
+  if (!(error instanceof Error)) return "";
+  if ("code" in error && typeof error.code === "string") return error.code;
+  if (error instanceof Deno.errors.WouldBlock) return "EAGAIN";
+  if (error instanceof Deno.errors.Interrupted) return "EINTR";
+  if (error instanceof Deno.errors.BrokenPipe) return "EPIPE";
+  return "";
+}

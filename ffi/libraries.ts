@@ -1,0 +1,36 @@
+import { fileURLToPath } from "node:url";
+
+/** The native libraries, by the name of their C file. */
+export const LIBRARIES = ["memory"] as const;
+
+/** Where each native library can be loaded from. */
+export type LibraryPaths = Readonly<Record<(typeof LIBRARIES)[number], string>>;
+
+/**
+ * Finds the native libraries. The launcher hands them over as memory files, and names their
+ * descriptors in one argument before the user's (`memory=5`); no environment variable or search
+ * path can point elsewhere. From source they lie where `deno task build` puts them.
+ *
+ * @param form `launcher`, `compile` or `source`.
+ * @param args The process's arguments.
+ * @returns The paths, and the arguments that are the user's.
+ */
+export function locateLibraries(
+  form: string,
+  args: readonly string[],
+): { libraries: LibraryPaths; argv: readonly string[] } {
+  const paths: Record<string, string> = {};
+  if (form === "launcher") {
+    for (const pair of args[0]!.split(",")) {
+      const [name, fd] = pair.split("=");
+      paths[name!] = `/proc/self/fd/${fd}`;
+    }
+    return { libraries: paths as LibraryPaths, argv: args.slice(1) };
+  }
+  // `deno compile` copies what it embeds beside the bundle; the build puts them there too.
+  const folder = form === "compile" ? "./" : "../.cache/build/";
+  for (const name of LIBRARIES) {
+    paths[name] = fileURLToPath(new URL(`${folder}libiouring_${name}.so`, import.meta.url));
+  }
+  return { libraries: paths as LibraryPaths, argv: args };
+}
