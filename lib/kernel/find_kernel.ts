@@ -160,50 +160,68 @@ const SWAPPER = new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0");
 const BTF_START = new Uint8Array([0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]);
 const LARGEST_BTF = 64 * 1024 * 1024;
 
+/** Half of the window around the first task in which the kernel's image can lie. */
+const IMAGE_SPAN = 128 * 1024 * 1024;
+const PAGE_SIZE = 4096;
+
 /**
- * The page tables of `init_mm`, reached from the task `swapper/0` without any page table: the
- * kernel's image lies in one piece in physical memory, so the first task, which points at itself
- * as its own parent, shows how virtual addresses of the image map to physical ones.
+ * The page tables, found from the task `swapper/0`: it lies in the kernel's image and is its own
+ * parent, so both its physical and its virtual address are known. The kernel's top table lies in
+ * the image too, so of the pages around it one translates that address, and that of the next task.
  */
 function* ofSwapper(memory: PhysicalMemory): Generator<Candidate> {
   const tasks = memory.search(SWAPPER, { limit: 256 });
   if (tasks.length === 0) return;
-  const layouts = btfLayouts(memory);
-  const seen = new Set<number>();
-  for (const layout of layouts) {
+  for (const layout of taskLayouts(memory)) {
     for (const comm of tasks) {
-      const task = comm - layout.comm;
-      const virtual = readPointer(memory, task + layout.realParent);
-      if (virtual === undefined || virtual < KERNEL_IMAGE_START || virtual >= KERNEL_IMAGE_END) {
-        continue;
-      }
-      const toPhysical = (address: bigint) => Number(address - virtual) + task;
-      const mm = readPointer(memory, task + layout.activeMm);
-      if (mm === undefined || mm < KERNEL_IMAGE_START || mm >= KERNEL_IMAGE_END) continue;
-      const table = readPointer(memory, toPhysical(mm) + layout.pgd);
-      if (table === undefined || table < KERNEL_IMAGE_START || table >= KERNEL_IMAGE_END) continue;
-      const root = toPhysical(table);
-      if (seen.has(root)) continue;
-      seen.add(root);
-      for (const levels of [5, 4] as const) {
-        for (const smeMask of [0n, 1n << 47n, 1n << 51n]) {
-          yield { source: "swapper", root: { root, levels, smeMask }, vmcoreinfo: undefined };
-        }
+      const physical = comm - layout.comm;
+      const virtual = readPointer(memory, physical + layout.realParent);
+      const next = readPointer(memory, physical + layout.tasks);
+      if (virtual === undefined || next === undefined) continue;
+      if (virtual < KERNEL_IMAGE_START || virtual >= KERNEL_IMAGE_END) continue;
+      for (const root of rootsAround(memory, { physical, virtual, next })) {
+        yield { source: "swapper", root, vmcoreinfo: undefined };
       }
     }
   }
 }
 
-interface SwapperLayout {
-  readonly comm: number;
-  readonly realParent: number;
-  readonly activeMm: number;
-  readonly pgd: number;
+function* rootsAround(
+  memory: PhysicalMemory,
+  { physical, virtual, next }: { physical: number; virtual: bigint; next: bigint },
+): Generator<PageTableRoot> {
+  const page = physical - physical % PAGE_SIZE;
+  for (const levels of [5, 4] as const) {
+    for (const smeMask of [0n, 1n << 47n, 1n << 51n]) {
+      const start = Math.max(0, page - IMAGE_SPAN);
+      for (let root = start; root < page + IMAGE_SPAN; root += PAGE_SIZE) {
+        // The image is mapped by the last entry of the top table in either depth.
+        const last = memory.read(root + PAGE_SIZE - 8, 1);
+        if (last === undefined || (last[0]! & 1) === 0) continue;
+        const space = new AddressSpace(memory, { root, levels, smeMask });
+        try {
+          if (space.translate(virtual) !== physical) continue;
+          space.translate(next);
+        } catch (error) {
+          if (!(error instanceof MemoryFault)) throw error;
+          continue;
+        }
+        yield space.pageTable;
+      }
+    }
+  }
 }
 
-/** Layouts of every BTF that lies in physical memory in one piece; the live one and remnants. */
-function btfLayouts(memory: PhysicalMemory): SwapperLayout[] {
-  const layouts = new Map<string, SwapperLayout>();
+interface TaskLayout {
+  /** Offsets in bytes in `task_struct`. */
+  readonly comm: number;
+  readonly realParent: number;
+  readonly tasks: number;
+}
+
+/** Layouts of every BTF that lies in physical memory in one piece: the live one and remnants. */
+function taskLayouts(memory: PhysicalMemory): TaskLayout[] {
+  const layouts = new Map<string, TaskLayout>();
   for (const address of memory.search(BTF_START, { align: 4 })) {
     const header = memory.read(address, 24);
     const length = header && btfLength(header);
@@ -211,19 +229,17 @@ function btfLayouts(memory: PhysicalMemory): SwapperLayout[] {
     const bytes = memory.read(address, length);
     if (bytes === undefined) continue;
     try {
-      const types = new Btf(bytes);
-      const task = types.struct("task_struct")?.members;
-      const mm = types.struct("mm_struct")?.members;
-      const offset = (members: typeof task, name: string) => {
-        const member = members?.get(name);
+      const members = new Btf(bytes).struct("task_struct")?.members;
+      if (members === undefined) continue;
+      const offset = (name: string) => {
+        const member = members.get(name);
         if (member === undefined) throw new BtfError(`no member ${name}`);
         return member.bitOffset >>> 3;
       };
       const layout = {
-        comm: offset(task, "comm"),
-        realParent: offset(task, "real_parent"),
-        activeMm: offset(task, "active_mm"),
-        pgd: offset(mm, "pgd"),
+        comm: offset("comm"),
+        realParent: offset("real_parent"),
+        tasks: offset("tasks"),
       };
       layouts.set(JSON.stringify(layout), layout);
     } catch (error) {
