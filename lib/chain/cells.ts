@@ -1,0 +1,105 @@
+import { printable, printableField } from "../record/printable.ts";
+import { opcodeName } from "../uapi/opcodes.ts";
+
+/**
+ * Cells of a table. A record may have been read from a stream that anyone wrote, so nothing here
+ * relies on the type of a value.
+ */
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The object at a key, or an empty one. */
+export function fieldsOf(value: unknown): Fields {
+  return typeof value === "object" && value !== null ? value as Fields : {};
+}
+
+/** The array at a key, or an empty one. */
+export function arrayOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** A number or text as a cell; `?` for anything else. */
+export function cell(value: unknown): string {
+  if (typeof value === "string") return printable(value);
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : "?";
+}
+
+/**
+ * What a ring does, the most urgent first: `pending CONNECT; in flight RECVx2; past OPENAT,READ`,
+ * or `-` for a ring that has done nothing that is still seen.
+ */
+export function opsCell(entry: Fields): string {
+  const pending = Array.isArray(entry.pending)
+    ? entry.pending.map(requestName)
+    : arrayOf(entry.pending_opcodes).map((number) =>
+      typeof number === "number" ? shortName(opcodeName(number), number) : "?"
+    );
+  const groups = [
+    ["pending", pending],
+    ["in flight", arrayOf(entry.in_flight).map(requestName)],
+    ["past", arrayOf(entry.history).map(requestName)],
+  ] as const;
+  const shown = groups.filter(([, names]) => names.length > 0)
+    .map(([state, names]) => `${state} ${counted(names)}`);
+  return shown.length === 0 ? "-" : shown.join("; ");
+}
+
+/** Whether the ring goes around seccomp, else the seccomp mode: `off`, `strict` or `filter`. */
+export function seccompCell(entry: Fields): string {
+  if (entry.bypasses_seccomp === true) return "BYPASSED";
+  const { mode } = fieldsOf(entry.seccomp);
+  if (typeof mode === "number") return ["off", "strict", "filter"][mode] ?? String(mode);
+  if (arrayOf(entry.missing).includes("seccomp_active")) return "?";
+  return entry.seccomp_active === true ? "on" : entry.seccomp_active === false ? "off" : "?";
+}
+
+/** An opcode without its prefix; one without a name by its number. */
+export function opcodeCell(record: Fields): string {
+  return shortName(record.opcode, fieldsOf(record.io_uring).opcode_number);
+}
+
+/** What a request is about: its paths or its peer, else its fields. */
+export function detailCell(info: Fields): string {
+  if ("old_path" in info || "new_path" in info) {
+    return `${printableField(info, "old_path")} -> ${printableField(info, "new_path")}`;
+  }
+  if ("path" in info) return printableField(info, "path");
+  if ("addr" in info) return peer(info);
+  const target = fieldsOf(info.target);
+  if ("path" in target) return printableField(target, "path");
+  if ("addr" in target) return peer(target);
+  return Object.entries(info)
+    .filter(([, value]) => typeof value === "string" || typeof value === "number")
+    .map(([key, value]) => `${printable(key)}=${cell(value)}`).join(" ");
+}
+
+/** `EACCES`, or a number, or nothing where the result is not known. */
+export function resultCell(result: Fields): string {
+  if (typeof result.errno === "string") return printable(result.errno);
+  return typeof result.res === "number" ? String(result.res) : "";
+}
+
+/** `10.0.0.1:443`, `[::1]:443`. */
+function peer({ addr, port }: Fields): string {
+  const host = cell(addr);
+  if (typeof port !== "number") return host;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function requestName(request: unknown): string {
+  const { opcode, opcode_number } = fieldsOf(request);
+  return shortName(opcode, opcode_number);
+}
+
+function shortName(opcode: unknown, number: unknown): string {
+  if (typeof opcode !== "string") return "?";
+  if (opcode === "UNKNOWN" && typeof number === "number") return `op${number}`;
+  return printable(opcode.replace(/^IORING_OP_/, ""));
+}
+
+/** Names, each once, with how often where that is more than once. */
+function counted(names: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].map(([name, times]) => times === 1 ? name : `${name}x${times}`).join(",");
+}

@@ -1,0 +1,102 @@
+import { cutToWidth, displayWidth } from "../record/display_width.ts";
+
+const GAP = "  ";
+/** Rows that are measured before the widths are settled. */
+const MEASURED = 256;
+const MIN_FLEXIBLE = 10;
+
+/** One column of a {@linkcode Table}. */
+export interface Column {
+  readonly title: string;
+  /** Most columns of the terminal it takes where the table is fitted to one. */
+  readonly max?: number;
+  /** Takes what the other columns leave; the one column without `max`. */
+  readonly flexible?: boolean;
+  /** Aligned to the right: numbers. */
+  readonly right?: boolean;
+}
+
+/** How a {@linkcode Table} looks. */
+export interface TableOptions {
+  /** Columns of the terminal; undefined where nothing is to be cut. */
+  readonly columns: number | undefined;
+  /** Whether styles are written. */
+  readonly color: boolean;
+}
+
+interface Row {
+  readonly cells: readonly string[];
+  readonly style: string;
+}
+
+/**
+ * Rows of text in columns. The header comes once, before the first row; the widths are settled by
+ * the first rows, up to {@linkcode Table.flush} or 256 of them.
+ */
+export class Table {
+  readonly #columns: readonly Column[];
+  readonly #options: TableOptions;
+  readonly #addLine: (line: string) => void;
+  #waiting: Row[] = [];
+  #widths: number[] | undefined;
+
+  /** @param addLine Takes each line, without newline. */
+  constructor(columns: readonly Column[], options: TableOptions, addLine: (line: string) => void) {
+    this.#columns = columns;
+    this.#options = options;
+    this.#addLine = addLine;
+  }
+
+  /**
+   * Adds a row.
+   *
+   * @param cells Printable text, one for each column.
+   * @param style Parameters of an SGR sequence, such as `31` for red, or "".
+   */
+  add(cells: readonly string[], style = ""): void {
+    this.#waiting.push({ cells, style });
+    if (this.#widths !== undefined || this.#waiting.length >= MEASURED) this.flush();
+  }
+
+  /** Writes the rows that wait to be measured. */
+  flush(): void {
+    if (this.#waiting.length === 0) return;
+    if (this.#widths === undefined) {
+      this.#widths = this.#measure();
+      this.#print({ cells: this.#columns.map(({ title }) => title), style: "1" });
+    }
+    for (const row of this.#waiting) this.#print(row);
+    this.#waiting = [];
+  }
+
+  #measure(): number[] {
+    const { columns } = this.#options;
+    const widths = this.#columns.map(({ title, max }, i) => {
+      const widest = this.#waiting.reduce(
+        (width, { cells }) => Math.max(width, displayWidth(cells[i]!)),
+        title.length,
+      );
+      return columns === undefined || max === undefined ? widest : Math.min(widest, max);
+    });
+    const flexible = this.#columns.findIndex((column) => column.flexible);
+    if (columns !== undefined && flexible >= 0) {
+      const others = widths.reduce((sum, width, i) => i === flexible ? sum : sum + width, 0);
+      const left = columns - others - GAP.length * (widths.length - 1);
+      widths[flexible] = Math.min(widths[flexible]!, Math.max(left, MIN_FLEXIBLE));
+    }
+    return widths;
+  }
+
+  #print({ cells, style }: Row): void {
+    const { columns, color } = this.#options;
+    const padded = cells.map((cell, i) => {
+      const width = this.#widths![i]!;
+      const text = columns === undefined ? cell : cutToWidth(cell, width);
+      const padding = " ".repeat(Math.max(0, width - displayWidth(text)));
+      return this.#columns[i]!.right ? padding + text : text + padding;
+    });
+    const line = padded.join(GAP).trimEnd();
+    const fitted = columns === undefined ? line : cutToWidth(line, columns);
+    this.#addLine(color && style !== "" ? `\x1b[${style}m${fitted}\x1b[0m` : fitted);
+  }
+}

@@ -1,0 +1,70 @@
+import type { StreamRecord } from "../record/records.ts";
+
+/** Processes that are told apart; a stream may name more, and memory stays bounded. */
+const MAX_PROCESSES = 65_536;
+
+/** Counts what passed, for the line that ends every run. */
+export class Tally {
+  #rings = 0;
+  #events = 0;
+  #suspicious = 0;
+  #leftOut = 0;
+  #lost = 0;
+  #incomplete = false;
+  readonly #pids = new Set<unknown>();
+
+  /** Counts a record that passed. */
+  add(record: StreamRecord): void {
+    switch (record.type) {
+      case "IOUringEntry":
+        this.#rings++;
+        this.#see(record.pid);
+        if (record.bypasses_seccomp || record.classification?.suspicious) this.#suspicious++;
+        break;
+      case "IOUringEvent":
+        this.#events++;
+        this.#see(record.process?.pid);
+        if (record.classification?.suspicious) this.#suspicious++;
+        break;
+      case "IOUringStatus":
+        if (record.phase === "end") {
+          if (record.complete === false) this.#incomplete = true;
+          if (typeof record.totals?.lost === "number") this.#lost += record.totals.lost;
+        }
+    }
+  }
+
+  /** Counts a record that a transform left out. */
+  leaveOut(): void {
+    this.#leftOut++;
+  }
+
+  /** `3 rings in 2 processes, 1 suspicious`, and what else there is to say. */
+  summary(): string {
+    const records = [
+      ...(this.#rings > 0 || this.#events === 0 ? [count(this.#rings, "ring")] : []),
+      ...(this.#events > 0 ? [count(this.#events, "event")] : []),
+    ].join(" and ");
+    const over = this.#pids.size === MAX_PROCESSES ? "at least " : "";
+    const parts = [
+      `${records} in ${over}${count(this.#pids.size, "process", "processes")}`,
+      `${this.#suspicious} suspicious`,
+    ];
+    if (this.#leftOut > 0) parts.push(`${this.#leftOut} filtered out`);
+    if (this.#lost > 0) parts.push(`${this.#lost} lost`);
+    if (this.#incomplete) parts.push("incomplete");
+    return parts.join(", ");
+  }
+
+  /** Remembers a process; pid 0 is a ring whose process is not known. */
+  #see(pid: unknown): void {
+    if (typeof pid === "number" && pid !== 0 && this.#pids.size < MAX_PROCESSES) {
+      this.#pids.add(pid);
+    }
+  }
+}
+
+/** `1 ring`, `2 rings`. */
+export function count(number: number, one: string, many = `${one}s`): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
