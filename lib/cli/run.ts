@@ -1,9 +1,12 @@
+import { CutStreamError } from "../chain/stream_ends.ts";
+import { ConfigError } from "../config/config_error.ts";
 import { ImageError } from "../memory/image_error.ts";
 import { filter } from "./filter.ts";
 import type { CommandName } from "./flags.ts";
 import { help } from "./help.ts";
 import { BrokenPipe, FileError, type Host } from "./host.ts";
 import { type CommandArgs, parse } from "./parse.ts";
+import { say } from "./say.ts";
 import { scan } from "./scan.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -39,15 +42,13 @@ function versionLine({ build }: Host): string {
 /** The one place where an error becomes a message and an exit code. */
 function report(error: unknown, host: Host): number {
   if (error instanceof BrokenPipe) return 0;
-  const known = error instanceof UsageError || error instanceof FileError ||
-    error instanceof ImageError;
   const text = error instanceof Error ? error.message : String(error);
-  try {
-    host.stderr.write(
-      new TextEncoder().encode(`${known ? text : `Internal error: ${text}`}\n`),
-    );
-  } catch {
-    // Nobody reads standard error; the exit code still says it.
+  if (error instanceof UsageError || error instanceof ConfigError) {
+    say(host, text);
+    return 2;
   }
-  return error instanceof UsageError ? 2 : 1;
+  const expected = error instanceof FileError || error instanceof ImageError ||
+    error instanceof CutStreamError;
+  say(host, expected ? text : `Internal error: ${text}`);
+  return 1;
 }

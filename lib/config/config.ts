@@ -1,6 +1,6 @@
 import { type Document, LineCounter, type Node, parseDocument } from "yaml";
 import { UNKNOWN_ID } from "../record/records.ts";
-import { ConfigError, type Problem } from "./config_error.ts";
+import { configError, type Problem } from "./config_error.ts";
 import { boolean, integer, list, mapping, text, Walk } from "./schema.ts";
 
 /** Largest config, in bytes. */
@@ -84,7 +84,7 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
       line: before.length,
       column: before.at(-1)!.length + 1,
     };
-    throw new ConfigError(name, [problem], lossy);
+    throw configError(name, [problem], lossy);
   }
   const lines = new LineCounter();
   let document: Document;
@@ -99,7 +99,7 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
     }) as Document;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new ConfigError(name, [{ message: "Nested too deeply", line: 1, column: 1 }], source);
+    throw configError(name, [{ message: "Nested too deeply", line: 1, column: 1 }], source);
   }
   const walk = new Walk(document, lines);
   const syntax = [...document.errors, ...document.warnings];
@@ -109,11 +109,11 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
       const what = code === "MULTIPLE_DOCS" ? "Expected one document, found another" : message;
       return walk.at(pos[0], `Not a YAML config: ${what}`);
     });
-    throw new ConfigError(name, problems, source);
+    throw configError(name, problems, source);
   }
   const config = walk.read(document.contents as Node | null, CONFIG);
   if (walk.errors.length > 0 || config === undefined) {
-    throw new ConfigError(name, walk.errors, source);
+    throw configError(name, walk.errors, source);
   }
   return { config, warnings: walk.warnings };
 }

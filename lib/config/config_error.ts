@@ -17,24 +17,30 @@ export interface Problem {
   readonly column: number;
 }
 
-/** A config that cannot be used: every problem with file, line, column and a caret. */
+/** A config that cannot be used; exit code 2. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
-  readonly problems: readonly Problem[];
+}
 
-  /**
-   * @param name The file as the user gave it.
-   * @param problems At least one.
-   * @param source The text of the file.
-   */
-  constructor(name: string, problems: readonly Problem[], source: string) {
-    const lines = source.split("\n");
-    const count = problems.length === 1 ? "1 error" : `${problems.length} errors`;
-    const shown = problems.slice(0, SHOWN).map((problem) => showProblem(name, problem, lines));
-    if (problems.length > SHOWN) shown.push(`and ${problems.length - SHOWN} more`);
-    super(`Cannot use config ${JSON.stringify(name)}: ${count}\n${shown.join("\n")}`);
-    this.problems = problems;
-  }
+/**
+ * The error that says every problem with file, line, column and a caret.
+ *
+ * @param name The file as the user gave it.
+ * @param problems At least one.
+ * @param source The text of the file.
+ */
+export function configError(
+  name: string,
+  problems: readonly Problem[],
+  source: string,
+): ConfigError {
+  const lines = source.split("\n");
+  const count = problems.length === 1 ? "1 error" : `${problems.length} errors`;
+  const shown = problems.slice(0, SHOWN).map((problem) => showProblem(name, problem, lines));
+  if (problems.length > SHOWN) shown.push(`and ${problems.length - SHOWN} more`);
+  return new ConfigError(
+    `Cannot use config ${JSON.stringify(name)}: ${count}\n${shown.join("\n")}`,
+  );
 }
 
 /** `f.yaml:3:5: Unknown key "euuid"`, the line, and a caret under the place. */
