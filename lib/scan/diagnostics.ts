@@ -1,0 +1,68 @@
+import { BrokenList } from "../kernel/lists.ts";
+import { MemoryFault } from "../kernel/memory_fault.ts";
+import { AbsentError } from "../kernel/program.ts";
+import type { Diagnostic } from "../record/records.ts";
+
+/** More of one kind are counted, not kept: hostile memory can produce any number. */
+const MOST_OF_A_KIND = 20;
+
+/** What could not be read in a scan, and what that hides. */
+export class Diagnostics {
+  #kept: Diagnostic[] = [];
+  #counts = new Map<string, number>();
+
+  /** Notes that something could not be read or does not fit. `code` is stable: `task_list_broken`. */
+  report(code: string, message: string, hides?: string): void {
+    const count = (this.#counts.get(code) ?? 0) + 1;
+    this.#counts.set(code, count);
+    if (count <= MOST_OF_A_KIND) {
+      this.#kept.push(hides === undefined ? { code, message } : { code, message, hides });
+    }
+  }
+
+  /**
+   * The result of `read`, or undefined with a note when memory or layout do not allow it. Errors
+   * of the program itself pass.
+   */
+  attempt<T>(what: { code: string; action: string; hides?: string }, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      this.report(what.code, `${what.action}: ${error.message}`, what.hides);
+      return undefined;
+    }
+  }
+
+  /** Whether anything was noted. */
+  get any(): boolean {
+    return this.#counts.size > 0;
+  }
+
+  /** All that was noted, in order; kinds with more than 20 end with their count. */
+  list(): Diagnostic[] {
+    const more: Diagnostic[] = [];
+    for (const [code, count] of this.#counts) {
+      if (count > MOST_OF_A_KIND) {
+        more.push({ code, message: `${count - MOST_OF_A_KIND} more of this kind` });
+      }
+    }
+    return [...this.#kept, ...more];
+  }
+}
+
+/** Whether an error says that memory cannot be read or that this kernel is laid out differently. */
+export function isUnreadable(error: unknown): error is MemoryFault | AbsentError | BrokenList {
+  return error instanceof MemoryFault || error instanceof AbsentError ||
+    error instanceof BrokenList;
+}
+
+/** The result of `read`, or undefined where memory or layout do not allow it. */
+export function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return undefined;
+  }
+}
