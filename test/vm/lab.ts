@@ -3,7 +3,7 @@
  * dumps its memory.
  *
  * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
- * [--append WORDS] [--fresh]`
+ * [--append WORDS] [--smear] [--fresh]`
  *
  * @module
  */
@@ -43,8 +43,12 @@ export interface LabDump {
 }
 
 const HERE = import.meta.dirname!;
+const GUEST = `${HERE}/guest`;
 const CACHE = `${HERE}/../../.cache/lab`;
-const SOURCES = ["workload.c", "ring.c", "ring.h", "init.sh", "lab.ts", "qemu.ts"];
+/** Counted up when old dumps no longer serve. */
+const FORMAT = 1;
+/** Modules of the guest: VMCOREINFO for QEMU's device, and a disk to swap to. */
+const MODULES = ["qemu_fw_cfg", "loop"];
 
 /** Bytes from 0 to the end of RAM: above 3 GiB the rest lies beyond 4 GiB. */
 function physicalEnd(memory: number): number {
@@ -69,7 +73,6 @@ async function digest(parts: (string | Uint8Array)[]): Promise<string> {
 /** Compiles the workload and packs it with busybox into an initramfs. */
 async function makeInitrd(dir: string, root: string, args: string): Promise<string> {
   const tree = `${dir}/initrd`;
-  await Deno.remove(tree, { recursive: true }).catch(() => {});
   await Deno.mkdir(`${tree}/bin`, { recursive: true });
   await Deno.mkdir(`${tree}/modules`);
   const busybox = (await run("sh", ["-c", "command -v busybox || true"])).trim();
@@ -77,46 +80,39 @@ async function makeInitrd(dir: string, root: string, args: string): Promise<stri
     throw new LabUnavailableError("Cannot run a guest: busybox-static is not installed");
   }
   await Deno.copyFile(busybox, `${tree}/bin/busybox`);
-  await Deno.copyFile(`${HERE}/init.sh`, `${tree}/init`);
+  await Deno.copyFile(`${GUEST}/init.sh`, `${tree}/init`);
   await Deno.chmod(`${tree}/init`, 0o755);
   await Deno.writeTextFile(`${tree}/workload.args`, args);
-  await run("gcc", [
-    "-O1",
-    "-static",
-    "-Wall",
-    "-Wextra",
-    "-Wno-format-truncation",
-    "-o",
-    `${tree}/bin/workload`,
-    `${HERE}/workload.c`,
-    `${HERE}/ring.c`,
-  ]);
-  // The module that hands the kernel's VMCOREINFO to QEMU's device.
-  const found = await run("find", [root, "-name", "qemu_fw_cfg.ko*"]);
-  for (const module of found.trim().split("\n").filter((line) => line)) {
-    const name = `${tree}/modules/${module.split("/").at(-1)}`;
-    await Deno.copyFile(module, name);
-    if (name.endsWith(".xz")) await run("xz", ["-d", name]);
+  const sources = (await guestSources()).filter((file) => file.endsWith(".c"));
+  const flags = ["-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Wno-format-truncation"];
+  await run("gcc", [...flags, "-o", `${tree}/bin/workload`, ...sources]);
+  for (const name of MODULES) {
+    const found = (await run("find", [root, "-name", `${name}.ko*`])).trim().split("\n")[0]!;
+    if (found === "") continue;
+    const file = `${tree}/modules/${found.split("/").at(-1)}`;
+    await Deno.copyFile(found, file);
+    if (file.endsWith(".xz")) await run("xz", ["-d", file]);
   }
   const initrd = `${dir}/initrd.cpio`;
-  await run("sh", [
-    "-c",
-    `cd "$1" && find . | cpio -o -H newc --quiet -R 0:0 > "$2"`,
-    "sh",
-    tree,
-    initrd,
-  ]);
+  const pack = `cd "$1" && find . | cpio -o -H newc --quiet -R 0:0 > "$2"`;
+  await run("sh", ["-c", pack, "sh", tree, initrd]);
   await Deno.remove(tree, { recursive: true });
   return initrd;
 }
 
-/**
- * Dumps a guest, or finds the dump of an earlier call with the same kernel,
- * workload and options.
- *
- * Throws a `LabUnavailableError` where the machine lacks what it takes.
- */
-export async function labDump(options: LabOptions): Promise<LabDump> {
+async function guestSources(): Promise<string[]> {
+  const files = [];
+  for await (const entry of Deno.readDir(GUEST)) files.push(`${GUEST}/${entry.name}`);
+  return files.sort();
+}
+
+/** Boots a guest, and hands it to `take` once the workload is at rest. */
+async function withGuest(
+  options: LabOptions,
+  name: string,
+  args: string,
+  take: (guest: Guest, dir: string) => Promise<void>,
+): Promise<{ dir: string; truth: LabTruth }> {
   const kernel = LAB_KERNELS.find((k) => k.name === options.kernel);
   if (!kernel) {
     const names = LAB_KERNELS.map((k) => k.name).join(" ");
@@ -126,33 +122,28 @@ export async function labDump(options: LabOptions): Promise<LabDump> {
   }
   await Deno.mkdir(CACHE, { recursive: true });
   const cache = await Deno.realPath(CACHE);
-  const dir = `${cache}/${dumpName(options)}`;
+  const dir = `${cache}/${name}`;
   const { paging = 5, memory = 512, vmcoreinfo = false, append = "" } = options;
 
   const fetched = await fetchKernel(kernel, cache);
   const sources = [];
-  for (const file of SOURCES) sources.push(await Deno.readFile(`${HERE}/${file}`));
-  const key = await digest([
-    JSON.stringify([fetched.version, paging, memory, vmcoreinfo, append]),
-    ...sources,
-  ]);
-  const files = {
-    dir,
-    elf: `${dir}/guest.elf`,
-    paging: `${dir}/guest.paging.elf`,
-    raw: `${dir}/guest.raw`,
-  };
+  for (const file of await guestSources()) sources.push(await Deno.readFile(file));
+  const settings = [FORMAT, fetched.version, paging, memory, vmcoreinfo, append, args];
+  const key = await digest([JSON.stringify(settings), ...sources]);
   const known = await Deno.readTextFile(`${dir}/key`).catch(() => "");
   if (known === key && !options.fresh) {
-    return { ...files, truth: JSON.parse(await Deno.readTextFile(`${dir}/truth.json`)) };
+    return { dir, truth: JSON.parse(await Deno.readTextFile(`${dir}/truth.json`)) };
   }
 
-  await Deno.remove(dir, { recursive: true }).catch(() => {});
-  await Deno.mkdir(dir, { recursive: true });
-  const initrd = await makeInitrd(dir, fetched.root, "");
+  // Made beside the old dump and moved over it: a reader sees one or the other.
+  const fresh = `${dir}.new`;
+  await Deno.remove(fresh, { recursive: true }).catch(() => {});
+  await Deno.mkdir(fresh, { recursive: true });
+  const initrd = await makeInitrd(fresh, fetched.root, args);
+  const { vmlinuz } = fetched;
   const guest = await Guest.start({
-    dir,
-    vmlinuz: fetched.vmlinuz,
+    dir: fresh,
+    vmlinuz,
     initrd,
     paging,
     memory,
@@ -162,16 +153,112 @@ export async function labDump(options: LabOptions): Promise<LabDump> {
   let truth;
   try {
     truth = parseTruth(await guest.waitFor("READY", 240));
-    await guest.command("stop");
-    await guest.command("dump-guest-memory", { paging: false, protocol: `file:${files.elf}` });
-    await guest.command("dump-guest-memory", { paging: true, protocol: `file:${files.paging}` });
-    await guest.command("pmemsave", { val: 0, size: physicalEnd(memory), filename: files.raw });
+    await take(guest, fresh);
   } finally {
     await guest.quit();
   }
-  await Deno.writeTextFile(`${dir}/truth.json`, JSON.stringify(truth, null, 1) + "\n");
-  await Deno.writeTextFile(`${dir}/key`, key);
-  return { ...files, truth };
+  await Deno.writeTextFile(`${fresh}/truth.json`, JSON.stringify(truth, null, 1) + "\n");
+  await Deno.writeTextFile(`${fresh}/key`, key);
+  await Deno.remove(dir, { recursive: true }).catch(() => {});
+  await Deno.rename(fresh, dir);
+  return { dir, truth };
+}
+
+/**
+ * Dumps a guest at rest, or finds the dump of an earlier call with the same
+ * kernel, workload and options.
+ *
+ * Throws a `LabUnavailableError` where the machine lacks what it takes.
+ */
+export async function labDump(options: LabOptions): Promise<LabDump> {
+  const end = physicalEnd(options.memory ?? 512);
+  const { dir, truth } = await withGuest(
+    options,
+    dumpName(options),
+    "",
+    async (guest, dir) => {
+      await guest.command("stop");
+      await guest.dump(`${dir}/guest.elf`, false);
+      await guest.dump(`${dir}/guest.paging.elf`, true);
+      await guest.save(`${dir}/guest.raw`, end);
+    },
+  );
+  return {
+    dir,
+    elf: `${dir}/guest.elf`,
+    paging: `${dir}/guest.paging.elf`,
+    raw: `${dir}/guest.raw`,
+    truth,
+  };
+}
+
+/** Three raw images of one busy guest. */
+export interface LabSmear {
+  dir: string;
+  first: string;
+  /** The same guest two seconds later. */
+  second: string;
+  /** Pages of the first and of the second, in turns of irregular length. */
+  smeared: string;
+  /** Of the busy rings only what stays true. */
+  truth: LabTruth;
+}
+
+/** Dumps a busy guest twice and makes the image that a slow copy would be. */
+export async function labSmear(options: LabOptions): Promise<LabSmear> {
+  const end = physicalEnd(options.memory ?? 512);
+  const { dir, truth } = await withGuest(
+    options,
+    `${dumpName(options)}-smear`,
+    "--busy",
+    async (guest, dir) => {
+      await guest.command("stop");
+      await guest.save(`${dir}/first.raw`, end);
+      await guest.command("cont");
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      await guest.command("stop");
+      await guest.save(`${dir}/second.raw`, end);
+      await interleave(`${dir}/first.raw`, `${dir}/second.raw`, `${dir}/smeared.raw`);
+    },
+  );
+  return {
+    dir,
+    first: `${dir}/first.raw`,
+    second: `${dir}/second.raw`,
+    smeared: `${dir}/smeared.raw`,
+    truth,
+  };
+}
+
+/** Writes `out` from pages of `first` and `second`, chosen by a fixed hash. */
+async function interleave(first: string, second: string, out: string): Promise<void> {
+  const chunk = 1 << 20;
+  const page = 4096;
+  const a = await Deno.open(first);
+  const b = await Deno.open(second);
+  const target = await Deno.open(out, { write: true, create: true, truncate: true });
+  const { size } = await a.stat();
+  const bytes = new Uint8Array(chunk);
+  const other = new Uint8Array(chunk);
+  for (let at = 0; at < size; at += chunk) {
+    await readFully(a, bytes);
+    await readFully(b, other);
+    for (let offset = 0; offset < chunk; offset += page) {
+      const frame = (at + offset) / page;
+      if (Math.imul(frame, 0x9e3779b1) >= 0) continue;
+      bytes.set(other.subarray(offset, offset + page), offset);
+    }
+    for (let done = 0; done < chunk;) done += await target.write(bytes.subarray(done));
+  }
+  for (const file of [a, b, target]) file.close();
+}
+
+async function readFully(file: Deno.FsFile, into: Uint8Array): Promise<void> {
+  for (let done = 0; done < into.length;) {
+    const n = await file.read(into.subarray(done));
+    if (n === null) return;
+    done += n;
+  }
 }
 
 function say(text: string): void {
@@ -187,6 +274,7 @@ async function main(args: string[]): Promise<number> {
       memory: { type: "string" },
       vmcoreinfo: { type: "boolean" },
       append: { type: "string" },
+      smear: { type: "boolean" },
       fresh: { type: "boolean" },
     },
   });
@@ -196,7 +284,7 @@ async function main(args: string[]): Promise<number> {
   for (const kernel of kernels) {
     for (const paging of pagings) {
       try {
-        const dump = await labDump({
+        const dump = await (values.smear ? labSmear : labDump)({
           kernel,
           paging,
           ...(values.memory === undefined ? {} : { memory: Number(values.memory) }),

@@ -126,6 +126,17 @@ export class Guest {
     }
   }
 
+  /** Writes an ELF core of the guest's memory. */
+  async dump(file: string, paging: boolean): Promise<void> {
+    await this.command("dump-guest-memory", { paging, protocol: `file:${file}` });
+    await Deno.chmod(file, 0o644);
+  }
+
+  /** Writes physical memory from 0 to `size`. */
+  async save(file: string, size: number): Promise<void> {
+    await this.command("pmemsave", { val: 0, size, filename: file });
+  }
+
   /** Ends the guest. */
   async quit(): Promise<void> {
     await this.command("quit").catch(() => {});

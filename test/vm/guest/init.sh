@@ -15,6 +15,11 @@ ip link set lo up
 for module in /modules/*; do
 	[ -f "$module" ] && insmod "$module"
 done
+# A little swap, so that an argument can be swapped out.
+if dd if=/dev/zero of=/swapfile bs=1M count=8 2> /dev/null &&
+	losetup /dev/loop0 /swapfile && mkswap /dev/loop0; then
+	swapon /dev/loop0
+fi
 stty -F /dev/ttyS1 raw -echo
 exec 3> /dev/ttyS1
 cat /proc/version /proc/cmdline

@@ -172,6 +172,28 @@ const char *jkey(const char *key, const char *s)
 	return out;
 }
 
+static int read_small(const char *path, char *buffer, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	int n = fd < 0 ? -1 : (int)read(fd, buffer, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	buffer[n < 0 ? 0 : n] = '\0';
+	return n;
+}
+
+/* The group leader's name, whichever thread asks. */
+static const char *leader_comm(void)
+{
+	static char comm[64];
+	int n = read_small("/proc/self/comm", comm, sizeof(comm));
+
+	if (n > 0)
+		comm[n - 1] = '\0';
+	return comm;
+}
+
 static double now(void)
 {
 	struct timespec ts;
@@ -198,14 +220,37 @@ static void point(struct ring *r, char *rings, char *sqes)
 	r->sqes = sqes;
 }
 
+void ring_map(struct ring *r)
+{
+	const struct io_uring_params *p = &r->params;
+	size_t cqe = p->flags & SETUP_CQE32 ? 32 : 16;
+	size_t sqe = p->flags & SETUP_SQE128 ? 128 : 64;
+	size_t sq_end = p->sq_off.array + p->sq_entries * sizeof(unsigned int);
+	size_t cq_end = p->cq_off.cqes + p->cq_entries * cqe;
+
+	r->map_size = sq_end > cq_end ? sq_end : cq_end;
+	r->sqe_size = p->sq_entries * sqe;
+	r->map = mmap(NULL, r->map_size, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_POPULATE, r->fd, IORING_OFF_SQ_RING);
+	r->sqe_map = mmap(NULL, r->sqe_size, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_POPULATE, r->fd, IORING_OFF_SQES);
+	if (r->map == MAP_FAILED || r->sqe_map == MAP_FAILED)
+		die("cannot map ring %s", r->name);
+	point(r, r->map, r->sqe_map);
+}
+
+void ring_unmap(struct ring *r)
+{
+	munmap(r->map, r->map_size);
+	munmap(r->sqe_map, r->sqe_size);
+}
+
 bool ring_setup_params(struct ring *r, const char *name, unsigned int entries)
 {
 	struct io_uring_params *p = &r->params;
-	char comm[17] = "";
 	bool user_memory = p->flags & SETUP_NO_MMAP;
 
 	snprintf(r->name, sizeof(r->name), "%s", name);
-	r->map_size = 1 << 16;
 	if (user_memory) {
 		r->map = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -233,29 +278,11 @@ bool ring_setup_params(struct ring *r, const char *name, unsigned int entries)
 		r->enter_flags = IORING_ENTER_REGISTERED_RING;
 		r->fd = -1;
 	}
-	if (user_memory) {
+	if (user_memory)
 		point(r, r->map, r->sqe_map);
-	} else {
-		size_t cqe = p->flags & SETUP_CQE32 ? 32 : 16;
-		size_t sqe = p->flags & SETUP_SQE128 ? 128 : 64;
-		size_t sq_end = p->sq_off.array +
-				p->sq_entries * sizeof(unsigned int);
-		size_t cq_end = p->cq_off.cqes + p->cq_entries * cqe;
-
-		r->map_size = sq_end > cq_end ? sq_end : cq_end;
-		r->sqe_size = p->sq_entries * sqe;
-		r->map = mmap(NULL, r->map_size, PROT_READ | PROT_WRITE,
-			      MAP_SHARED | MAP_POPULATE, r->fd,
-			      IORING_OFF_SQ_RING);
-		r->sqe_map = mmap(NULL, r->sqe_size, PROT_READ | PROT_WRITE,
-				  MAP_SHARED | MAP_POPULATE, r->fd,
-				  IORING_OFF_SQES);
-		if (r->map == MAP_FAILED || r->sqe_map == MAP_FAILED)
-			die("cannot map ring %s", name);
-		point(r, r->map, r->sqe_map);
-	}
-	prctl(PR_GET_NAME, comm);
-	ring_owner(r, getpid(), comm, r->fd_visible ? r->fd : -1);
+	else
+		ring_map(r);
+	ring_owner(r, getpid(), leader_comm(), r->fd_visible ? r->fd : -1);
 	return true;
 }
 
@@ -427,6 +454,31 @@ static void print_flags(const char *key, unsigned int flags,
 	fprintf(truth, "]");
 }
 
+static bool completion_kept(const struct ring *r, const struct req *req)
+{
+	if (!req->done)
+		return false;
+	return req->overflowed ||
+	       (req->has_cqe &&
+		*r->cq_tail - req->cqe_seq <= r->params.cq_entries);
+}
+
+static bool completion_unread(const struct ring *r, const struct req *req)
+{
+	return req->done &&
+	       (req->overflowed ||
+		(req->has_cqe && (int)(req->cqe_seq - *r->cq_head) >= 0));
+}
+
+static void print_result(const struct req *req)
+{
+	fprintf(truth, ",\"result\":{\"res\":%d", req->res);
+	if (req->res < 0)
+		fprintf(truth, ",\"errno\":\"%s\"",
+			strerrorname_np(-req->res));
+	fprintf(truth, "}");
+}
+
 static void print_req(const struct ring *r, const struct req *req,
 		      const char *comma)
 {
@@ -440,14 +492,8 @@ static void print_req(const struct ring *r, const struct req *req,
 		req->opcode, req->fd, req->user_data);
 	if (req->info[0])
 		fprintf(truth, ",\"op_info\":{%s}", req->info);
-	if (req->done && req->has_cqe &&
-	    *r->cq_tail - req->cqe_seq <= r->params.cq_entries) {
-		fprintf(truth, ",\"result\":{\"res\":%d", req->res);
-		if (req->res < 0)
-			fprintf(truth, ",\"errno\":\"%s\"",
-				strerrorname_np(-req->res));
-		fprintf(truth, "}");
-	}
+	if (completion_kept(r, req))
+		print_result(req);
 	fprintf(truth, ",\"raw\":{");
 	print_flags("sqe_flags", req->sqe_flags, "IOSQE_", sqe_flag_names,
 		    ARRAY_SIZE(sqe_flag_names));
@@ -474,25 +520,22 @@ static void print_list(const struct ring *r, const char *key, enum list list)
 
 		if (list_of(r, req) != list)
 			continue;
-		/* The slot was used again: nothing has to remember it. */
-		if (list == HISTORY &&
-		    r->tail - req->seq > r->params.sq_entries)
+		if (list == PENDING || list == IN_FLIGHT ||
+		    r->tail - req->seq <= r->params.sq_entries) {
+			print_req(r, req, comma);
+		} else if (completion_unread(r, req)) {
+			/* The slot was used again: the completion remains. */
+			fprintf(truth, "%s{\"user_data\":\"0x%lx\"", comma,
+				req->user_data);
+			print_result(req);
+			fprintf(truth, "}");
+		} else {
+			/* Nothing has to remember it. */
 			continue;
-		print_req(r, req, comma);
+		}
 		comma = ",";
 	}
 	fprintf(truth, "]");
-}
-
-static int read_small(const char *path, char *buffer, size_t size)
-{
-	int fd = open(path, O_RDONLY);
-	int n = fd < 0 ? -1 : (int)read(fd, buffer, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buffer[n < 0 ? 0 : n] = '\0';
-	return n;
 }
 
 static const char *capability_text(const char *status, const char *key)
@@ -520,27 +563,28 @@ static const char *capability_text(const char *status, const char *key)
 static unsigned long long print_process(void)
 {
 	char status[4096], buffer[2048], args[2048] = "", cgroup[1024];
-	char comm[64] = "", path[1024] = "", cwd[1024] = "";
+	char path[1024] = "", cwd[1024] = "";
 	const char *name, *field;
+	char *deleted;
 	unsigned long long start = 0;
 	unsigned int auid;
 	int n;
 
-	read_small("/proc/self/status", status, sizeof(status));
-	n = read_small("/proc/self/cmdline", buffer, sizeof(buffer));
+	read_small("/proc/thread-self/status", status, sizeof(status));
+	n = read_small("/proc/thread-self/cmdline", buffer, sizeof(buffer));
 	for (int i = (int)strlen(buffer) + 1; i < n - 1; i++)
 		strncat(args, buffer[i] ? (char[]){ buffer[i], 0 } : " ", 1);
-	read_small("/proc/self/cgroup", cgroup, sizeof(cgroup));
+	read_small("/proc/thread-self/cgroup", cgroup, sizeof(cgroup));
 	cgroup[strcspn(cgroup, "\n")] = '\0';
-	n = read_small("/proc/self/comm", comm, sizeof(comm));
-	if (n > 0)
-		comm[n - 1] = '\0';
-	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	n = readlink("/proc/thread-self/exe", path, sizeof(path) - 1);
 	path[n < 0 ? 0 : n] = '\0';
+	deleted = strstr(path, " (deleted)");
+	if (deleted)
+		*deleted = '\0';
 	name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	if (!getcwd(cwd, sizeof(cwd)))
 		cwd[0] = '\0';
-	read_small("/proc/self/loginuid", buffer, sizeof(buffer));
+	read_small("/proc/thread-self/loginuid", buffer, sizeof(buffer));
 	auid = strtoul(buffer, NULL, 10);
 	read_small("/proc/self/stat", buffer, sizeof(buffer));
 	field = strrchr(buffer, ')');
@@ -562,8 +606,10 @@ static unsigned long long print_process(void)
 	field = strstr(cgroup, "docker-") ?: strstr(cgroup, "containerd-");
 	field = field ? strchr(field, '-') + 1 : "";
 	fprintf(truth, "\"container_id\":\"%.64s\",", field);
+	if (deleted)
+		fprintf(truth, "\"binary_deleted\":true,");
 	fprintf(truth, "\"gid\":%u,\"egid\":%u,", getgid(), getegid());
-	fprintf(truth, "%s,%s,%s}", jkey("comm", comm),
+	fprintf(truth, "%s,%s,%s}", jkey("comm", leader_comm()),
 		jkey("cgroup", strstr(cgroup, "::") ? strstr(cgroup, "::") + 2 :
 		     ""), jkey("cwd", cwd));
 	return start;
@@ -576,47 +622,51 @@ void ring_truth(struct ring *r)
 	char status[4096];
 	const char *at;
 
-	read_small("/proc/self/status", status, sizeof(status));
+	read_small("/proc/thread-self/status", status, sizeof(status));
 	fprintf(truth, "{\"name\":%s,\"fd_visible\":%s,\"created\":%.3f",
 		js(r->name), r->fd_visible ? "true" : "false", r->created);
 	if (r->note[0])
 		fprintf(truth, ",\"note\":%s", js(r->note));
-	fprintf(truth, ",\"expect\":{\"pid\":%d", r->pid);
-	if (!r->no_process) {
-		char comm[17] = "", text[64];
-
-		/* The leader's name, whichever thread prints this. */
-		int n = read_small("/proc/self/comm", text, sizeof(text));
-
-		memcpy(comm, text, n > 16 ? 16 : n > 0 ? n - 1 : 0);
-		fprintf(truth, ",%s", jkey("comm", comm));
-	}
-	fprintf(truth, ",\"sq_entries\":%u,\"cq_entries\":%u,",
-		p->sq_entries, p->cq_entries);
+	fprintf(truth, ",\"expect\":{");
+	if (!r->no_process)
+		fprintf(truth, "\"pid\":%d", r->pid);
+	if (!r->no_process)
+		fprintf(truth, ",%s", jkey("comm", leader_comm()));
+	fprintf(truth, "%s\"sq_entries\":%u,\"cq_entries\":%u,",
+		r->no_process ? "" : ",", p->sq_entries, p->cq_entries);
 	print_flags("setup_flags", p->flags, "IORING_SETUP_", setup_names,
 		    ARRAY_SIZE(setup_names));
-	if (r->sq_head)
+	if (!r->busy)
 		fprintf(truth, ",\"sq_head\":%u,\"sq_tail\":%u,"
 			"\"cq_head\":%u,\"cq_tail\":%u,\"dropped\":%u,"
 			"\"overflow\":%u", *r->sq_head, *r->sq_tail,
 			*r->cq_head, *r->cq_tail, *r->sq_dropped,
 			*r->cq_overflow);
-	fprintf(truth, ",\"creator_uid\":%d,\"owners\":[", r->creator_uid);
+	fprintf(truth, ",\"creator_uid\":%d", r->creator_uid);
+	if (r->sq_tid)
+		fprintf(truth, ",\"sq_thread\":{\"pid\":%d,\"tid\":%d}",
+			r->sq_pid, r->sq_tid);
+	fprintf(truth, ",\"owners\":[");
 	for (int i = 0; i < r->nr_owners; i++)
 		fprintf(truth, "%s{\"pid\":%d,%s,\"fd\":%d}", i ? "," : "",
 			r->owners[i].pid, jkey("comm", r->owners[i].comm),
 			r->owners[i].fd);
 	fprintf(truth, "]");
 	at = strstr(status, "Seccomp:\t");
-	if (at && !r->no_process) {
+	if (r->seccomp_mode) {
+		fprintf(truth, ",\"seccomp\":{\"mode\":%d,\"filters\":%d}",
+			r->seccomp_mode, r->seccomp_filters);
+	} else if (at && !r->no_process) {
 		const char *count = strstr(status, "Seccomp_filters:\t");
 
 		fprintf(truth, ",\"seccomp\":{\"mode\":%d,\"filters\":%d}",
 			atoi(at + 9), count ? atoi(count + 17) : 0);
 	}
-	print_list(r, "pending", PENDING);
-	print_list(r, "in_flight", IN_FLIGHT);
-	print_list(r, "history", HISTORY);
+	if (!r->busy) {
+		print_list(r, "pending", PENDING);
+		print_list(r, "in_flight", IN_FLIGHT);
+		print_list(r, "history", HISTORY);
+	}
 	if (!r->no_process)
 		start = print_process();
 	fprintf(truth, "},\"start_ticks\":%llu}\n", start);

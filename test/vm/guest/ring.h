@@ -36,7 +36,7 @@ enum {
 	OP_LINKAT = 39, OP_MSG_RING = 40, OP_SETXATTR = 42, OP_GETXATTR = 44,
 	OP_SOCKET = 45, OP_URING_CMD = 46, OP_SEND_ZC = 47, OP_SENDMSG_ZC = 48,
 	OP_READ_MULTISHOT = 49, OP_WAITID = 50, OP_FUTEX_WAIT = 51,
-	OP_FUTEX_WAITV = 53, OP_BIND = 56, OP_LISTEN = 57,
+	OP_FUTEX_WAITV = 53, OP_FIXED_FD_INSTALL = 54, OP_BIND = 56, OP_LISTEN = 57,
 };
 
 #define MAX_REQS 160
@@ -51,6 +51,7 @@ struct req {
 	bool done;
 	int res;
 	bool has_cqe;
+	bool overflowed;		/* its completion waits in the kernel */
 	unsigned int cqe_seq;		/* position in the completion queue */
 	char info[1024];		/* members of op_info, as JSON */
 	char raw[512];			/* facts that have no agreed key */
@@ -81,6 +82,9 @@ struct ring {
 	uint64_t next_user_data;
 	int pid;
 	bool no_process;		/* the submitter is not this process */
+	bool busy;			/* goes on after its truth is printed */
+	int seccomp_mode, seccomp_filters; /* set if not this thread's */
+	int sq_pid, sq_tid;		/* of the SQPOLL thread */
 	struct owner owners[8];
 	int nr_owners;
 	struct req reqs[MAX_REQS];
@@ -91,6 +95,9 @@ struct ring {
 bool ring_setup(struct ring *r, const char *name, unsigned int entries,
 		unsigned int flags);
 bool ring_setup_params(struct ring *r, const char *name, unsigned int entries);
+/* Maps the rings of r->fd, and takes the mapping away. */
+void ring_map(struct ring *r);
+void ring_unmap(struct ring *r);
 int ring_register(struct ring *r, unsigned int op, const void *arg,
 		  unsigned int nr);
 

@@ -1,0 +1,580 @@
+/* Rings by how they were made, held and shared. */
+#define _GNU_SOURCE
+#include "workload.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A few requests that tell one ring from another. */
+static void use(struct ring *r)
+{
+	prep_openat(r, "/etc/passwd", O_RDONLY, 0);
+	ring_one(r);
+	prep_path(r, OP_UNLINKAT, "/root/.bash_history");
+	ring_publish(r);
+}
+
+/* Registers the ring's fd with the calling thread and closes it. */
+static void hide(struct ring *r)
+{
+	struct io_uring_rsrc_update update = { .offset = -1U };
+
+	update.data = r->fd;
+	if (sys_register(r->fd, IORING_REGISTER_RING_FDS, &update, 1) != 1)
+		die("register ring fd");
+	close(r->fd);
+	r->fd_visible = false;
+	r->owners[0].fd = -1;
+	r->enter_fd = update.offset;
+	r->enter_flags = IORING_ENTER_REGISTERED_RING;
+}
+
+static void hidden(void)
+{
+	static struct ring r;
+
+	if (!ring_setup(&r, "hidden", 4, 0))
+		return;
+	hide(&r);
+	use(&r);
+	ring_truth(&r);
+}
+
+/* Never had a file descriptor; its memory is the process's own. */
+static void registered_only(void)
+{
+	static struct ring r;
+
+	if (!ring_setup(&r, "registered_only", 4, SETUP_NO_MMAP |
+			SETUP_REGISTERED_FD_ONLY))
+		return;
+	use(&r);
+	ring_truth(&r);
+}
+
+static void no_mmap(void)
+{
+	static struct ring r;
+
+	if (!ring_setup(&r, "no_mmap", 4, SETUP_NO_MMAP))
+		return;
+	use(&r);
+	ring_truth(&r);
+}
+
+/* A child that holds the ring and never uses it. */
+static void inherited(void)
+{
+	static struct ring r;
+	int pid;
+
+	if (!ring_setup(&r, "inherited", 4, 0))
+		return;
+	use(&r);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, "inheritor");
+		sleep_on();
+	}
+	usleep(100000);
+	ring_owner(&r, pid, "inheritor", r.fd);
+	ring_truth(&r);
+}
+
+/* The process that made it is gone; a child still holds it. */
+static void orphaned(void)
+{
+	static struct ring r;
+
+	if (!ring_setup(&r, "orphaned", 4, 0))
+		return;
+	use(&r);
+	if (fork())
+		_exit(0);
+	prctl(PR_SET_NAME, "orphan");
+	usleep(200000);
+	r.pid = getpid();
+	r.nr_owners = 0;
+	ring_owner(&r, getpid(), "orphan", r.fd);
+	ring_truth(&r);
+}
+
+/* Passed over a unix socket, used by both ends. */
+static void passed(void)
+{
+	static struct ring r;
+	char control[CMSG_SPACE(sizeof(int))] = "", c = 0;
+	struct iovec iov = { &c, 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	int pair[2], back[2], pid, fd;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || pipe(back))
+		die("socketpair");
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, "receiver");
+		if (recvmsg(pair[1], &msg, 0) != 1)
+			sleep_on();
+		memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
+		if (write(back[1], &fd, sizeof(fd)) != sizeof(fd))
+			_exit(1);
+		sleep_on();
+	}
+	if (!ring_setup(&r, "passed", 4, 0))
+		return;
+	use(&r);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &r.fd, sizeof(int));
+	if (sendmsg(pair[0], &msg, 0) != 1) {
+		skip("a ring passed with SCM_RIGHTS", errno);
+	} else {
+		if (read(back[0], &fd, sizeof(fd)) != sizeof(fd))
+			die("receiver");
+		ring_owner(&r, pid, "receiver", fd);
+	}
+	ring_truth(&r);
+}
+
+/* Another process takes a copy of the descriptor. */
+static void taken(void)
+{
+	static struct ring r;
+	int to[2], back[2], pid, fd, parent = getpid();
+
+	if (pipe(to) || pipe(back))
+		die("pipe");
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, "taker");
+		if (read(to[0], &fd, sizeof(fd)) != sizeof(fd))
+			_exit(1);
+		fd = syscall(__NR_pidfd_getfd,
+			     syscall(__NR_pidfd_open, parent, 0), fd, 0);
+		if (write(back[1], &fd, sizeof(fd)) != sizeof(fd))
+			_exit(1);
+		sleep_on();
+	}
+	if (!ring_setup(&r, "taken", 4, 0))
+		return;
+	use(&r);
+	if (write(to[1], &r.fd, sizeof(fd)) != sizeof(fd) ||
+	    read(back[0], &fd, sizeof(fd)) != sizeof(fd) || fd < 0)
+		die("taker");
+	ring_owner(&r, pid, "taker", fd);
+	ring_truth(&r);
+}
+
+/* Parent and child both submit; the ring's notes are shared as well. */
+static void shared(void)
+{
+	struct ring *r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int done[2], pid;
+	char c;
+
+	if (pipe(done) || !ring_setup(r, "shared", 8, 0))
+		return;
+	prep_openat(r, "/etc/passwd", O_RDONLY, 0);
+	ring_one(r);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, "sharer");
+		prep_openat(r, "/etc/by-the-child", O_RDONLY, 0);
+		ring_one(r);
+		if (write(done[1], "d", 1) != 1)
+			_exit(1);
+		sleep_on();
+	}
+	if (read(done[0], &c, 1) != 1)
+		die("sharer");
+	prep_path(r, OP_UNLINKAT, "/tmp/shared");
+	ring_publish(r);
+	ring_owner(r, pid, "sharer", r->fd);
+	ring_truth(r);
+}
+
+/* No file descriptor, but the memory is still mapped. */
+static void mapped(void)
+{
+	static struct ring r;
+
+	if (!ring_setup(&r, "mapped", 4, 0))
+		return;
+	use(&r);
+	close(r.fd);
+	r.fd_visible = false;
+	r.owners[0].fd = -1;
+	ring_truth(&r);
+}
+
+static void *make_and_leave(void *arg)
+{
+	struct ring *r = arg;
+
+	if (ring_setup(r, "mapped_only", 4, 0)) {
+		use(r);
+		close(r->fd);
+	}
+	return NULL;
+}
+
+/* The thread that made it has ended, the fd is closed: only a mapping. */
+static void mapped_only(void)
+{
+	static struct ring r;
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, make_and_leave, &r);
+	pthread_join(thread, NULL);
+	usleep(100000);
+	r.fd_visible = false;
+	r.owners[0].fd = -1;
+	r.no_process = true;
+	ring_truth(&r);
+}
+
+/* Forty in one process. */
+static void forty(void)
+{
+	static struct ring rings[40];
+
+	for (int i = 0; i < 40; i++) {
+		char name[32], *path = malloc(32);
+
+		sprintf(name, "forty-%d", i);
+		sprintf(path, "/tmp/forty-%d", i);
+		if (!ring_setup(&rings[i], name, 1U << (i % 5), 0))
+			return;
+		prep_path(&rings[i], OP_UNLINKAT, path);
+		ring_publish(&rings[i]);
+		ring_truth(&rings[i]);
+	}
+}
+
+/* Two descriptors, one far up in a grown table. */
+static void two_fds(void)
+{
+	static struct ring r;
+	struct rlimit limit = { 4096, 4096 };
+	int far;
+
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (!ring_setup(&r, "two_fds", 4, 0))
+		return;
+	use(&r);
+	far = fcntl(r.fd, F_DUPFD, 3000);
+	if (far < 0)
+		die("dup");
+	ring_owner(&r, getpid(), "two_fds", far);
+	ring_truth(&r);
+}
+
+static int find_thread(const char *prefix)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	char path[320], comm[32] = "";
+	int tid = 0;
+
+	while ((entry = readdir(dir))) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm",
+			 entry->d_name);
+		file = fopen(path, "r");
+		if (file && fgets(comm, sizeof(comm), file) &&
+		    !strncmp(comm, prefix, strlen(prefix)))
+			tid = atoi(entry->d_name);
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return tid;
+}
+
+static void wait_completions(struct ring *r, unsigned int nr)
+{
+	for (int i = 0; i < 200; i++) {
+		if (__atomic_load_n(r->cq_tail, __ATOMIC_ACQUIRE) -
+		    *r->cq_head >= nr)
+			return;
+		usleep(10000);
+	}
+	die("ring %s: no completions", r->name);
+}
+
+/* One thread polls for three rings; the fd of one is closed. */
+static void sqpoll(void)
+{
+	static struct ring r[3];
+	static const char *const names[] = { "sqpoll", "sqpoll_attached",
+					     "sqpoll_closed" };
+	int tid;
+
+	for (int i = 0; i < 3; i++) {
+		r[i].params.flags = IORING_SETUP_SQPOLL |
+				    (i ? IORING_SETUP_ATTACH_WQ : 0);
+		r[i].params.wq_fd = r[0].fd;
+		r[i].params.sq_thread_idle = 20;
+		if (!ring_setup_params(&r[i], names[i], 8))
+			return;
+	}
+	tid = find_thread("iou-sqp");
+	for (int i = 0; i < 3; i++) {
+		prep_openat(&r[i], "/etc/passwd", O_RDONLY, 0);
+		ring_sqe(&r[i], OP_NOP, -1);
+		ring_publish(&r[i]);
+		ring_enter(&r[i], 0, 0, IORING_ENTER_SQ_WAKEUP);
+		wait_completions(&r[i], 2);
+		ring_look(&r[i], true);
+		r[i].sq_pid = getpid();
+		r[i].sq_tid = tid;
+	}
+	/* The thread goes to sleep: what is queued now stays. */
+	usleep(300000);
+	for (int i = 0; i < 3; i++) {
+		prep_path(&r[i], OP_UNLINKAT, "/tmp/sqpoll");
+		ring_publish(&r[i]);
+	}
+	close(r[2].fd);
+	r[2].fd_visible = false;
+	r[2].owners[0].fd = -1;
+	usleep(100000);
+	for (int i = 0; i < 3; i++)
+		ring_truth(&r[i]);
+}
+
+/* SQPOLL without a task that ever entered the kernel for it, and in flight. */
+static void sqpoll_flight(void)
+{
+	static struct ring r;
+	static char buffer[64];
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		die("socketpair");
+	r.params.flags = IORING_SETUP_SQPOLL | IORING_SETUP_SQ_AFF;
+	r.params.sq_thread_idle = 20;
+	r.params.sq_thread_cpu = 0;
+	if (!ring_setup_params(&r, "sqpoll_flight", 4))
+		return;
+	prep_io(&r, OP_RECV, pair[0], buffer, sizeof(buffer), 0);
+	target_socket(&r, pair[0]);
+	ring_publish(&r);
+	ring_enter(&r, 0, 0, IORING_ENTER_SQ_WAKEUP);
+	usleep(300000);
+	r.sq_pid = getpid();
+	r.sq_tid = find_thread("iou-sqp");
+	ring_look(&r, false);
+	ring_truth(&r);
+}
+
+/* One ring of every kind that changes its layout or its rules. */
+static void kinds(void)
+{
+	static const struct {
+		const char *name;
+		unsigned int flags;
+	} list[] = {
+		{ "sqe128", SETUP_SQE128 },
+		{ "cqe32", SETUP_CQE32 },
+		{ "both_big", SETUP_SQE128 | SETUP_CQE32 },
+		{ "iopoll", IORING_SETUP_IOPOLL },
+		{ "no_sqarray", SETUP_NO_SQARRAY },
+		{ "single_issuer", SETUP_SINGLE_ISSUER },
+		{ "defer_taskrun", SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN },
+		{ "coop_taskrun", SETUP_COOP_TASKRUN | SETUP_TASKRUN_FLAG },
+		{ "submit_all", SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP },
+	};
+	static struct ring r[sizeof(list) / sizeof(list[0])];
+	static struct ring disabled, disabled_single, sized;
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		if (!ring_setup(&r[i], list[i].name, 4, list[i].flags))
+			continue;
+		if (list[i].flags & IORING_SETUP_IOPOLL) {
+			ring_sqe(&r[i], OP_NOP, -1);
+			ring_publish(&r[i]);
+		} else {
+			use(&r[i]);
+			prep_openat(&r[i], "/tmp/kinds", O_RDONLY, 0);
+			ring_publish(&r[i]);
+		}
+		ring_truth(&r[i]);
+	}
+	if (ring_setup(&disabled, "disabled", 4, IORING_SETUP_R_DISABLED)) {
+		prep_path(&disabled, OP_UNLINKAT, "/tmp/disabled");
+		ring_publish(&disabled);
+		ring_truth(&disabled);
+	}
+	if (ring_setup(&disabled_single, "disabled_single", 4,
+		       IORING_SETUP_R_DISABLED | SETUP_SINGLE_ISSUER)) {
+		prep_path(&disabled_single, OP_UNLINKAT, "/tmp/disabled");
+		ring_publish(&disabled_single);
+		ring_truth(&disabled_single);
+	}
+	sized.params.flags = IORING_SETUP_CQSIZE;
+	sized.params.cq_entries = 4096;
+	if (ring_setup_params(&sized, "cqsize", 2)) {
+		use(&sized);
+		ring_truth(&sized);
+	}
+}
+
+/* Entries in the queue's index array that are not in order, or not valid. */
+static void indices(void)
+{
+	static struct ring r;
+	unsigned int swap;
+
+	if (!ring_setup(&r, "indices", 4, 0))
+		return;
+	prep_path(&r, OP_UNLINKAT, "/tmp/second");
+	prep_path(&r, OP_UNLINKAT, "/tmp/first");
+	swap = r.sq_array[0];
+	r.sq_array[0] = r.sq_array[1];
+	r.sq_array[1] = swap;
+	ring_publish(&r);
+	snprintf(r.note, sizeof(r.note), "the second slot comes first");
+	ring_truth(&r);
+}
+
+static void *make_in_thread(void *arg)
+{
+	struct ring *r = arg;
+
+	prctl(PR_SET_NAME, "not_the_leader");
+	if (ring_setup(r, "thread", 4, SETUP_SINGLE_ISSUER)) {
+		use(r);
+		ring_truth(r);
+	}
+	sleep_on();
+}
+
+static void thread(void)
+{
+	static struct ring r;
+	pthread_t id;
+
+	pthread_create(&id, NULL, make_in_thread, &r);
+	usleep(300000);
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *submit_some(void *arg)
+{
+	struct ring *r = arg;
+
+	for (int i = 0; i < 2; i++) {
+		pthread_mutex_lock(&lock);
+		prep_openat(r, "/etc/passwd", O_RDONLY, 0);
+		ring_one(r);
+		pthread_mutex_unlock(&lock);
+	}
+	sleep_on();
+}
+
+/* Three threads submit to one ring. */
+static void threads(void)
+{
+	static struct ring r;
+	pthread_t id[3];
+
+	if (!ring_setup(&r, "threads", 16, 0))
+		return;
+	for (int i = 0; i < 3; i++)
+		pthread_create(&id[i], NULL, submit_some, &r);
+	usleep(500000);
+	pthread_mutex_lock(&lock);
+	ring_truth(&r);
+	pthread_mutex_unlock(&lock);
+}
+
+static void *own_files(void *arg)
+{
+	struct ring *r = arg;
+
+	if (unshare(CLONE_FILES))
+		die("unshare");
+	if (ring_setup(r, "own_files", 4, 0)) {
+		use(r);
+		r->fd_visible = false;
+		ring_truth(r);
+	}
+	sleep_on();
+}
+
+/* A thread with a file table of its own: /proc/PID/fd does not show it. */
+static void own_table(void)
+{
+	static struct ring r;
+	pthread_t id;
+
+	pthread_create(&id, NULL, own_files, &r);
+	usleep(300000);
+}
+
+static void *outlive(void *arg)
+{
+	struct ring *r = arg;
+
+	usleep(300000);
+	if (ring_setup(r, "dead_leader", 4, 0)) {
+		use(r);
+		r->fd_visible = false;
+		ring_truth(r);
+	}
+	rest();
+}
+
+/* The group leader is a zombie; a thread goes on. */
+static void dead_leader(void)
+{
+	static struct ring r;
+	pthread_t id;
+
+	pthread_create(&id, NULL, outlive, &r);
+	syscall(SYS_exit, 0);
+}
+
+const struct scenario ring_scenarios[] = {
+	{ "hidden", hidden },
+	{ "registered_only", registered_only },
+	{ "no_mmap", no_mmap },
+	{ "inherited", inherited },
+	{ "orphaned", orphaned },
+	{ "passed", passed },
+	{ "taken", taken },
+	{ "shared", shared },
+	{ "mapped", mapped },
+	{ "mapped_only", mapped_only },
+	{ "forty", forty },
+	{ "two_fds", two_fds },
+	{ "sqpoll", sqpoll },
+	{ "sqpoll_flight", sqpoll_flight },
+	{ "kinds", kinds },
+	{ "indices", indices },
+	{ "thread", thread },
+	{ "threads", threads },
+	{ "own_table", own_table },
+	{ "dead_leader", dead_leader },
+	{ NULL, NULL },
+};
