@@ -87,30 +87,26 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
     throw configError(name, [problem], lossy);
   }
   const lines = new LineCounter();
-  let document: Document;
-  try {
-    document = parseDocument(source, {
-      lineCounter: lines,
-      prettyErrors: false,
-      // Checked with our own message; the library compares every key with every other.
-      uniqueKeys: false,
-      // Tells 1 from 1.0, and keeps large ids exact.
-      intAsBigInt: true,
-    }) as Document;
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw configError(name, [{ message: "Nested too deeply", line: 1, column: 1 }], source);
-  }
+  const document = parseDocument(source, {
+    lineCounter: lines,
+    prettyErrors: false,
+    // Checked with our own message; the library compares every key with every other.
+    uniqueKeys: false,
+    // Tells 1 from 1.0, and keeps large ids exact.
+    intAsBigInt: true,
+  }) as Document;
   const walk = new Walk(document, lines);
   const syntax = [...document.errors, ...document.warnings];
-  if (syntax.length > 0) {
-    const problems = syntax.map(({ code, message, pos }) => {
+  // The library nests as deep as the stack and reports its end among the errors.
+  const deepest = syntax.find(({ message }) => message.includes("call stack"));
+  const problems = deepest === undefined
+    ? syntax.map(({ code, message, pos }) => {
       // The library's own words tell the caller which function to use.
       const what = code === "MULTIPLE_DOCS" ? "Expected one document, found another" : message;
       return walk.at(pos[0], `Not a YAML config: ${what}`);
-    });
-    throw configError(name, problems, source);
-  }
+    })
+    : [walk.at(deepest.pos[0], "Not a YAML config: Nested too deeply")];
+  if (problems.length > 0) throw configError(name, problems, source);
   const config = walk.read(document.contents as Node | null, CONFIG);
   if (walk.errors.length > 0 || config === undefined) {
     throw configError(name, walk.errors, source);

@@ -47,8 +47,10 @@ export function configError(
 function showProblem(name: string, problem: Problem, lines: readonly string[]): string {
   const line = lines[problem.line - 1] ?? "";
   const at = problem.column - 1;
-  const before = printable(line.slice(Math.max(0, at - BEFORE), at));
-  const after = printable(line.slice(at, at + AFTER).trimEnd());
+  const from = Math.max(0, at - BEFORE);
+  const before = (from > 0 ? "…" : "") + printable(line.slice(from, at));
+  const after = printable(line.slice(at, at + AFTER).trimEnd()) +
+    (line.length > at + AFTER ? "…" : "");
   return `${name}:${problem.line}:${problem.column}: ${problem.message}\n` +
     `  ${before}${after}\n  ${" ".repeat(displayWidth(before))}^`;
 }

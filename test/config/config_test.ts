@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { parseConfig } from "../../lib/config/config.ts";
+import { ConfigError } from "../../lib/config/config_error.ts";
+
+function parse(source: string) {
+  return parseConfig(new TextEncoder().encode(source), "f.yaml");
+}
+
+/** The error lines of a config, without snippets. */
+function errors(source: string | Uint8Array): string[] {
+  const bytes = typeof source === "string" ? new TextEncoder().encode(source) : source;
+  try {
+    parseConfig(bytes, "f.yaml");
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.message.split("\n").filter((line) => line.startsWith("f.yaml:"))
+      .map((line) => line.slice("f.yaml:".length));
+  }
+  return [];
+}
+
+const PUBLISHED = `process_fiter:
+  uid:
+    - 0
+  euid:
+    - 0
+  binary:
+    name:
+      - nslookup
+`;
+
+Deno.test("parseConfig() reads every key", () => {
+  const { config, warnings } = parse(`
+process_filter:             # who
+  deny_list: false
+  uid: [0]
+  euid: [0, 0x10, 4294967295]
+  auid: [1000]
+  binary: { name: [nslookup], path: [/usr/bin/uname], prefix: [/usr/local/bin/] }
+`);
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(config, {
+    process_filter: {
+      deny_list: false,
+      uid: [0],
+      euid: [0, 16, 4294967295],
+      auid: [1000],
+      binary: { name: ["nslookup"], path: ["/usr/bin/uname"], prefix: ["/usr/local/bin/"] },
+    },
+  });
+});
+
+Deno.test("parseConfig() takes the published config with one warning", () => {
+  const { config, warnings } = parse(PUBLISHED);
+  assert.deepEqual(config, {
+    process_filter: { uid: [0], euid: [0], binary: { name: ["nslookup"] } },
+  });
+  assert.deepEqual(warnings, [
+    { line: 1, column: 1, message: 'Key "process_fiter" is read as "process_filter"' },
+  ]);
+});
+
+Deno.test("parseConfig() takes an empty config, and keys without a value", () => {
+  for (const source of ["", "\n", "# nothing\n", "---\n", "{}", "null", "process_filter:\n"]) {
+    assert.deepEqual(parse(source).config.process_filter ?? {}, {}, JSON.stringify(source));
+  }
+  assert.deepEqual(parse("process_filter:\n  uid:\n  euid: []\n  binary:\n").config, {
+    process_filter: { uid: [], euid: [], binary: {} },
+  });
+});
+
+Deno.test("parseConfig() follows aliases", () => {
+  assert.deepEqual(parse("process_filter:\n  uid: &ids [0, 1]\n  euid: *ids\n").config, {
+    process_filter: { uid: [0, 1], euid: [0, 1] },
+  });
+});
+
+const WRONG: readonly (readonly [source: string, ...errors: string[]])[] = [
+  ["process_filter:\n  euuid: [0]\n", '2:3: Unknown key "euuid", did you mean "euid"?'],
+  ["proces_filter: {}\n", '1:1: Unknown key "proces_filter", did you mean "process_filter"?'],
+  ["zebra: {}\n", '1:1: Unknown key "zebra", known are process_filter'],
+  ["process_filter:\n  gid: [0]\n", '2:3: Unknown key "gid", did you mean "uid"?'],
+  [
+    "process_filter: {}\nprocess_fiter: {}\n",
+    '2:1: Key "process_fiter" stands for "process_filter", and "process_filter" is there too',
+  ],
+  [
+    "process_fiter: {}\nprocess_filter: {}\n",
+    '2:1: Key "process_filter" stands for "process_filter", and "process_fiter" is there too',
+  ],
+  ["process_filter: {uid: [0], uid: [1]}\n", '1:28: Duplicate key "uid"'],
+  ["process_filter:\n  uid: 0\n", "2:8: Expected a list, found 0"],
+  ["process_filter:\n  uid: root\n", '2:8: Expected a list, found text "root"'],
+  ["process_filter:\n  uid: [root]\n", '2:9: Expected a whole number, found text "root"'],
+  ["process_filter:\n  uid: ['0']\n", '2:9: Expected a whole number, found text "0"'],
+  ["process_filter:\n  uid: [1.0]\n", "2:9: Expected a whole number, found 1"],
+  ["process_filter:\n  uid: [null]\n", "2:9: Expected a whole number, found nothing"],
+  ["process_filter:\n  uid: [-1]\n", "2:9: Number -1 is not from 0 to 4294967295"],
+  [
+    "process_filter:\n  auid: [4294967296]\n",
+    "2:10: Number 4294967296 is not from 0 to 4294967295",
+  ],
+  ["process_filter:\n  deny_list: yes\n", '2:14: Expected true or false, found text "yes"'],
+  ["process_filter:\n  deny_list:\n", "2:13: Expected true or false, found nothing"],
+  ["process_filter:\n  binary: [a]\n", "2:11: Expected keys and values, found a list"],
+  ["process_filter:\n  binary: {name: [7]}\n", "2:19: Expected text, found 7, put it in quotes"],
+  ['process_filter:\n  binary: {name: [""]}\n', "2:19: Text is empty, which matches nothing"],
+  [
+    'process_filter:\n  binary: {path: ["/a\\0"]}\n',
+    "2:19: Text has a NUL in it, which matches nothing",
+  ],
+  [
+    "process_filter:\n  binary: {name: [bin/sh]}\n",
+    '2:19: Name "bin/sh" has a "/" in it, use path or prefix',
+  ],
+  ["process_filter:\n  binary: {path: [sh]}\n", '2:19: Path "sh" does not start with "/"'],
+  [
+    `process_filter:\n  binary: {name: [${"x".repeat(33)}]}\n`,
+    `2:19: Text "${"x".repeat(33)}" is 33 bytes, at most 32 fit`,
+  ],
+  [
+    `process_filter:\n  binary: {prefix: [/${"é".repeat(128)}]}\n`,
+    `2:21: Text "/${"é".repeat(58)}…" is 257 bytes, at most 255 fit`,
+  ],
+  ["- a\n", "1:1: Expected keys and values, found a list"],
+  ["hello\n", '1:1: Expected keys and values, found text "hello"'],
+  ["? [a]\n: 1\n", "1:3: Expected a key, found a list"],
+  ["process_filter: *x\n", '1:17: Unknown anchor "x"'],
+  ["process_filter: &x\n  uid: [*x]\n", "2:3: Expected a whole number, found keys and values"],
+  ["a: 1\n---\nb: 2\n", "2:1: Not a YAML config: Expected one document, found another"],
+  ["process_filter: !who {}\n", "1:17: Not a YAML config: Unresolved tag: !who"],
+  ["\tprocess_filter: {}\n", "1:1: Not a YAML config: Tabs are not allowed as indentation"],
+  [
+    "process_filter:\n  uid: 0\n  eiud: [-1]\n",
+    "2:8: Expected a list, found 0",
+    '3:3: Unknown key "eiud", did you mean "euid"?',
+  ],
+];
+
+for (const [source, ...expected] of WRONG) {
+  Deno.test(`parseConfig() refuses ${JSON.stringify(source.slice(0, 60))}`, () => {
+    assert.deepEqual(errors(source), expected);
+  });
+}
+
+Deno.test("parseConfig() shows the line and a caret", () => {
+  assert.throws(() => parse("process_filter:\n  euuid: [0]\n"), {
+    name: "ConfigError",
+    message: 'Cannot use config "f.yaml": 1 error\n' +
+      'f.yaml:2:3: Unknown key "euuid", did you mean "euid"?\n' +
+      "    euuid: [0]\n" +
+      "    ^",
+  });
+});
+
+Deno.test("parseConfig() puts the caret under wide and hostile characters", () => {
+  assert.throws(() => parse("process_filter: {binary: {name: [漢字, \x9b, 7]}}\n"), {
+    message: /\n {2}process_filter: \{binary: \{name: \[漢字, \\x9b, 7\]\}\}\n {47}\^$/,
+  });
+});
+
+Deno.test("parseConfig() refuses text that is not UTF-8", () => {
+  assert.deepEqual(errors(new Uint8Array([0x61, 0x3a, 0x0a, 0x62, 0xff])), [
+    "2:2: Expected UTF-8 text, found other bytes",
+  ]);
+});
+
+Deno.test("parseConfig() counts what it does not show", () => {
+  const source = `process_filter:\n  uid: [${Array(50).fill("x").join(", ")}]\n`;
+  assert.equal(errors(source).length, 20);
+  assert.throws(() => parse(source), /: 50 errors\n[^]*\nand 30 more$/);
+});
+
+Deno.test("parseConfig() takes bounded time and memory for bombs", () => {
+  const started = performance.now();
+  const laughs = ["a: &a [x, x]", "b: &b [*a, *a]", "c: &c [*b, *b]", "process_filter: {uid: *c}"];
+  assert.ok(errors(laughs.join("\n")).length > 0);
+  const aliases = `process_filter:\n  uid: [&a 0, ${Array(50_000).fill("*a").join(",")}]\n`;
+  assert.deepEqual(errors(aliases), [
+    `2:${"  uid: [&a 0, ".length + 100 * 3 + 1}: Too many aliases: at most 100 are followed`,
+  ]);
+  for (const nested of ["[".repeat(100_000), "{a: ".repeat(20_000), "- ".repeat(50_000)]) {
+    assert.match(errors(nested).join("\n"), /^1:\d+: Not a YAML config: Nested too deeply$/);
+  }
+  assert.ok(errors(Array.from({ length: 30_000 }, (_, i) => `k${i}: 1`).join("\n")).length > 0);
+  assert.ok(performance.now() - started < 20_000);
+});
