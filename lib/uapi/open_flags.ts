@@ -69,6 +69,11 @@ export function creationFlags(flags: number): string {
   return text;
 }
 
+/** Whether these flags may make a file, so that a mode means something. */
+export function createsFile(flags: number): boolean {
+  return (flags & (O_CREAT | TMPFILE_BIT)) !== 0;
+}
+
 /** `RESOLVE_*` names of an openat2 request's lower 32 resolve bits. */
 export function resolveFlags(resolve: number): string {
   return flagText(resolve, RESOLVE_FLAGS);
@@ -89,8 +94,7 @@ export function modeText(mode: bigint | number): string {
 export function openatHow(flags: number, mode: number): OpenHow {
   let kept = flags & VALID_OPEN_FLAGS;
   if ((kept & O_PATH) !== 0) kept &= O_PATH_FLAGS;
-  const creates = (kept & (O_CREAT | TMPFILE_BIT)) !== 0;
-  return { flags: withLargefile(kept), mode: creates ? BigInt(mode & 0o7777) : 0n };
+  return { flags: withLargefile(kept), mode: createsFile(kept) ? BigInt(mode & 0o7777) : 0n };
 }
 
 /**
