@@ -28,8 +28,8 @@ export type ReadResult =
   | { readonly ok: false; readonly reason: MissingReason };
 
 /**
- * Reads the memory of the process that made a request. It never throws, and never answers with more bytes than asked for:
- * where only a part is there, it answers with the reason.
+ * Reads the memory of the process that made a request. It never throws, and never answers with more
+ * bytes than asked for: where only a part is there, it answers with the reason.
  */
 export interface ArgumentReader {
   /** The string at `address` without its NUL, at most PATH_MAX (4096) bytes. */
@@ -47,9 +47,11 @@ export const NO_MEMORY: ArgumentReader = {
 };
 
 /**
- * Arguments that a source may have read already. `path`, `old_path`, `new_path` and `name` (of an extended attribute) are
- * without NUL; `sockaddr` is exactly as long as the address; `open_how` (24 bytes), `timespec` (16) and `epoll_event` (12,
- * packed) are as the kernel and its callers lay them out.
+ * Arguments that a source may have read already. `path`, `old_path`, `new_path` and `name` (of an
+ * extended attribute) are without NUL. `sockaddr` is as long as the address; it may be longer (a
+ * whole sockaddr_storage) where the request's slots tell the length, and is empty for a message
+ * without an address. `open_how` (24 bytes), `timespec` (16) and `epoll_event` (12, packed) are
+ * laid out as in user memory, which is how the kernel keeps them too.
  */
 export type ArgumentName =
   | "path"
@@ -62,8 +64,8 @@ export type ArgumentName =
   | "epoll_event";
 
 /**
- * An argument that was read already: the kernel's own copy, which nobody can change behind our back, unless `unverified` says
- * that it came from user memory.
+ * An argument that was read already: the kernel's own copy, which nobody can change behind our
+ * back, unless `unverified` says that it came from user memory.
  */
 export type Argument = ReadResult & { readonly unverified?: boolean };
 

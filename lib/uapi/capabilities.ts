@@ -53,8 +53,9 @@ const ALL_CAPABILITIES = (1n << BigInt(CAPABILITY_NAMES.length)) - 1n;
  * A capability set as the model writes it.
  *
  * @param mask The 64-bit set, bit 0 = CAP_CHOWN.
- * @returns `""` for none, `"ANY_CAPS"` for exactly the 41 known ones, else `"CAP_A | CAP_B"` in bit order. A set with a bit
- * that has no name is spelled out, the unknown bits as one hex number at the end.
+ * @returns `""` for none, `"ANY_CAPS"` for exactly the 41 known ones, else `"CAP_A | CAP_B"` in bit
+ * order. A set with a bit that has no name is spelled out, the unknown bits as one hex number at
+ * the end.
  */
 export function capabilityText(mask: bigint): string {
   const set = BigInt.asUintN(64, mask);

@@ -1,8 +1,9 @@
 /**
  * Error numbers and their names on x86-64.
  *
- * Source: include/uapi/asm-generic/errno-base.h and errno.h (1 to 133; 41 and 58 are not used), and include/linux/errno.h
- * (512 and up: the kernel's own, which a request that is still under way may hold).
+ * Source: include/uapi/asm-generic/errno-base.h and errno.h (1 to 133; 41 and 58 are not used), and
+ * include/linux/errno.h (512 and up: the kernel's own, which a request that is still under way may
+ * hold).
  */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [1, "EPERM"],

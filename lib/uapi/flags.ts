@@ -1,6 +1,6 @@
 /**
- * Bits and their names, in the order they are printed. A mask may hold several bits; the first entry whose bits are all
- * set takes them, so combined names come before their parts.
+ * Bits and their names, in the order they are printed. A mask may hold several bits; the first
+ * entry whose bits are all set takes them, so combined names come before their parts.
  */
 export type FlagTable = readonly (readonly [mask: number, name: string])[];
 
@@ -12,7 +12,8 @@ export const FLAG_SEPARATOR = " | ";
  *
  * @param value An unsigned 32-bit value; a negative one is taken as its two's complement.
  * @param table The names.
- * @returns The names in table order; bits that no entry takes follow as one hex number, so that none is dropped.
+ * @returns The names in table order; bits that no entry takes follow as one hex number, so that
+ * none is dropped.
  */
 export function flagNames(value: number, table: FlagTable): string[] {
   const names: string[] = [];

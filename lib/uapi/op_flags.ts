@@ -1,7 +1,7 @@
 import type { FlagTable } from "./flags.ts";
 
-// Bits and values of the SQE fields whose meaning depends on the opcode. Where no other source is named, they are in
-// include/uapi/linux/io_uring.h.
+// Bits and values of the SQE fields whose meaning depends on the opcode. Where no other source is
+// named, they are in include/uapi/linux/io_uring.h.
 
 /** `nop_flags`. */
 export const NOP_FLAGS: FlagTable = [
@@ -36,7 +36,10 @@ export const SYNC_RANGE_FLAGS: FlagTable = [
   [1 << 2, "SYNC_FILE_RANGE_WAIT_AFTER"],
 ];
 
-/** `poll32_events`, less the bits that the kernel sets for its own use. Source: include/uapi/asm-generic/poll.h. */
+/**
+ * `poll32_events`, less the bits that the kernel sets for its own use.
+ * Source: include/uapi/asm-generic/poll.h.
+ */
 export const POLL_EVENTS: FlagTable = [
   [0x0001, "POLLIN"],
   [0x0002, "POLLPRI"],
@@ -54,7 +57,10 @@ export const POLL_EVENTS: FlagTable = [
   [0x10000000, "EPOLLEXCLUSIVE"],
 ];
 
-/** EPOLLONESHOT and EPOLLET, which the kernel puts into a request's poll mask to mean "not MULTI" and "not LEVEL". */
+/**
+ * EPOLLONESHOT and EPOLLET, which the kernel puts into a request's poll mask to mean "not MULTI"
+ * and "not LEVEL".
+ */
 export const POLL_INTERNAL_EVENTS = 0x40000000 | 0x80000000;
 
 /** `len` of POLL_ADD and POLL_REMOVE. */
@@ -129,7 +135,10 @@ export const MESSAGE_FLAGS: FlagTable = [
   [0x80000000, "MSG_CMSG_COMPAT"],
 ];
 
-/** What io_uring adds to the flags of every send; with it, a prepared request would read otherwise than its SQE. */
+/**
+ * What io_uring adds to the flags of every send; with it, a prepared request would read otherwise
+ * than its SQE.
+ */
 export const SEND_IMPLIED_FLAGS = 0x4000;
 
 /** What io_uring adds to the flags of every zero-copy send. */
@@ -210,7 +219,9 @@ export const FALLOCATE_MODES: FlagTable = [
   [0x80, "FALLOC_FL_WRITE_ZEROES"],
 ];
 
-/** `statx_flags`, `hardlink_flags`. Source: include/uapi/linux/fcntl.h, include/uapi/linux/stat.h. */
+/**
+ * `statx_flags`, `hardlink_flags`. Source: include/uapi/linux/fcntl.h, include/uapi/linux/stat.h.
+ */
 export const AT_FLAGS: FlagTable = [
   [0x100, "AT_SYMLINK_NOFOLLOW"],
   [0x400, "AT_SYMLINK_FOLLOW"],
@@ -282,7 +293,10 @@ export const FADVISE_ADVICE: readonly string[] = [
   "POSIX_FADV_NOREUSE",
 ];
 
-/** `fadvise_advice` of MADVISE, at the index of its value. Source: include/uapi/asm-generic/mman-common.h. */
+/**
+ * `fadvise_advice` of MADVISE, at the index of its value.
+ * Source: include/uapi/asm-generic/mman-common.h.
+ */
 export const MADVISE_ADVICE: readonly (string | undefined)[] = sparse([
   [0, "MADV_NORMAL"],
   [1, "MADV_RANDOM"],
@@ -347,7 +361,10 @@ export const SOCKET_COMMANDS: readonly string[] = [
   "SOCKET_URING_OP_GETSOCKNAME",
 ];
 
-/** `len` of WAITID, waitid(2)'s idtype, at the index of its value. Source: include/uapi/linux/wait.h. */
+/**
+ * `len` of WAITID, waitid(2)'s idtype, at the index of its value. Source:
+ * include/uapi/linux/wait.h.
+ */
 export const WAITID_TYPES: readonly string[] = ["P_ALL", "P_PID", "P_PGID", "P_PIDFD"];
 
 /** `file_index` of WAITID, waitid(2)'s options. Source: include/uapi/linux/wait.h. */
@@ -362,7 +379,10 @@ export const WAITID_OPTIONS: FlagTable = [
   [0x80000000, "__WCLONE"],
 ];
 
-/** The futex word's size, at the index of the two lowest bits of FUTEX_WAIT's `fd`. Source: include/uapi/linux/futex.h. */
+/**
+ * The futex word's size, at the index of the two lowest bits of FUTEX_WAIT's `fd`. Source:
+ * include/uapi/linux/futex.h.
+ */
 export const FUTEX_SIZES: readonly string[] = [
   "FUTEX2_SIZE_U8",
   "FUTEX2_SIZE_U16",

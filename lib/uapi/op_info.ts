@@ -1,4 +1,4 @@
-import type { ArgumentReader, KnownArguments, MissingReason } from "./argument.ts";
+import type { Argument, ArgumentReader, KnownArguments, MissingReason } from "./argument.ts";
 import { FLAG_SEPARATOR, flagText } from "./flags.ts";
 import { opcodeName } from "./opcodes.ts";
 import * as op from "./op_flags.ts";
@@ -24,8 +24,8 @@ export interface DescribeOptions {
   /** Arguments read already; one that is there wins over user memory. */
   readonly known?: KnownArguments;
   /**
-   * The request has completed, so that what the kernel returns through pointers (the peer of ACCEPT and RECVMSG) may be looked
-   * for in user memory. Default false.
+   * The request has completed, so that what the kernel returns through pointers (the peer of ACCEPT
+   * and RECVMSG) may be looked for in user memory. Default false.
    */
   readonly completed?: boolean;
 }
@@ -37,8 +37,8 @@ const NOTHING_KNOWN: KnownArguments = {};
  *
  * @param fields The slots that the source holds.
  * @param reader Reads the requester's memory, for what is not among `options.known`.
- * @returns `op_info` in the order that the record format gives, with what is missing and what is unverified. It never throws,
- * whatever the request holds.
+ * @returns `op_info` in the order that the record format gives, with what is missing and what is
+ * unverified. It never throws, whatever the request holds.
  */
 export function describeRequest(
   fields: RequestFields,
@@ -217,7 +217,10 @@ function timeoutRemove(request: RequestDescription): void {
   request.flags("flags", fields.opFlags, op.TIMEOUT_FLAGS);
 }
 
-/** Puts `sec` and `nsec` from the `struct __kernel_timespec` that `argument` points to, or from `argument` itself. */
+/**
+ * Puts `sec` and `nsec` from the `struct __kernel_timespec` that `argument` points to, or from
+ * `argument` itself.
+ */
 function time(request: RequestDescription, argument: bigint | undefined): void {
   const immediate = ((request.fields.opFlags ?? 0) & op.TIMEOUT_IMMEDIATE_ARG) !== 0;
   if (immediate && argument !== undefined) {
@@ -245,7 +248,10 @@ function accept(request: RequestDescription): void {
   request.slot(fields.fileIndex);
 }
 
-/** Puts the address of who connected; accept(2) returns it, and its length, through two pointers, if they are not NULL. */
+/**
+ * Puts the address of who connected; accept(2) returns it, and its length, through two pointers, if
+ * they are not NULL.
+ */
 function peer(request: RequestDescription): void {
   const { addr, off } = request.fields;
   if (request.has("sockaddr")) {
@@ -286,50 +292,50 @@ function fallocate(request: RequestDescription): void {
 }
 
 function openat(request: RequestDescription): void {
-  const { fields } = request;
-  request.path("path", fields.addr);
-  const how = request.struct("open_how", undefined, 24);
-  if (how.ok) {
-    const view = viewOf(how.bytes);
-    openFlags(request, openatHow(view.getUint32(0, true), view.getUint32(8, true)));
-  } else if (fields.opFlags !== undefined && fields.len !== undefined) {
-    openFlags(request, openatHow(fields.opFlags, fields.len));
+  const { addr, opFlags, len, fileIndex } = request.fields;
+  request.path("path", addr);
+  const struct = request.struct("open_how", undefined, 24);
+  if (struct.ok) {
+    const view = viewOf(struct.bytes);
+    openFlags(request, openatHow(view.getUint32(0, true), view.getUint32(8, true)), struct);
+  } else if (opFlags !== undefined && len !== undefined) {
+    openFlags(request, openatHow(opFlags, len));
   } else {
-    noOpenFlags(request, how.reason);
+    noOpenFlags(request, struct.reason);
   }
-  request.slot(fields.fileIndex);
+  request.slot(fileIndex);
 }
 
 function openat2(request: RequestDescription): void {
-  const { fields } = request;
-  request.path("path", fields.addr);
-  const how = request.struct("open_how", fields.off, 24);
-  if (how.ok) {
-    const view = viewOf(how.bytes);
-    const { flags, mode } = openat2How(view.getUint32(0, true), view.getBigUint64(8, true));
-    openFlags(request, { flags, mode });
+  const { addr, off, fileIndex } = request.fields;
+  request.path("path", addr);
+  const struct = request.struct("open_how", off, 24);
+  if (struct.ok) {
+    const view = viewOf(struct.bytes);
+    const how = openat2How(view.getUint32(0, true), view.getBigUint64(8, true));
+    openFlags(request, how, struct);
     const resolve = resolveFlags(view.getUint32(16, true));
-    if (resolve !== "") request.value("resolve", resolve);
-    request.mark(how, "access_flags", "creation_flags");
-    if (hasMode({ flags, mode })) request.mark(how, "mode");
-    if (resolve !== "") request.mark(how, "resolve");
+    if (resolve !== "") {
+      request.value("resolve", resolve);
+      request.mark(struct, "resolve");
+    }
   } else {
-    noOpenFlags(request, how.reason);
-    request.miss("resolve", how.reason);
+    noOpenFlags(request, struct.reason);
+    request.miss("resolve", struct.reason);
   }
-  request.slot(fields.fileIndex);
+  request.slot(fileIndex);
 }
 
-function openFlags(request: RequestDescription, how: OpenHow): void {
+function openFlags(request: RequestDescription, how: OpenHow, source?: Argument): void {
   request.value("access_flags", accessFlags(how.flags));
   request.value("creation_flags", creationFlags(how.flags));
   request.directory("dfd", request.fields.fd);
-  if (hasMode(how)) request.value("mode", modeText(how.mode));
-}
-
-/** A mode without a file to make is an error in OPENAT2, and worth seeing; in OPENAT the kernel has made it 0. */
-function hasMode(how: OpenHow): boolean {
-  return createsFile(how.flags) || how.mode !== 0n;
+  // A mode without a file to make is an error in OPENAT2, worth seeing; in OPENAT it is 0 by now.
+  const hasMode = createsFile(how.flags) || how.mode !== 0n;
+  if (hasMode) request.value("mode", modeText(how.mode));
+  if (source === undefined) return;
+  request.mark(source, "access_flags", "creation_flags");
+  if (hasMode) request.mark(source, "mode");
 }
 
 function noOpenFlags(request: RequestDescription, reason: MissingReason): void {

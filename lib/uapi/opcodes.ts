@@ -2,8 +2,8 @@
  * What an opcode is about; a filter config may name a category in place of its opcodes.
  *
  * - `network`: makes, names, connects or talks over a socket
- * - `file`: opens, reads, writes, resizes or closes a file. READ and WRITE work on sockets and devices too: the request's
- *   target tells which
+ * - `file`: opens, reads, writes, resizes or closes a file. READ and WRITE work on sockets and
+ *   devices too: the request's target tells which
  * - `metadata`: names, links, attributes and their removal
  * - `process`: waits for a process
  * - `poll`: waits for files to become ready
@@ -109,7 +109,8 @@ const NAMES_AND_CATEGORIES: readonly (readonly [name: string, category: OpcodeCa
 ];
 
 /**
- * All opcodes, at the index of their number. Numbers are never reused, so this also serves kernels that know fewer.
+ * All opcodes, at the index of their number. Numbers are never reused, so this also serves kernels
+ * that know fewer.
  *
  * Source: `enum io_uring_op` in include/uapi/linux/io_uring.h, up to Linux 7.3.
  */

@@ -12,8 +12,8 @@ const TMPFILE_BIT = 0o20000000;
 const ACCESS_MODES: readonly string[] = ["O_RDONLY", "O_WRONLY", "O_RDWR"];
 
 /**
- * The model's names in the model's order. Two of its values hold another's bit as well, and then both are printed:
- * `"O_DSYNC | O_SYNC"`, `"O_DIRECTORY | O_TMPFILE"`.
+ * The model's names in the model's order. Two of its values hold another's bit as well, and then
+ * both are printed: `"O_DSYNC | O_SYNC"`, `"O_DIRECTORY | O_TMPFILE"`.
  *
  * Source: include/uapi/asm-generic/fcntl.h, which x86-64 uses unchanged.
  */
@@ -55,12 +55,18 @@ export interface OpenHow {
   readonly mode: bigint;
 }
 
-/** The access mode by name: `"O_RDONLY"`, `"O_WRONLY"`, `"O_RDWR"`, or `""` for the value 3, which is none of them. */
+/**
+ * The access mode by name: `"O_RDONLY"`, `"O_WRONLY"`, `"O_RDWR"`, or `""` for the value 3, which
+ * is none of them.
+ */
 export function accessFlags(flags: number): string {
   return ACCESS_MODES[flags & O_ACCMODE] ?? "";
 }
 
-/** All other flags by name: `"O_CREAT | O_TRUNC | O_LARGEFILE"`. Bits without a name are left out, as the model does. */
+/**
+ * All other flags by name: `"O_CREAT | O_TRUNC | O_LARGEFILE"`. Bits without a name are left out,
+ * as the model does.
+ */
 export function creationFlags(flags: number): string {
   let text = "";
   for (const [mask, name] of CREATION_FLAGS) {
@@ -85,11 +91,12 @@ export function modeText(mode: bigint | number): string {
 }
 
 /**
- * What the kernel makes of an OPENAT request's flags and mode; the same again for what it has already made.
+ * What the kernel makes of an OPENAT request's flags and mode; the same again for what it has
+ * already made.
  *
- * Unknown flags are dropped; O_PATH drops all but O_DIRECTORY, O_NOFOLLOW and O_CLOEXEC; a mode counts only where a file may be
- * made (`build_open_how`, fs/open.c). Then, but not with O_PATH, O_LARGEFILE is added on 64-bit kernels
- * (`__io_openat_prep`, io_uring/openclose.c).
+ * Unknown flags are dropped; O_PATH drops all but O_DIRECTORY, O_NOFOLLOW and O_CLOEXEC; a mode
+ * counts only where a file may be made (`build_open_how`, fs/open.c). Then, but not with O_PATH,
+ * O_LARGEFILE is added on 64-bit kernels (`__io_openat_prep`, io_uring/openclose.c).
  */
 export function openatHow(flags: number, mode: number): OpenHow {
   let kept = flags & VALID_OPEN_FLAGS;
@@ -98,8 +105,8 @@ export function openatHow(flags: number, mode: number): OpenHow {
 }
 
 /**
- * What the kernel makes of an OPENAT2 request's `open_how`. It drops nothing (unknown bits make the request fail), but the same
- * function adds O_LARGEFILE here too.
+ * What the kernel makes of an OPENAT2 request's `open_how`. It drops nothing (unknown bits make the
+ * request fail), but the same function adds O_LARGEFILE here too.
  */
 export function openat2How(flags: number, mode: bigint): OpenHow {
   return { flags: withLargefile(flags), mode };

@@ -1,4 +1,7 @@
-/** `enum io_uring_register_op` in include/uapi/linux/io_uring.h, at the index of its value, up to Linux 7.3. */
+/**
+ * `enum io_uring_register_op` in include/uapi/linux/io_uring.h, at the index of its value, up to
+ * Linux 7.3.
+ */
 const REGISTER_OPS: readonly string[] = [
   "IORING_REGISTER_BUFFERS",
   "IORING_UNREGISTER_BUFFERS",
@@ -42,7 +45,8 @@ const REGISTER_OPS: readonly string[] = [
 
 /**
  * The name of an io_uring_register(2) operation, `"UNKNOWN"` where it has none. The top bit
- * (IORING_REGISTER_USE_REGISTERED_RING) says how the ring was named, not what was done, and is not looked at.
+ * (IORING_REGISTER_USE_REGISTERED_RING) says how the ring was named, not what was done, and is not
+ * looked at.
  */
 export function registerOpName(operation: number): string {
   return REGISTER_OPS[operation & 0x7fffffff] ?? "UNKNOWN";

@@ -39,7 +39,10 @@ export interface OpInfo {
   readonly info: Readonly<Record<string, JsonValue>> | undefined;
   /** What could not be had. */
   readonly missing: readonly MissingField[];
-  /** Paths of the keys whose value had to come from user memory, which the process may have changed since. */
+  /**
+   * Paths of the keys whose value had to come from user memory, which the process may have changed
+   * since.
+   */
   readonly unverified: readonly string[];
 }
 
@@ -52,14 +55,16 @@ interface MessageHeader {
 }
 
 /**
- * An `op_info` object under construction. Its methods put one key (or the few that belong together) each, in the order they are
- * called. A slot that the source does not hold leaves its key out and is listed as missing; a set of flags without any leaves
- * its key out too, and is not.
+ * An `op_info` object under construction. Its methods put one key (or the few that belong together)
+ * each, in the order they are called. A slot that the source does not hold leaves its key out and
+ * is listed as missing; a set of flags without any leaves its key out too, and is not.
  */
 export class RequestDescription {
   /** The slots. */
   readonly fields: RequestFields;
-  /** Whether the request has run, so that the kernel has filled what it returns through pointers. */
+  /**
+   * Whether the request has run, so that the kernel has filled what it returns through pointers.
+   */
   readonly completed: boolean;
   readonly #reader: ArgumentReader;
   readonly #known: KnownArguments;
@@ -141,7 +146,10 @@ export class RequestDescription {
     this.value(key, fd === AT_FDCWD ? "AT_FDCWD" : fd);
   }
 
-  /** Puts `file_slot`, the slot of the ring's file table that a new file goes to: its index, `"alloc"`, none for no slot. */
+  /**
+   * Puts `file_slot`, the slot of the ring's file table that a new file goes to: its index,
+   * `"alloc"`, none for no slot.
+   */
   slot(fileIndex: number | undefined): void {
     if (fileIndex === undefined) this.miss("file_slot", "not_kept");
     else if (fileIndex === FILE_INDEX_ALLOC) this.#info.file_slot = "alloc";
@@ -154,7 +162,10 @@ export class RequestDescription {
     if (this.#hasFlag(IOSQE_FIXED_FILE)) this.#info.fixed_file = true;
   }
 
-  /** Puts `buf_index` or `buf_group` where the data is in a registered buffer or in one that the kernel picks. */
+  /**
+   * Puts `buf_index` or `buf_group` where the data is in a registered buffer or in one that the
+   * kernel picks.
+   */
   buffer(registered: boolean): void {
     if (registered) this.value("buf_index", this.fields.bufIndex);
     else if (this.#hasFlag(IOSQE_BUFFER_SELECT)) this.value("buf_group", this.fields.bufIndex);
@@ -209,9 +220,11 @@ export class RequestDescription {
   }
 
   /**
-   * Puts the socket address at `address`: `addr port family scope_id`, or `path family` for a unix socket.
+   * Puts the socket address at `address`: `addr port family scope_id`, or `path family` for a unix
+   * socket.
    *
-   * @param required The request makes no sense without: `addr` is then always there, `""` where it could not be read.
+   * @param required The request makes no sense without: `addr` is then always there, `""` where it
+   * could not be read.
    */
   socketAddress(
     address: bigint | undefined,
@@ -233,7 +246,7 @@ export class RequestDescription {
       return;
     }
     if (options.required) this.#info.addr = "";
-    else if (argument.ok && argument.bytes.length === 0) return; // A message to nobody in particular.
+    else if (argument.ok && argument.bytes.length === 0) return; // A message without an address.
     this.missSocketAddress(argument.ok ? "invalid" : argument.reason);
   }
 
@@ -356,7 +369,8 @@ export class RequestDescription {
   #socketAddressBytes(address: bigint | undefined, length: number | undefined): Argument {
     const known = this.#known.sockaddr;
     if (known?.ok === true) {
-      // The kernel's copy lies in a sockaddr_storage; only the request's own length says where it ends.
+      // The kernel's copy lies in a sockaddr_storage; only the request's own length says where it
+      // ends.
       if (length === undefined || length >= known.bytes.length) return known;
       return { ...known, bytes: known.bytes.subarray(0, Math.max(length, 0)) };
     }

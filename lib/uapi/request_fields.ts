@@ -1,7 +1,8 @@
 /**
- * What a source knows of a request, in the slots of its SQE: an {@linkcode Sqe} is one, and a prepared request fills the slots
- * from the struct that its opcode keeps (`io_rw.kiocb.ki_pos` → `off`, `io_rename.new_dfd` → `len`, …). A slot that the source
- * does not hold is left out, never zero.
+ * What a source knows of a request, in the slots of its SQE: an {@linkcode Sqe} is one, and a
+ * prepared request fills the slots from the struct that its opcode keeps (`io_rw.kiocb.ki_pos` →
+ * `off`, `io_rename.new_dfd` → `len`, …). A slot that the source does not hold is left out, never
+ * zero.
  */
 export interface RequestFields {
   /** 0 to 255. */
@@ -26,9 +27,14 @@ export interface RequestFields {
   readonly fileIndex?: number | undefined;
   /** As in {@linkcode Sqe}. */
   readonly addr3?: bigint | undefined;
-  /** Bytes that a request over several buffers moves in all, where the kernel keeps it (`iov_iter.count`). */
+  /**
+   * Bytes that a request over several buffers moves in all, where the kernel keeps it
+   * (`iov_iter.count`).
+   */
   readonly byteLength?: bigint | undefined;
-  /** The ring is a 32-bit process's (`io_ring_ctx.compat`): its msghdr and iovec are the small ones. */
+  /**
+   * The ring is a 32-bit process's (`io_ring_ctx.compat`): its msghdr and iovec are the small ones.
+   */
   readonly compat?: boolean | undefined;
   /** The request's file is a socket; undefined where that is not known. */
   readonly socket?: boolean | undefined;

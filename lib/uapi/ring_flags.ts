@@ -71,7 +71,9 @@ export const FEATURES: FlagTable = [
   [1 << 17, "IORING_FEAT_NO_IOWAIT"],
 ];
 
-/** The names of an SQE's flags; only the lower 8 bits count, as io_kiocb keeps its own above them. */
+/**
+ * The names of an SQE's flags; only the lower 8 bits count, as io_kiocb keeps its own above them.
+ */
 export function sqeFlagNames(flags: number): string[] {
   return flagNames(flags & 0xff, SQE_FLAGS);
 }

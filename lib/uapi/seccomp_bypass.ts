@@ -1,7 +1,7 @@
 /**
- * Opcodes that do what a network system call does: SENDMSG, RECVMSG, ACCEPT, CONNECT, SEND, RECV, SOCKET, SEND_ZC,
- * SENDMSG_ZC, BIND, LISTEN, RECV_ZC. READ and WRITE on a socket are not among them: whether a file is a socket is not to
- * be told from an opcode.
+ * Opcodes that do what a network system call does: SENDMSG, RECVMSG, ACCEPT, CONNECT, SEND, RECV,
+ * SOCKET, SEND_ZC, SENDMSG_ZC, BIND, LISTEN, RECV_ZC. READ and WRITE on a socket are not among
+ * them: whether a file is a socket is not to be told from an opcode.
  */
 const NETWORK_OPCODES: ReadonlySet<number> = new Set([
   9,
@@ -19,7 +19,8 @@ const NETWORK_OPCODES: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * Whether a ring's requests go round seccomp: the filter judges system calls, and io_uring makes none for these.
+ * Whether a ring's requests go round seccomp: the filter judges system calls, and io_uring makes
+ * none for these.
  *
  * @param opcodes The opcodes of the ring's requests, in any order.
  * @param seccompMode 0 (disabled), 1 (strict) or 2 (filter), as `seccomp.mode` in task_struct.

@@ -65,7 +65,10 @@ const SOCKET_TYPES: ReadonlyMap<number, string> = new Map([
   [10, "SOCK_PACKET"],
 ]);
 
-/** What may be or-ed to a socket type, and the flags of accept4(2): O_NONBLOCK and O_CLOEXEC under other names. */
+/**
+ * What may be or-ed to a socket type, and the flags of accept4(2): O_NONBLOCK and O_CLOEXEC under
+ * other names.
+ */
 export const SOCKET_FLAGS: FlagTable = [
   [0o4000, "SOCK_NONBLOCK"],
   [0o2000000, "SOCK_CLOEXEC"],
@@ -117,8 +120,8 @@ export interface SocketAddress {
   /** Interface index of a scoped IPv6 address, there only when not 0. */
   readonly scopeId?: number;
   /**
-   * The name of a unix socket, as raw bytes: a pathname without its NUL, or an abstract name with the NUL it starts with. An
-   * unnamed socket has none.
+   * The name of a unix socket, as raw bytes: a pathname without its NUL, or an abstract name with
+   * the NUL it starts with. An unnamed socket has none.
    */
   readonly path?: Uint8Array;
 }
@@ -136,7 +139,9 @@ export function socketTypeName(type: number): string {
   return flags === "" ? name : name + FLAG_SEPARATOR + flags;
 }
 
-/** A socket(2) protocol: `"IPPROTO_TCP"` for the internet families, elsewhere its number as text. */
+/**
+ * A socket(2) protocol: `"IPPROTO_TCP"` for the internet families, elsewhere its number as text.
+ */
 export function protocolName(protocol: number, family: number): string {
   const internet = family === AF_INET || family === AF_INET6;
   return (internet ? PROTOCOLS.get(protocol) : undefined) ?? String(protocol);
@@ -145,9 +150,10 @@ export function protocolName(protocol: number, family: number): string {
 /**
  * Decodes a socket address.
  *
- * @param bytes A `struct sockaddr`, exactly as long as its caller said: for a unix socket the length tells the kinds of names
- * apart. What follows an internet address is not looked at.
- * @returns The address, or undefined where `bytes` is too short for a family or for what its family needs.
+ * @param bytes A `struct sockaddr`, exactly as long as its caller said: for a unix socket the
+ * length tells the kinds of names apart. What follows an internet address is not looked at.
+ * @returns The address, or undefined where `bytes` is too short for a family or for what its family
+ * needs.
  */
 export function parseSockaddr(bytes: Uint8Array): SocketAddress | undefined {
   if (bytes.length < 2) return undefined;
@@ -160,14 +166,16 @@ export function parseSockaddr(bytes: Uint8Array): SocketAddress | undefined {
       return { family: name, addr: ipv4Text(bytes, 4), port: portAt(bytes) };
     }
     case AF_INET6: {
-      // struct sockaddr_in6: family, port, flow information, address, and since RFC 2553 the scope (ipv6(7)).
+      // struct sockaddr_in6: family, port, flow information, address, and since RFC 2553 the scope
+      // (ipv6(7)).
       if (bytes.length < 24) return undefined;
       const address = { family: name, addr: ipv6Text(bytes.subarray(8, 24)), port: portAt(bytes) };
       const scopeId = bytes.length < 28 ? 0 : uint32At(bytes, 24);
       return scopeId === 0 ? address : { ...address, scopeId };
     }
     case AF_UNIX: {
-      // struct sockaddr_un, three kinds by length and first byte (unix(7)); sun_path has room for 108 bytes.
+      // struct sockaddr_un, three kinds by length and first byte (unix(7)); sun_path has room for
+      // 108 bytes.
       const path = bytes.subarray(2, 110);
       if (path.length === 0) return { family: name };
       if (path[0] === 0) return { family: name, path };

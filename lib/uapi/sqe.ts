@@ -35,7 +35,10 @@ export interface Sqe {
   readonly bufIndex: number;
   /** A registered personality's id, 0 for none. */
   readonly personality: number;
-  /** `file_index`, `splice_fd_in`, `zcrx_ifq_idx`, `optlen`, in its lower half `addr_len`. Unsigned 32 bits. */
+  /**
+   * `file_index`, `splice_fd_in`, `zcrx_ifq_idx`, `optlen`, in its lower half `addr_len`. Unsigned
+   * 32 bits.
+   */
   readonly fileIndex: number;
   /** `addr3`, `optval`. Unsigned 64 bits. */
   readonly addr3: bigint;

@@ -21,14 +21,15 @@ export function bytesToHex(bytes: Uint8Array): string {
 }
 
 /**
- * Decodes bytes that another process chose. Control characters and NUL are valid UTF-8 and stay; cutting at a NUL is the
- * caller's affair.
+ * Decodes bytes that another process chose. Control characters and NUL are valid UTF-8 and stay;
+ * cutting at a NUL is the caller's affair.
  */
 export function decodeText(bytes: Uint8Array): DecodedText {
   const ascii = shortAscii(bytes);
   if (ascii !== undefined) return { text: ascii };
   const text = DECODER.decode(bytes);
-  // A U+FFFD that was really in the bytes encodes back to them; one that the decoder put in does not.
+  // A U+FFFD that was really in the bytes encodes back to them; one that the decoder put in does
+  // not.
   if (text.includes("\uFFFD") && !equal(ENCODER.encode(text), bytes)) {
     return { text, hex: bytesToHex(bytes) };
   }
@@ -36,8 +37,8 @@ export function decodeText(bytes: Uint8Array): DecodedText {
 }
 
 /**
- * Puts `key` with the text of `bytes` into `target`. Where the text is not a faithful copy, `<key>_hex` with the exact
- * bytes follows it.
+ * Puts `key` with the text of `bytes` into `target`. Where the text is not a faithful copy,
+ * `<key>_hex` with the exact bytes follows it.
  */
 export function putText(target: JsonObject, key: string, bytes: Uint8Array): void {
   const { text, hex } = decodeText(bytes);
@@ -45,13 +46,18 @@ export function putText(target: JsonObject, key: string, bytes: Uint8Array): voi
   if (hex !== undefined) target[`${key}_hex`] = hex;
 }
 
-/** The bytes before the first NUL, or all of them where there is none: what C takes as the string. */
+/**
+ * The bytes before the first NUL, or all of them where there is none: what C takes as the string.
+ */
 export function untilNul(bytes: Uint8Array): Uint8Array {
   const end = bytes.indexOf(0);
   return end < 0 ? bytes : bytes.subarray(0, end);
 }
 
-/** Most names and paths are short ASCII, where this takes a fraction of what a TextDecoder call costs. */
+/**
+ * Most names and paths are short ASCII, where this takes a fraction of what a TextDecoder call
+ * costs.
+ */
 function shortAscii(bytes: Uint8Array): string | undefined {
   if (bytes.length > 64) return undefined;
   let text = "";
