@@ -9,6 +9,7 @@
  */
 
 import { parseArgs } from "node:util";
+import { compareTruth, differenceText } from "./compare.ts";
 import { fetchKernel, LAB_KERNELS, LabUnavailableError } from "./kernels.ts";
 import { Guest } from "./qemu.ts";
 import { CommandError, run } from "./run.ts";
@@ -295,7 +296,9 @@ async function main(args: string[]): Promise<number> {
         const { rings, skipped, errors } = dump.truth;
         say(`${dump.dir}: ${rings.length} rings, ${skipped.length} skipped`);
         for (const error of errors) say(`  ${JSON.stringify(error)}`);
-        if (errors.length > 0) code = 1;
+        const differences = values.smear ? [] : compareTruth(dump.truth);
+        for (const difference of differences) say(`  ${differenceText(difference)}`);
+        if (errors.length + differences.length > 0) code = 1;
       } catch (error) {
         if (!(error instanceof LabUnavailableError || error instanceof CommandError)) throw error;
         say(error.message);

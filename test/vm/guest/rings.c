@@ -438,21 +438,23 @@ static void kinds(void)
 	}
 }
 
-/* Entries in the queue's index array that are not in order, or not valid. */
+/* The queue's index array names the second slot first. */
 static void indices(void)
 {
 	static struct ring r;
-	unsigned int swap;
+	struct req second;
 
 	if (!ring_setup(&r, "indices", 4, 0))
 		return;
 	prep_path(&r, OP_UNLINKAT, "/tmp/second");
 	prep_path(&r, OP_UNLINKAT, "/tmp/first");
-	swap = r.sq_array[0];
-	r.sq_array[0] = r.sq_array[1];
-	r.sq_array[1] = swap;
+	r.sq_array[0] = 1;
+	r.sq_array[1] = 0;
 	ring_publish(&r);
-	snprintf(r.note, sizeof(r.note), "the second slot comes first");
+	/* The notes are in the order of the queue. */
+	second = r.reqs[0];
+	r.reqs[0] = r.reqs[1];
+	r.reqs[1] = second;
 	ring_truth(&r);
 }
 
