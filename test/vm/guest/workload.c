@@ -288,6 +288,9 @@ int main(int argc, char **argv)
 	};
 	bool busy = argc == 2 && !strcmp(argv[1], "--busy");
 
+	if (argc == 2 && !strcmp(argv[1], "--spin"))
+		for (;;)
+			;
 	truth_open();
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < 3 + (argc > 1); i++) {
