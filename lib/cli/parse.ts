@@ -67,7 +67,15 @@ function parseCommand(command: CommandSpec, argv: readonly string[]): Request {
     if (flags.has(flag.name)) {
       throw new UsageError(`Flag ${quote(`--${flag.name}`)} is given twice`);
     }
-    flags.set(flag.name, flag.value === undefined ? "" : checked(flag, value ?? argv[++i]));
+    if (flag.value === undefined) {
+      flags.set(flag.name, "");
+    } else if (value !== undefined) {
+      flags.set(flag.name, checked(flag, value));
+    } else {
+      const next = argv[++i] ?? "";
+      // A value that looks like a flag is a forgotten value; after a "=" it is meant.
+      flags.set(flag.name, checked(flag, /^-./.test(next) ? "" : next));
+    }
   }
   const [operand, extra] = operands;
   if (extra !== undefined) {
@@ -104,9 +112,9 @@ function splitFlag(
 }
 
 /** The value of a flag, when it is one that the flag takes. */
-function checked(flag: FlagSpec, value: string | undefined): string {
+function checked(flag: FlagSpec, value: string): string {
   const name = quote(`--${flag.name}`);
-  if (value === undefined || value === "" || /^-./.test(value) && flag.choices === undefined) {
+  if (value === "") {
     throw new UsageError(`Flag ${name} needs a value: ${flag.choices?.join(", ") ?? flag.value}`);
   }
   if (flag.choices !== undefined && !flag.choices.includes(value)) {
