@@ -98,7 +98,9 @@ function splitFlag(
 ): { flag: FlagSpec; value?: string } {
   const equals = arg.startsWith("--") ? arg.indexOf("=") : -1;
   const name = equals < 0 ? arg : arg.slice(0, equals);
-  const flag = known.find((flag) => name === `--${flag.name}` || name === `-${flag.short}`);
+  const flag = known.find(({ name: long, short }) =>
+    name === `--${long}` || short !== undefined && name === `-${short}`
+  );
   if (flag === undefined) {
     const near = nearest(name, known.map((flag) => `--${flag.name}`));
     throw new UsageError(

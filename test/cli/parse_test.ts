@@ -49,6 +49,7 @@ const WRONG: readonly (readonly [argv: string, message: string])[] = [
   ["scan a b", 'Unexpected argument "b": scan takes one'],
   ["scan --fromat json a", 'Unknown flag "--fromat" of scan, did you mean "--format"?'],
   ["scan -x a", 'Unknown flag "-x" of scan'],
+  ["scan -undefined a", 'Unknown flag "-undefined" of scan'],
   ["scan --check a", 'Unknown flag "--check" of scan'],
   ["scan --format", 'Flag "--format" needs a value: ndjson, json, table'],
   ["scan --format= a", 'Flag "--format" needs a value: ndjson, json, table'],
