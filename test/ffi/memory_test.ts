@@ -82,6 +82,37 @@ Deno.test("MappedImage says in one line why a file cannot be mapped", () => {
   });
 });
 
+Deno.test("MappedImage maps standard input where it is a file, and says so where it is not", () => {
+  const script = `
+    import { openImage } from ${JSON.stringify(import.meta.resolve("./open_image.ts"))};
+    let text;
+    try {
+      using image = openImage("-");
+      text = image.name + " " + image.size + " " + String.fromCharCode(...image.bytes);
+    } catch (error) {
+      text = error.message;
+    }
+    Deno.stdout.writeSync(new TextEncoder().encode(text));
+  `;
+  withFolder((folder) => {
+    Deno.writeTextFileSync(`${folder}/s.ts`, script);
+    Deno.writeTextFileSync(`${folder}/in`, "input");
+    const read = (command: string) => {
+      const { stdout } = new Deno.Command("sh", {
+        args: ["-c", command, `${folder}/s.ts`, Deno.execPath(), "run", "-A", "--no-lock"],
+        cwd: folder,
+      }).outputSync();
+      return new TextDecoder().decode(stdout);
+    };
+    assert.equal(read('"$@" "$0" < in'), "- 5 input");
+    assert.equal(
+      read('cat in | "$@" "$0"'),
+      'Cannot read "-": standard input is a pipe, scan needs a file: iouring scan - < dump.raw',
+    );
+    assert.match(read('"$@" "$0" < /dev/null'), /^Cannot read "-": standard input is a character/);
+  });
+});
+
 Deno.test("MappedImage.search() finds every place, at the borders of pages and of the file", () => {
   withFolder((folder) => {
     const places = [0, 15, 100, 116, PAGE - 3, 2 * PAGE - 1, 5 * PAGE - 6];
