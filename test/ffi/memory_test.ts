@@ -144,9 +144,11 @@ Deno.test("MappedImage.search() keeps to an alignment, small or of a page", () =
     using image = openImage(makeFile(`${folder}/a`, 4 * PAGE, parts));
     const search = (align: number, start = 0) => image.search(bytesOf("needle"), { align, start });
     assert.deepEqual(search(8), [0, 16, 4096, 9000]);
+    assert.deepEqual(search(PAGE, 4904), [9000]);
     assert.deepEqual(search(16), [0, 16, 4096]);
     assert.deepEqual(search(PAGE), [0, 4096]);
-    assert.deepEqual(search(PAGE, 1), [4096]);
+    assert.deepEqual(search(PAGE, 8), []);
+    assert.deepEqual(search(8, 9), [9]);
   });
 });
 
