@@ -208,6 +208,15 @@ export class CommandReader {
   }
 }
 
+/**
+ * The `struct task_struct` that submitted a `struct io_kiocb`, or undefined; by way of its
+ * `struct io_uring_task` since Linux 6.13 (b6f58a3f4aa8).
+ */
+export function taskOf(kiocb: KernelObject): KernelObject | undefined {
+  if (kiocb.has("tctx")) return kiocb.tryDeref("tctx")?.tryDeref("task");
+  return kiocb.tryDeref("task");
+}
+
 /** An integer or a pointer of a struct, by the first of its names that this kernel has. */
 export function integerOf(object: KernelObject, member: Member): bigint | undefined {
   const path = typeof member === "string" ? member : member.find((path) => object.has(path));

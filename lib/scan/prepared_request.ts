@@ -4,6 +4,8 @@ import type { RequestFields } from "../uapi/request_fields.ts";
 import { readCommand } from "./command_layouts.ts";
 import { CommandReader, type RequestContext } from "./command_reader.ts";
 
+export { taskOf } from "./command_reader.ts";
+
 const IOSQE_IO_DRAIN = 1 << 1;
 const IOSQE_ASYNC = 1 << 4;
 
@@ -43,15 +45,6 @@ export function userDataOf(kiocb: KernelObject): bigint {
 export function resultOfCompleted(kiocb: KernelObject): number {
   const value = kiocb.bigint(kiocb.has("cqe.res") ? "cqe.res" : "result");
   return Number(BigInt.asIntN(32, value));
-}
-
-/**
- * The `struct task_struct` that submitted a `struct io_kiocb`, or undefined; by way of its
- * `struct io_uring_task` since Linux 6.13 (b6f58a3f4aa8).
- */
-export function taskOf(kiocb: KernelObject): KernelObject | undefined {
-  if (kiocb.has("tctx")) return kiocb.tryDeref("tctx")?.tryDeref("task");
-  return kiocb.tryDeref("task");
 }
 
 /**
