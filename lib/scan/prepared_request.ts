@@ -88,11 +88,12 @@ export function readCompletedRequest(kiocb: KernelObject): CompletedRequest {
 
 /**
  * The `IOSQE_*` bits: the lowest of `io_kiocb.flags`. IOSQE_CQE_SKIP_SUCCESS is one since Linux
- * 5.17 (04c76b41ca97); before, the bit meant something else. The kernel sets IOSQE_ASYNC and
- * IOSQE_IO_DRAIN on its own account too, and only the SQE can tell.
+ * 5.17 (04c76b41ca97), before, the bit meant something else; the kernel sets it when the CQE has
+ * been posted. It sets IOSQE_ASYNC and IOSQE_IO_DRAIN on its own account too, and only the SQE can
+ * tell.
  */
 function submittedFlags(reader: CommandReader): number {
-  const mask = reader.knowsFlag("CQE_SKIP") ? 0x7fn : 0x3fn;
+  const mask = reader.inFlight && reader.knowsFlag("CQE_SKIP") ? 0x7fn : 0x3fn;
   const flags = Number(reader.flags & mask);
   const asked = reader.sqe?.flags;
   if (asked === undefined) return flags;
