@@ -10,9 +10,9 @@
 
 import { parseArgs } from "node:util";
 import { compareTruth, differenceText } from "./compare.ts";
-import { fetchKernel, LAB_KERNELS, LabUnavailableError } from "./kernels.ts";
+import { fetchKernel, LAB_KERNELS } from "./kernels.ts";
 import { Guest } from "./qemu.ts";
-import { CommandError, run } from "./run.ts";
+import { CommandError, LabUnavailableError, run } from "./run.ts";
 import { type LabTruth, parseTruth } from "./truth.ts";
 
 /** What to dump. */

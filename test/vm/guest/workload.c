@@ -304,5 +304,9 @@ int main(int argc, char **argv)
 			}
 		}
 	}
-	return argc > 1 && !busy ? 2 : 0;
+	if (argc > 1 && !busy)
+		return 2;
+	/* The parent of all stays, so that what they said of it stays true. */
+	close(open("/run/rested", O_WRONLY | O_CREAT, 0644));
+	sleep_on();
 }
