@@ -10,6 +10,9 @@ export const KERNEL_IMAGE_END = 0xffffffffc0000000n;
 /** `"0\0" … "9\0"`: single digits stand for themselves in every token table. */
 const DIGITS = new Uint8Array([..."0123456789"].flatMap((c) => [c.charCodeAt(0), 0]));
 const TOKENS = 256;
+/** What a search costs of a {@linkcode ReadBudget}: it is native, and fast. */
+const UNITS_PER_SEARCH = 8;
+const SEARCHED_PER_UNIT = 1024;
 
 /**
  * Finds the tables of kallsyms in the kernel's image without any symbol, by the shape of the token
@@ -27,6 +30,7 @@ export function* findKallsyms(space: AddressSpace): Generator<KallsymsTables> {
   const image = new Image(space, mappings);
   for (const { start, length, physical } of mappings) {
     const end = physical + length;
+    if (!space.budget.spend(UNITS_PER_SEARCH + length / SEARCHED_PER_UNIT)) return;
     for (const hit of space.physical.search(DIGITS, { start: physical, end, limit: 4096 })) {
       const digits = image.offset(start) + (hit - physical);
       const tokens = tokenTables(image, digits);

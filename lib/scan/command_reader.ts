@@ -19,6 +19,8 @@ const REASONS: { readonly [reason in FaultReason]: MissingReason } = {
   not_in_image: "not_in_image",
   non_canonical: "invalid",
   null: "null",
+  // The end record says that not everything was read.
+  over_budget: "not_in_image",
 };
 
 /** What a slot holds of an integer of any size and sign. */

@@ -3,6 +3,7 @@ import {
   type FindKernelOptions,
   type FoundKernel,
   reopenKernel,
+  searchBudget,
 } from "../kernel/find_kernel.ts";
 import { findVmcoreinfo } from "../kernel/vmcoreinfo.ts";
 import { ImageError } from "../memory/image_error.ts";
@@ -53,20 +54,16 @@ export function openKernelOf(
   if (memory.format !== "raw") {
     return { kernel: findKernel(memory, options), memory, layout: undefined };
   }
-  let kernel: FoundKernel;
-  try {
-    kernel = findKernel(memory, options);
-  } catch (error) {
-    const squeezed = error instanceof ImageError ? findAboveHole(image, memory) : undefined;
-    if (squeezed === undefined) throw error;
-    return squeezed;
-  }
+  const squeezed = findAboveHole(image, memory);
+  if (squeezed !== undefined) return squeezed;
+  const kernel = findKernel(memory, options);
   return rawLayout(image, { kernel, memory, layout: undefined }, diagnostics);
 }
 
 /** A kernel above 4 GiB in an image without the hole: every place for the hole is tried. */
 function findAboveHole(image: ImageFile, flat: PhysicalMemory): OpenedKernel | undefined {
   if (image.size <= HOLE_STEP) return undefined;
+  const budget = searchBudget();
   for (const { text } of findVmcoreinfo(flat)) {
     for (let lowEnd = HOLE_STEP; lowEnd < Math.min(FOUR_GIB, image.size); lowEnd += HOLE_STEP) {
       const memory = squeezedMemory(image, lowEnd);
@@ -76,6 +73,7 @@ function findAboveHole(image: ImageFile, flat: PhysicalMemory): OpenedKernel | u
           cpus: [],
           vmcoreinfo: text,
           sources: ["vmcoreinfo_note"],
+          budget,
         });
         return { kernel, memory, layout: "squeezed" };
       } catch (error) {
