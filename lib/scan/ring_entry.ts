@@ -122,6 +122,8 @@ function putCreation(entry: IOUringEntry, ring: FoundRing): void {
     // Through Linux 5.15 all anonymous files share one inode, whose time is not the ring's.
     const shared = program.symbols.lookup("anon_inode_inode");
     if (shared !== undefined && program.memory.readPointer(shared) === inode.address) return;
+    // It is hidden from security modules; an inode of a ring's own is not.
+    if ((inode.number("i_flags") & S_PRIVATE) !== 0) return;
     for (const [seconds, nanoseconds] of INODE_TIMES) {
       if (inode.has(seconds)) {
         return dateOfSeconds(inode.bigint(seconds), inode.number(nanoseconds));
@@ -132,6 +134,9 @@ function putCreation(entry: IOUringEntry, ring: FoundRing): void {
   const uid = readable(() => file.deref("f_cred").number("uid.val"));
   if (uid !== undefined) entry.creator_uid = uid;
 }
+
+/** `include/linux/fs.h` */
+const S_PRIVATE = 1 << 9;
 
 /** Newest first: split in Linux 6.11 (3aa63a569c64), renamed in 6.6 (13bc24457850). */
 const INODE_TIMES = [

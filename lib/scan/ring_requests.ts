@@ -14,6 +14,8 @@ export interface JoinedRequest {
   readonly kiocb: KernelObject | undefined;
   /** Only of requests in flight. */
   readonly state: RequestState | undefined;
+  /** The io-wq worker that runs it. */
+  readonly worker?: KernelObject | undefined;
   /** Results in the order of completion: more than one of a multishot request. */
   readonly results: number[];
   /** `IORING_CQE_F_MORE` of the last completion: more may follow. */
@@ -50,7 +52,7 @@ export function joinRequests(
 
   const inFlight: JoinedRequest[] = [];
   const running = new Set<JoinedRequest>();
-  for (const { kiocb, state: where } of held) {
+  for (const { kiocb, state: where, worker } of held) {
     const opcode = readable(() => opcodeOf(kiocb));
     const userData = readable(() => userDataOf(kiocb));
     if (opcode === undefined || userData === undefined) continue;
@@ -62,6 +64,7 @@ export function joinRequests(
       slot: slot?.slot,
       kiocb,
       state: where,
+      worker,
       sources: new Set<RequestSource>(slot === undefined ? ["kiocb"] : ["sqe", "kiocb"]),
     });
   }
@@ -149,31 +152,36 @@ function joinRecycled(
   for (const kiocb of recycled) {
     const opcode = readable(() => opcodeOf(kiocb));
     const userData = readable(() => userDataOf(kiocb));
-    const result = readable(() => resultOfCompleted(kiocb));
-    if (opcode === undefined || userData === undefined || result === undefined) continue;
+    if (opcode === undefined || userData === undefined) continue;
     // Objects are allocated in batches: one that is all zero has never been a request.
     if (opcode === 0 && userData === 0n) continue;
+    const result = readable(() => resultOfCompleted(kiocb));
     const same = (byKey.get(keyOf({ opcode, userData })) ?? []).filter((r) =>
       !r.sources.has("kiocb")
     );
-    const match = same.find((r) => r.results.includes(result)) ??
-      (same.length === 1 && same[0]!.results.length === 0 ? same[0] : undefined);
+    const only = same.length === 1 ? same[0] : undefined;
+    const match = result === undefined ? only : same.find((r) => r.results.includes(result)) ??
+      (only?.results.length === 0 ? only : undefined);
     if (match !== undefined) {
-      if (match.results.length === 0) match.results.push(result);
+      if (match.results.length === 0 && result !== undefined) match.results.push(result);
       match.sources.add("kiocb");
       continue;
     }
+    // Without a result it may be any of those that look the same.
+    if (result === undefined && byKey.has(keyOf({ opcode, userData }))) continue;
     const record = {
       ...request(opcode, userData),
       kiocb,
-      results: [result],
+      results: result === undefined ? [] : [result],
       sources: new Set<RequestSource>(["kiocb"]),
     };
     // A completion that no slot remembers any more may be this request's.
     const answers = alone.filter((r) => r.opcode === undefined && r.userData === userData);
-    if (answers.length === 1 && answers[0]!.results.includes(result)) {
+    const [answer] = answers;
+    if (answers.length === 1 && (result === undefined || answer!.results.includes(result))) {
+      record.results = answer!.results;
       record.sources.add("cqe");
-      alone.splice(alone.indexOf(answers[0]!), 1);
+      alone.splice(alone.indexOf(answer!), 1);
     }
     forgotten.push(record);
   }

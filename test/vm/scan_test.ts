@@ -13,7 +13,7 @@ import { LabUnavailableError } from "./run.ts";
 
 const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
 const MAX_TIME_MS = 120_000;
-const KERNELS = ["6.1", "6.12"];
+const KERNELS = ["6.1", "6.12", "5.10", "backports"];
 
 /** What a scan wrote to standard output. */
 interface Scan {
@@ -46,15 +46,16 @@ async function scan(image: string, ...flags: string[]): Promise<Scan> {
 /** Registers a test that makes a dump first; it is skipped where the lab cannot make one. */
 function labTest<Dump>(
   name: string,
-  make: () => Promise<Dump>,
+  { make, ...options }: LabOptions & { make: (options: LabOptions) => Promise<Dump> },
   check: (dump: Dump, t: Deno.TestContext) => Promise<void>,
 ): void {
-  if (unavailable !== undefined) {
-    Deno.test({ name: `${name} (${unavailable})`, ignore: true, fn: () => {} });
+  const why = unavailable.get(options.kernel);
+  if (why !== undefined) {
+    Deno.test({ name: `${name} (${why})`, ignore: true, fn: () => {} });
     return;
   }
   Deno.test(name, async (t) => {
-    await check(await make(), t);
+    await check(await make(options), t);
   });
 }
 
@@ -76,13 +77,15 @@ function same(lines: string[], expected: string[], what: string): void {
   }
 }
 
-/** Why there is no lab on this machine; undefined where there is one. */
-let unavailable: string | undefined;
-try {
-  for (const kernel of KERNELS) await labDump({ kernel });
-} catch (error) {
-  if (!(error instanceof LabUnavailableError)) throw error;
-  unavailable = error.message;
+/** Why there is no lab on this machine, by kernel; nothing where there is one. */
+const unavailable = new Map<string, string>();
+for (const kernel of KERNELS) {
+  try {
+    await labDump({ kernel });
+  } catch (error) {
+    if (!(error instanceof LabUnavailableError)) throw error;
+    unavailable.set(kernel, error.message);
+  }
 }
 
 for (const kernel of KERNELS) {
@@ -92,7 +95,7 @@ for (const kernel of KERNELS) {
 
     labTest(
       `scan of ${name} finds what the workload made`,
-      () => labDump(options),
+      { make: labDump, ...options },
       async ({ elf, truth }) => {
         assert.deepEqual(truth.errors, []);
         const { entries, start, end } = await scan(elf);
@@ -106,7 +109,7 @@ for (const kernel of KERNELS) {
 
     labTest(
       `scan of ${name} is the same for ELF, ELF with paging, raw and a slice`,
-      () => labDump(options),
+      { make: labDump, ...options },
       async (dump) => {
         const { lines } = await scan(dump.elf);
         same((await scan(dump.paging)).lines, lines, "ELF with paging");
@@ -126,13 +129,13 @@ for (const kernel of KERNELS) {
 
 labTest(
   "scan of an ELF with a VMCOREINFO note finds what the workload made",
-  () => labDump({ kernel: "6.1", vmcoreinfo: true }),
+  { make: labDump, kernel: "6.1", vmcoreinfo: true },
   async ({ elf, truth }) => none(compareEntries((await scan(elf)).entries, truth)),
 );
 
 labTest(
   "scan of a guest paused in user mode under page table isolation finds what the workload made",
-  () => labDump({ kernel: "6.12", paging: 4, append: "pti=on lab.spin" }),
+  { make: labDump, kernel: "6.12", paging: 4, append: "pti=on lab.spin" },
   async ({ elf, raw, truth }) => {
     const { entries, lines } = await scan(elf);
     none(compareEntries(entries, truth));
@@ -142,7 +145,7 @@ labTest(
 
 labTest(
   "scan of 5 GiB with the PCI hole kept and squeezed finds what the workload made",
-  () => labSparse({ kernel: "6.1", paging: 4, memory: 5120 }),
+  { make: labSparse, kernel: "6.1", paging: 4, memory: 5120 },
   async ({ padded, squeezed, truth }) => {
     const { entries, lines } = await scan(padded);
     none(compareEntries(entries, truth));
@@ -152,7 +155,7 @@ labTest(
 
 labTest(
   "scan of a smeared image says only what one of its moments says, or that it could not tell",
-  () => labSmear({ kernel: "6.12" }),
+  { make: labSmear, kernel: "6.12" },
   async ({ first, second, smeared }) => {
     const moments = [(await scan(first)).entries, (await scan(second)).entries];
     const { entries } = await scan(smeared);
