@@ -184,7 +184,7 @@ interface Names {
 function findNames(image: Image, markers: Markers): Names | undefined {
   // The last marker's names, at most 256 of them, lie between it and the markers.
   const latest = markers.at - markers.last;
-  const earliest = Math.max(8, latest - MAX_MARKER_STEP - 16);
+  const earliest = Math.max(4, latest - MAX_MARKER_STEP - 16);
   for (let names = Math.floor(latest / 4) * 4; names >= earliest; names -= 4) {
     for (const gap of [8, 4]) {
       const numSyms = names - gap;

@@ -124,6 +124,7 @@ export class Kallsyms {
       let length = names[at++];
       // Since Linux 6.1 (73bbb94466fd) a long name has its length in two bytes of 7 bits.
       if (length !== undefined && length > 0x7f) length = (length & 0x7f) | (names[at++] ?? 0) << 7;
+      if (length === 0) throw new KallsymsError(`symbol ${i} of ${this.count} has no name`);
       if (length === undefined || at + length > names.length) {
         throw new KallsymsError(`kallsyms_names ends after ${i} of ${this.count} symbols`);
       }

@@ -32,8 +32,8 @@ export interface HeldRequest {
   readonly worker?: KernelObject;
 }
 
-/** More requests of one ring than this are a damaged list. */
-const MAX_REQUESTS = 1_000_000;
+/** More requests of one ring than this are a damaged list, or too many to tell of. */
+const MAX_REQUESTS = 262_144;
 /** `hash_bits` follows from the ring's size, which has at most 17 bits. */
 const MAX_HASH_BITS = 20;
 /** `PF_IO_WORKER` (`include/linux/sched.h`). */
@@ -192,7 +192,10 @@ export function readHeldRequests(
     }
   }
   for (const { kiocb } of [...found.values()]) {
-    for (const linked of chain(kiocb)) add({ kiocb: linked, state: "linked" });
+    for (const linked of chain(kiocb)) {
+      if (found.size >= MAX_REQUESTS) break;
+      add({ kiocb: linked, state: "linked" });
+    }
   }
   return [...found.values()].filter(({ kiocb }) =>
     readable(() => kiocb.pointer("ctx")) === ctx.address
