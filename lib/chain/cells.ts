@@ -1,5 +1,4 @@
 import { printable, printableField } from "../record/printable.ts";
-import { UNKNOWN_ID } from "../record/records.ts";
 import { opcodeName } from "../uapi/opcodes.ts";
 
 /**
@@ -94,8 +93,6 @@ function requestName(request: unknown): string {
 
 function shortName(opcode: unknown, number: unknown): string {
   if (typeof opcode !== "string") return "?";
-  // A completion alone does not say what was completed.
-  if (number === UNKNOWN_ID) return "?";
   if (opcode === "UNKNOWN" && typeof number === "number") return `op${number}`;
   return printable(opcode.replace(/^IORING_OP_/, ""));
 }

@@ -38,6 +38,8 @@ const STYLES: Readonly<Record<string, string>> = {
   high: RED,
   medium: YELLOW,
 };
+/** Warnings about single records that are shown before the rest is only counted. */
+const MAX_WARNINGS = 20;
 
 /** How a {@linkcode TableSink} looks, and where it says what does not fit into rows. */
 export interface TableSinkOptions extends TableOptions {
@@ -46,15 +48,15 @@ export interface TableSinkOptions extends TableOptions {
 }
 
 /**
- * Rows for people: one table for rings, one for events. What the stream says of itself goes to
- * `warn`; what single rings lack is only counted there. Text of other processes is made printable.
+ * Rows for people: one table for rings, one for events. Diagnostics and losses go to `warn`. Text
+ * of other processes is made printable.
  */
 export class TableSink implements Sink {
   readonly #lines: LineBuffer;
   readonly #rings: Table;
   readonly #events: Table;
   readonly #warn: (line: string) => void;
-  #lacking = 0;
+  #warnings = 0;
   #otherRecords = 0;
 
   constructor(write: WriteBytes, options: TableSinkOptions) {
@@ -88,11 +90,8 @@ export class TableSink implements Sink {
 
   finish(): void {
     this.flush();
-    if (this.#lacking > 0) {
-      this.#warn(
-        `warning: Something of ${count(this.#lacking, "ring")} could not be read, ` +
-          "the records' diagnostics say what",
-      );
+    if (this.#warnings > MAX_WARNINGS) {
+      this.#warn(`warning: ${this.#warnings - MAX_WARNINGS} more about single records`);
     }
     if (this.#otherRecords > 0) {
       this.#warn(`warning: ${count(this.#otherRecords, "record")} of other types not shown`);
@@ -108,7 +107,10 @@ export class TableSink implements Sink {
       seccompCell(entry),
       arrayOf(entry.found_by).map(cell).join(","),
     ], styleOf(entry));
-    if (arrayOf(entry.diagnostics).length > 0) this.#lacking++;
+    for (const diagnostic of arrayOf(entry.diagnostics)) {
+      if (++this.#warnings > MAX_WARNINGS) continue;
+      this.#warn(`warning: Ring ${cell(entry.ctx_addr)}: ${diagnosticText(diagnostic)}`);
+    }
   }
 
   #writeEvent(event: Record<string, unknown>): void {
