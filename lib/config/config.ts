@@ -89,7 +89,8 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
   const config = walk.read(document.contents as Node | null, CONFIG);
   checkRuleIds(document, config?.classifier ?? {}, walk);
   if (walk.errors.length > 0 || config === undefined) {
-    throw configError(name, walk.errors, source);
+    const inOrder = walk.errors.toSorted((a, b) => a.line - b.line || a.column - b.column);
+    throw configError(name, inOrder, source);
   }
   return { config, warnings: walk.warnings };
 }

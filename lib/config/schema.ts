@@ -342,7 +342,8 @@ export function text({ maxBytes, check, schema }: TextRules): Reader<string> {
 
 /** `Unknown key "x", did you mean "y"?`, or the known ones where they are few. */
 export function unknownWord(what: string, word: string, known: readonly string[]): string {
-  const near = nearest(word, known);
+  // A name without its prefix is further from it than `nearest` goes.
+  const near = known.find((it) => it.endsWith(`_${word}`)) ?? nearest(word, known);
   const rest = near !== undefined
     ? `, did you mean ${quote(near)}?`
     : known.length <= MAX_LISTED
