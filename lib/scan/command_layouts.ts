@@ -104,7 +104,7 @@ function isFirstFile(reader: CommandReader): boolean {
  *
  * - a `struct delayed_filename` that holds the pointer: since Linux 7.0
  * - a pointer to it
- * - STATX before Linux 5.19 (1b6fe6e0dfec): the user's pointer itself
+ * - STATX before Linux 5.18 (1b6fe6e0dfec): the user's pointer itself
  */
 function path(reader: CommandReader, name: ArgumentName, member: string): void {
   const delayed = `${member}.__incomplete_filename`;

@@ -19,6 +19,8 @@ const REASONS: { readonly [reason in FaultReason]: MissingReason } = {
   not_in_image: "not_in_image",
   non_canonical: "invalid",
   null: "null",
+  // The end record says that not everything was read.
+  over_budget: "not_in_image",
 };
 
 /** What a slot holds of an integer of any size and sign. */
@@ -238,7 +240,7 @@ function flagBits(program: Program): ReadonlyMap<string, number> {
 
 /**
  * Tables of what each opcode needs, newest first: `async_size` lies in `io_issue_defs` since
- * Linux 6.10, in `io_cold_defs` since 6.3 (a7dd27828b00), in `io_op_defs` before.
+ * Linux 6.10, in `io_cold_defs` since 6.3 (f30bd4d03824), in `io_op_defs` before.
  */
 const DEFINITION_TABLES: readonly (readonly [symbol: string, type: string])[] = [
   ["io_issue_defs", "io_issue_def"],

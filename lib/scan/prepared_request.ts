@@ -73,7 +73,7 @@ export function readPreparedRequest(
  */
 export function readCompletedRequest(kiocb: KernelObject): CompletedRequest {
   const reader = new CommandReader(kiocb, { inFlight: false });
-  // Linux 5.10 to 5.15 reuse the command's memory to complete it (0f7e466b393a).
+  // Until Linux 5.15 a completion overwrites the command; d17e56eb4907 ended that.
   if (!kiocb.has("compl")) readCommand(reader);
   const flags = submittedFlags(reader);
   return {

@@ -203,10 +203,9 @@ class Queues {
       if (mixed) i++;
     }
     if (bogus > 0) {
-      this.#notes.report(
-        "sq_array_absurd",
-        `${bogus} entries of the index array point outside the submission queue`,
-        "requests at these entries, which the kernel drops too",
+      this.#notes.remark(
+        "sq_index_invalid",
+        `${bogus} entries of the index array point outside the queue; the kernel drops them`,
       );
     }
     return slots;

@@ -80,6 +80,13 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   if (recorder !== undefined) {
     options.slice!(writeElfCore(found.memory, recorder.recorded(), notesOf(kernel)));
   }
+  if (program.memory.budget.isSpent) {
+    diagnostics.report(
+      "work_limit_reached",
+      "reading stopped: structures lead to more than a kernel keeps in this much memory",
+      "whatever was not read by then",
+    );
+  }
   if (image.shrank) {
     diagnostics.report(
       "image_shrank",

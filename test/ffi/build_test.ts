@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { cpSync, globSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { withFolder } from "./open_image.ts";
 
@@ -60,4 +60,16 @@ Deno.test("build says in one line what to install where it cannot install it", (
     new TextDecoder().decode(stdout),
     "Cannot prepare the build: cc, the C library's headers missing, install gcc libc6-dev\n",
   );
+});
+
+Deno.test("the shims and the launcher compile without a warning", () => {
+  // Not in the build itself: another compiler's new warning is not to stop a user.
+  const warnings = ["-Wall", "-Wextra", "-Werror", "-Wformat=2", "-Wshadow"];
+  for (const path of globSync("ffi/*.c", { cwd: ROOT })) {
+    const { success, stderr } = new Deno.Command("cc", {
+      args: ["-std=gnu11", "-O2", ...warnings, "-c", "-o", "/dev/null", path],
+      cwd: ROOT,
+    }).outputSync();
+    assert.ok(success, new TextDecoder().decode(stderr));
+  }
 });
