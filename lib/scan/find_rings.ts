@@ -54,6 +54,24 @@ export function foundByOf(ring: FoundRing): FoundBy[] {
   return ROUTE_ORDER.filter((route) => ring.foundBy.has(route));
 }
 
+/** The processes that have to do with a ring: they hold it, or have submitted to it. */
+export function processesOf(ring: FoundRing): Set<Process> {
+  return new Set([...ring.holders.map((holder) => holder.process), ...ring.submitters]);
+}
+
+/** Pids of the processes whose rings each SQPOLL thread serves, by the address of its state. */
+export function servedProcesses(rings: readonly FoundRing[]): ReadonlyMap<bigint, number[]> {
+  const served = new Map<bigint, Set<number>>();
+  for (const ring of rings) {
+    const data = readable(() => ring.ctx.pointer("sq_data")) ?? 0n;
+    if (data === 0n) continue;
+    const pids = served.get(data) ?? new Set();
+    for (const { pid } of processesOf(ring)) pids.add(pid);
+    served.set(data, pids);
+  }
+  return new Map([...served].map(([data, pids]) => [data, [...pids].sort((a, b) => a - b)]));
+}
+
 class Finder {
   #context: ScanContext;
   #program: Program;

@@ -10,16 +10,18 @@ import { dateOfSeconds } from "./clock.ts";
 import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
 import { fileOfFd } from "./file_target.ts";
-import { foundByOf, type FoundRing } from "./find_rings.ts";
+import { foundByOf, type FoundRing, processesOf } from "./find_rings.ts";
 import { fixedFile } from "./fixed_files.ts";
 import { type HeldRequest, readHeldRequests, readRecycledRequests } from "./kernel_requests.ts";
 import { taskOf } from "./prepared_request.ts";
 import { readProcess } from "./process_block.ts";
 import { requestRecord, type RequestSurroundings } from "./request_record.ts";
+import { putRegistered } from "./ring_context.ts";
 import { RingNotes } from "./ring_notes.ts";
 import { type JoinedRequest, joinRequests } from "./ring_requests.ts";
 import { readRingState, type RingState } from "./ring_state.ts";
-import { strongestSeccomp } from "./seccomp_state.ts";
+import { noteScrubbing } from "./scrubbing.ts";
+import { seccompBlock, strongestSeccomp } from "./seccomp_state.ts";
 import { type Process, threadWith } from "./tasks.ts";
 import { UserMemory } from "./user_memory.ts";
 
@@ -30,6 +32,10 @@ export interface RingSource {
   readonly taskRequests: readonly HeldRequest[];
   /** Opcode names of the imaged kernel. */
   readonly opcodeNames: ReadonlyMap<number, string>;
+  /** Pids of the processes that an SQPOLL thread serves, by the address of its `sq_data`. */
+  readonly served: ReadonlyMap<bigint, readonly number[]>;
+  /** Processes by the address of their memory. */
+  readonly bySpace: ReadonlyMap<bigint, Process>;
 }
 
 /**
@@ -50,13 +56,7 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   }
   const requests = requestsOf(source, { state, submitter, notes });
   const process = submitter && readProcess(submitter.leader, context);
-  const seccomp = strongestSeccomp(
-    new Set(
-      ring.holders.map((holder) => holder.process).concat([
-        ...ring.submitters,
-      ]),
-    ),
-  );
+  const seccomp = strongestSeccomp(processesOf(ring));
   const opcodes = requests.all.flatMap(({ opcode }) => opcode === undefined ? [] : [opcode]);
 
   const entry: IOUringEntry = {
@@ -80,15 +80,19 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   const flags = readable(() => ctx.number("flags"));
   if (flags !== undefined) entry.setup_flags = setupFlagNames(flags >>> 0);
   putCreation(entry, ring);
+  // `mm_account`: the memory of the process that made it.
+  const maker = readable(() => source.bySpace.get(ctx.pointer("mm_account")));
+  if (maker !== undefined) entry.creator_pid = maker.pid;
   entry.owners = ownersOf(ring);
   entry.found_by = foundByOf(ring);
   if (state !== undefined) putHeads(entry, state);
-  const thread = sqThread(ctx);
+  const thread = sqThread(ctx, source.served);
   if (thread !== undefined) entry.sq_thread = thread;
   entry.pending = requests.pending;
   entry.in_flight = requests.inFlight;
   entry.history = requests.history;
-  if (seccomp !== undefined) entry.seccomp = seccomp;
+  if (seccomp !== undefined) entry.seccomp = seccompBlock(seccomp, source.opcodeNames);
+  putRegistered(entry, ctx, (opcode) => source.opcodeNames.get(opcode) ?? opcodeName(opcode));
   if (notes.diagnostics.length > 0) entry.diagnostics = notes.diagnostics;
   if (notes.missing.length > 0) entry.missing = notes.missing;
   if (notes.unverified.length > 0) entry.unverified = notes.unverified;
@@ -173,12 +177,20 @@ function putHeads(entry: IOUringEntry, state: RingState): void {
   if (state.overflow !== undefined) entry.overflow = state.overflow;
 }
 
-function sqThread(ctx: KernelObject): IOUringEntry["sq_thread"] | undefined {
+function sqThread(
+  ctx: KernelObject,
+  served: RingSource["served"],
+): IOUringEntry["sq_thread"] | undefined {
   return readable(() => {
     const data = ctx.tryDeref("sq_data");
     const thread = data?.tryDeref("thread");
     if (data === undefined || thread === undefined) return undefined;
-    return { pid: thread.number("tgid"), tid: thread.number("pid"), cpu: data.number("sq_cpu") };
+    return {
+      pid: thread.number("tgid"),
+      tid: thread.number("pid"),
+      cpu: data.number("sq_cpu"),
+      serves: [...served.get(data.address) ?? []],
+    };
   });
 }
 
@@ -204,6 +216,7 @@ function requestsOf(
     readHeldRequests(ctx, taskRequests, notes),
     readRecycledRequests(ctx, notes),
   );
+  noteScrubbing(ctx, state, joined, notes);
   const memories = new Map<bigint, ArgumentReader>();
   const memoryOfTask = (task: KernelObject | undefined): ArgumentReader => {
     const mm = task && readable(() => task.tryDeref("mm"));

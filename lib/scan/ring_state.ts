@@ -24,6 +24,14 @@ export interface Slot {
   readonly sqe: Sqe;
 }
 
+/** What follows from slots that the kernel has taken, if the process has left them alone. */
+export interface SlotProof {
+  /** Each request ever taken is in a slot: there have been fewer than there are slots. */
+  readonly complete: boolean;
+  /** Slots that hold nothing but zeros, though a request was taken from each. */
+  readonly empty: number;
+}
+
 /** What lies in the memory that a ring shares with its process. */
 export interface RingState {
   readonly sqEntries: number;
@@ -39,6 +47,8 @@ export interface RingState {
   readonly pending: readonly Slot[];
   /** SQEs that the kernel has taken and nothing has overwritten, oldest first. */
   readonly consumed: readonly Slot[];
+  /** What the taken slots prove; undefined where they prove nothing. */
+  readonly proof: SlotProof | undefined;
   /** Completions that nothing has overwritten, oldest first, those that overflowed last. */
   readonly completions: readonly Completion[];
   /** Requests taken and completions posted since the ring was made, modulo 2^32: the kernel's own. */
@@ -81,6 +91,7 @@ export function readRingState(ctx: KernelObject, notes: RingNotes): RingState {
     overflow: undefined,
     pending: [],
     consumed: [],
+    proof: undefined,
     completions: [],
   };
   if (!isQueueSize(sqEntries, MAX_SQ_ENTRIES) || !isQueueSize(cqEntries, MAX_CQ_ENTRIES)) {
@@ -94,12 +105,13 @@ export function readRingState(ctx: KernelObject, notes: RingNotes): RingState {
   const heads = readHeads(ctx, notes);
   if (heads === undefined) return { ...state, ...empty };
   const reader = new Queues(ctx, notes, state);
-  const { pending, consumed } = reader.submissions(heads.sqTail);
+  const { pending, consumed, proof } = reader.submissions(heads.sqTail);
   return {
     ...state,
     ...heads,
     pending,
     consumed,
+    proof,
     completions: reader.completions(heads.cqHead),
   };
 }
@@ -155,14 +167,15 @@ class Queues {
   }
 
   /** Both parts of the submission queue: what is still to be taken, and what was. */
-  submissions(tail: number): { pending: Slot[]; consumed: Slot[] } {
+  submissions(tail: number): Pick<RingState, "pending" | "consumed" | "proof"> {
     const entries = this.#sqEntries;
     const bytes = this.#read("sq_sqes", entries * this.#sqeSize, "submission queue entries");
-    if (bytes === undefined) return { pending: [], consumed: [] };
+    if (bytes === undefined) return { pending: [], consumed: [], proof: undefined };
     if ((this.#flags & SETUP_SQ_REWIND) !== 0) {
       // Each submission starts at slot 0 and the head is not kept (Linux 7.0): all that can be said
       // is what lies in the slots.
-      return { pending: [], consumed: this.#slots(bytes, 0, entries) };
+      const { slots } = this.#slots(bytes, 0, entries);
+      return { pending: [], consumed: slots, proof: undefined };
     }
     let count = (tail - this.#taken) >>> 0;
     if (count > entries) {
@@ -174,18 +187,31 @@ class Queues {
       count = 0;
     }
     const kept = Math.min(this.#taken, entries - count);
+    const first = (this.#taken - kept) >>> 0;
+    const { slots, empty, repeated } = this.#slots(bytes, first, kept);
+    // The next request is written over the oldest slot before it is announced.
+    const complete = this.#taken + count < entries;
+    const emptied = empty.filter((position) => complete || position !== first).length;
     return {
-      pending: this.#slots(bytes, this.#taken, count),
-      consumed: this.#slots(bytes, (this.#taken - kept) >>> 0, kept),
+      pending: this.#slots(bytes, this.#taken, count).slots,
+      consumed: slots,
+      proof: repeated || this.#notes.damaged ? undefined : { complete, empty: emptied },
     };
   }
 
   /** `count` SQEs from a position on, by way of the index array where there is one. */
-  #slots(bytes: Uint8Array, first: number, count: number): Slot[] {
+  #slots(
+    bytes: Uint8Array,
+    first: number,
+    count: number,
+  ): { slots: Slot[]; empty: number[]; repeated: boolean } {
     const entries = this.#sqEntries;
     const array = this.#indexArray();
     const wide = this.#sqeSize === 128;
     const slots: Slot[] = [];
+    const empty: number[] = [];
+    const indexes = new Set<number>();
+    let repeated = false;
     let bogus = 0;
     for (let i = 0; i < count; i++) {
       const position = (first + i) >>> 0;
@@ -195,8 +221,14 @@ class Queues {
         bogus++;
         continue;
       }
+      // One slot may serve many requests in turn.
+      if (indexes.has(index)) repeated = true;
+      indexes.add(index);
       const at = index * this.#sqeSize;
-      if (isZero(bytes.subarray(at, at + 64))) continue;
+      if (isZero(bytes.subarray(at, at + 64))) {
+        empty.push(position);
+        continue;
+      }
       const mixed = (this.#flags & SETUP_SQE_MIXED) !== 0 && WIDE_OPCODES.has(bytes[at]!) &&
         index + 1 < entries;
       slots.push({ position, sqe: readSqe(bytes, at, { wide: wide || mixed }) });
@@ -208,7 +240,7 @@ class Queues {
         `${bogus} entries of the index array point outside the queue; the kernel drops them`,
       );
     }
-    return slots;
+    return { slots, empty, repeated };
   }
 
   /** `ctx->sq_array`; null with `IORING_SETUP_NO_SQARRAY` (Linux 6.6). */

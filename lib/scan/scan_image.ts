@@ -8,11 +8,17 @@ import type { JsonObject } from "../uapi/json_value.ts";
 import { readClock } from "./clock.ts";
 import type { ScanContext } from "./context.ts";
 import { Diagnostics, readable } from "./diagnostics.ts";
-import { findRings, type FoundRing, ROUTES, ROUTES_NOT_RUN } from "./find_rings.ts";
+import {
+  findRings,
+  type FoundRing,
+  ROUTES,
+  ROUTES_NOT_RUN,
+  servedProcesses,
+} from "./find_rings.ts";
 import { readTaskRequests } from "./kernel_requests.ts";
 import { type OpenedKernel, openKernelOf } from "./open_kernel.ts";
 import { ringEntry } from "./ring_entry.ts";
-import { listProcesses } from "./tasks.ts";
+import { listProcesses, processesByMemory } from "./tasks.ts";
 
 /** What a scan needs beside the image. */
 export interface ScanOptions {
@@ -64,11 +70,16 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
     const rings = inOrder(findRings(context, processes));
     const taskRequests = readTaskRequests(context, processes);
     const opcodeNames = opcodesOf(kernel);
+    const served = servedProcesses(rings);
+    const bySpace = processesByMemory(processes);
     let batch: StreamRecord[] = [];
     let size = 0;
     for (const ring of rings) {
       const ofTasks = taskRequests.get(ring.ctx.address) ?? [];
-      const entry = ringEntry({ ring, taskRequests: ofTasks, opcodeNames }, context);
+      const entry = ringEntry(
+        { ring, taskRequests: ofTasks, opcodeNames, served, bySpace },
+        context,
+      );
       batch.push(entry);
       size += 64 + requestCount(entry);
       entries++;

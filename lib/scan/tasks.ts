@@ -113,3 +113,14 @@ function listThreads(context: ScanContext, leader: KernelObject): KernelObject[]
 export function threadWith(process: Process, resource: "mm" | "files"): KernelObject | undefined {
   return process.threads.find((task) => readable(() => task.pointer(resource)) ?? 0n);
 }
+
+/** Processes by the address of their memory (`struct mm_struct`), the first where they share it. */
+export function processesByMemory(processes: readonly Process[]): ReadonlyMap<bigint, Process> {
+  const found = new Map<bigint, Process>();
+  for (const process of processes) {
+    const task = threadWith(process, "mm");
+    const mm = task && readable(() => task.pointer("mm"));
+    if (mm !== undefined && mm !== 0n && !found.has(mm)) found.set(mm, process);
+  }
+  return found;
+}

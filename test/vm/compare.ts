@@ -127,7 +127,19 @@ function findEntry(ring: RingTruth, entries: readonly Item[]): Item | undefined 
 function compareRing(ring: RingTruth, entry: Item, bootTime: number): Difference[] {
   const comparison = new Comparison(ring.name);
   const { pending, in_flight, history, owners, ...plain } = ring.expect;
+  if (ring.gone === true) {
+    // Its context may be gone too, and with it how it was set up.
+    delete plain.setup_flags;
+    comparison.subset("", plain, entry);
+    comparison.subset("found_by", ["carved"], entry.found_by);
+    comparison.requests("history", items(history), items(entry.history), false);
+    return comparison.differences;
+  }
   comparison.subset("", plain, entry);
+  const scrubbed = items(entry.diagnostics).some(({ code }) => code === "ring_scrubbed");
+  if (scrubbed !== (ring.scrubbed === true)) {
+    comparison.add("diagnostics", ring.scrubbed === true, entry.diagnostics);
+  }
 
   const key = (owner: Item) => `${owner.pid}:${owner.fd}`;
   const got = items(entry.owners).toSorted((a, b) => key(a) < key(b) ? -1 : 1);
@@ -172,16 +184,20 @@ function compareRing(ring: RingTruth, entry: Item, bootTime: number): Difference
 
 /**
  * Compares the entries of a scan with the workload's truth: every ring that was
- * made is there once, with every fact that its maker knows, and no other is.
+ * made is there once, with every fact that its maker knows, and no other is. A
+ * deep scan finds those that are gone, too, and may find what the workload does
+ * not tell of: rings that it made on the way.
  */
 export function compareEntries(
   entries: readonly IOUringEntry[],
   truth: LabTruth,
+  { deep = false }: { deep?: boolean } = {},
 ): Difference[] {
   const differences: Difference[] = [];
   const all = entries as unknown as readonly Item[];
   const seen = new Map<Item, string>();
   for (const ring of truth.rings) {
+    if (ring.gone === true && !deep) continue;
     const entry = findEntry(ring, all);
     const { name } = ring;
     if (!entry) {
@@ -197,7 +213,7 @@ export function compareEntries(
     differences.push(...compareRing(ring, entry, truth.boot_time));
   }
   for (const entry of all) {
-    if (seen.has(entry)) continue;
+    if (seen.has(entry) || deep && String(entry.found_by) === "carved") continue;
     const got = { ctx_addr: entry.ctx_addr, pid: entry.pid, comm: entry.comm };
     differences.push({ ring: String(entry.ctx_addr), path: "", expected: undefined, got });
   }

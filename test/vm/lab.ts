@@ -3,7 +3,7 @@
  * dumps its memory.
  *
  * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
- * [--append WORDS] [--smear | --sparse] [--fresh]`
+ * [--append WORDS] [--idle] [--smear | --sparse] [--fresh]`
  *
  * @module
  */
@@ -27,6 +27,8 @@ export interface LabOptions {
   vmcoreinfo?: boolean;
   /** More words for the kernel's command line, such as `pti=on`. */
   append?: string;
+  /** The guest makes no ring at all. */
+  idle?: boolean;
   /** Boot again even if nothing has changed. */
   fresh?: boolean;
 }
@@ -68,6 +70,7 @@ function dumpName(options: LabOptions): string {
   if (options.memory !== undefined && options.memory !== 512) name += `-${options.memory}m`;
   if (options.vmcoreinfo) name += "-vmcoreinfo";
   if (options.append) name += `-${options.append.replace(/[^a-z0-9]+/gi, "_")}`;
+  if (options.idle) name += "-idle";
   return name;
 }
 
@@ -200,7 +203,7 @@ export async function labDump(options: LabOptions): Promise<LabDump> {
   const end = physicalEnd(options.memory ?? 512);
   const { dir, truth } = await withGuest(
     options,
-    { name: dumpName(options) },
+    { name: dumpName(options), args: options.idle ? "--idle" : "" },
     async (guest, dir) => {
       await guest.command("stop");
       await guest.dump(`${dir}/guest.elf`, false);
@@ -324,7 +327,7 @@ function say(text: string): void {
 }
 
 const USAGE = "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo] " +
-  "[--append WORDS] [--smear | --sparse] [--fresh]";
+  "[--append WORDS] [--idle] [--smear | --sparse] [--fresh]";
 
 /** What the command line asks for; undefined where it is not one. */
 function parseCommandLine(args: string[]) {
@@ -337,6 +340,7 @@ function parseCommandLine(args: string[]) {
         memory: { type: "string" },
         vmcoreinfo: { type: "boolean", default: false },
         append: { type: "string", default: "" },
+        idle: { type: "boolean", default: false },
         smear: { type: "boolean", default: false },
         sparse: { type: "boolean", default: false },
         fresh: { type: "boolean", default: false },
