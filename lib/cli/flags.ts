@@ -138,6 +138,14 @@ export const COMMANDS: readonly CommandSpec[] = [
       COLOR,
       FAIL_ON,
       {
+        name: "deep",
+        help: "Search all memory for rings and processes that no list leads to",
+        details:
+          "Search all memory for rings and processes that no list leads to: rings that were " +
+          "closed or whose process has ended, and tasks taken off the kernel's lists. It takes a " +
+          "few passes over the image.",
+      },
+      {
         name: "slice",
         value: "OUT",
         help: "Also write the pages that were read to OUT, an ELF core",

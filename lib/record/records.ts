@@ -165,6 +165,12 @@ export interface IOUringEntry {
   creator_pid?: number;
   owners?: RingOwner[];
   found_by?: FoundBy[];
+  /**
+   * How sure it is that this is a ring as it stands here: `certain`, tasks lead to it; `high`, only
+   * an open file in memory does; `medium`, it no longer exists, and what is left of it fits
+   * together; `low`, its queues or its requests alone are left.
+   */
+  confidence?: "certain" | "high" | "medium" | "low";
   sq_head?: number;
   sq_tail?: number;
   cq_head?: number;

@@ -15,6 +15,7 @@ import { fixedFile } from "./fixed_files.ts";
 import { type HeldRequest, readHeldRequests, readRecycledRequests } from "./kernel_requests.ts";
 import { taskOf } from "./prepared_request.ts";
 import { readProcess } from "./process_block.ts";
+import { readFreedRing } from "./remnants.ts";
 import { requestRecord, type RequestSurroundings } from "./request_record.ts";
 import { putRegistered } from "./ring_context.ts";
 import { RingNotes } from "./ring_notes.ts";
@@ -30,6 +31,8 @@ export interface RingSource {
   readonly ring: FoundRing;
   /** Requests of the ring that tasks hold. */
   readonly taskRequests: readonly HeldRequest[];
+  /** Requests of a freed ring that are left in memory. */
+  readonly carvedRequests: readonly KernelObject[];
   /** Opcode names of the imaged kernel. */
   readonly opcodeNames: ReadonlyMap<number, string>;
   /** Pids of the processes that an SQPOLL thread serves, by the address of its `sq_data`. */
@@ -50,7 +53,10 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   const { ctx } = ring;
   const notes = new RingNotes();
   const submitter = submitterOf(ring);
-  const state = readable(() => readRingState(ctx, notes));
+  const freed = ring.freed !== undefined;
+  const state = readable(() =>
+    freed ? readFreedRing(ring, source.carvedRequests, notes) : readRingState(ctx, notes)
+  );
   if (state === undefined) {
     notes.report("ring_unreadable", "struct io_ring_ctx cannot be read", "everything of this ring");
   }
@@ -81,18 +87,24 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   if (flags !== undefined) entry.setup_flags = setupFlagNames(flags >>> 0);
   putCreation(entry, ring);
   // `mm_account`: the memory of the process that made it.
-  const maker = readable(() => source.bySpace.get(ctx.pointer("mm_account")));
+  const maker = freed ? undefined : readable(() => source.bySpace.get(ctx.pointer("mm_account")));
   if (maker !== undefined) entry.creator_pid = maker.pid;
   entry.owners = ownersOf(ring);
   entry.found_by = foundByOf(ring);
   if (state !== undefined) putHeads(entry, state);
-  const thread = sqThread(ctx, source.served);
+  entry.confidence = freed ? "medium" : String(entry.found_by) === "carved" ? "high" : "certain";
+  const thread = freed ? undefined : sqThread(ctx, source.served);
   if (thread !== undefined) entry.sq_thread = thread;
   entry.pending = requests.pending;
   entry.in_flight = requests.inFlight;
   entry.history = requests.history;
   if (seccomp !== undefined) entry.seccomp = seccompBlock(seccomp, source.opcodeNames);
-  putRegistered(entry, ctx, (opcode) => source.opcodeNames.get(opcode) ?? opcodeName(opcode));
+  if (!freed) {
+    putRegistered(entry, ctx, (opcode) => source.opcodeNames.get(opcode) ?? opcodeName(opcode));
+  }
+  for (const { hidden } of processesOf(ring)) {
+    if (hidden !== undefined) notes.remark("process_hidden", hidden);
+  }
   if (notes.diagnostics.length > 0) entry.diagnostics = notes.diagnostics;
   if (notes.missing.length > 0) entry.missing = notes.missing;
   if (notes.unverified.length > 0) entry.unverified = notes.unverified;
@@ -202,7 +214,7 @@ interface Requests {
 }
 
 function requestsOf(
-  { ring, taskRequests, opcodeNames }: RingSource,
+  { ring, taskRequests, carvedRequests, opcodeNames }: RingSource,
   { state, submitter, notes }: {
     state: RingState | undefined;
     submitter: Process | undefined;
@@ -211,12 +223,13 @@ function requestsOf(
 ): Requests {
   if (state === undefined) return { all: [], pending: [], inFlight: [], history: [] };
   const { ctx } = ring;
+  const freed = ring.freed !== undefined;
   const joined = joinRequests(
     state,
-    readHeldRequests(ctx, taskRequests, notes),
-    readRecycledRequests(ctx, notes),
+    freed ? [] : readHeldRequests(ctx, taskRequests, notes),
+    freed ? carvedRequests : readRecycledRequests(ctx, notes),
   );
-  noteScrubbing(ctx, state, joined, notes);
+  if (!freed) noteScrubbing(ctx, state, joined, notes);
   const memories = new Map<bigint, ArgumentReader>();
   const memoryOfTask = (task: KernelObject | undefined): ArgumentReader => {
     const mm = task && readable(() => task.tryDeref("mm"));

@@ -2,7 +2,7 @@ import { listForEachEntry } from "../kernel/lists.ts";
 import type { KernelObject } from "../kernel/program.ts";
 import { MemoryFault } from "../kernel/memory_fault.ts";
 import { readSqe, type Sqe } from "../uapi/sqe.ts";
-import { isUnreadable } from "./diagnostics.ts";
+import { isUnreadable, readable } from "./diagnostics.ts";
 import type { RingNotes } from "./ring_notes.ts";
 
 /** A completion that is still in the ring. */
@@ -57,8 +57,8 @@ export interface RingState {
 }
 
 /** `IORING_MAX_ENTRIES` and `IORING_MAX_CQ_ENTRIES`. */
-const MAX_SQ_ENTRIES = 32768;
-const MAX_CQ_ENTRIES = 2 * MAX_SQ_ENTRIES;
+export const MAX_SQ_ENTRIES = 32768;
+export const MAX_CQ_ENTRIES = 2 * MAX_SQ_ENTRIES;
 
 /** Completions that overflow take kernel memory, and are charged to the process. */
 const MAX_OVERFLOW = 262_144;
@@ -72,15 +72,36 @@ const CQE_F_32 = 1 << 15;
 /** NOP128 and URING_CMD128 take two slots of a mixed ring. */
 const WIDE_OPCODES: ReadonlySet<number> = new Set([63, 64]);
 
+/** What the queues of a ring are read from. */
+export interface RingMemory {
+  /** Undefined where nothing is left but the queues themselves. */
+  readonly ctx: KernelObject | undefined;
+  /** The memory shared with the process; undefined where it cannot be read. */
+  readonly rings: KernelObject | undefined;
+  /** The ring no longer exists: its context may have been used again in part. */
+  readonly freed: boolean;
+}
+
 /**
  * Reads the queues of a ring (`io_uring/io_uring.c`, `struct io_rings`). The process can write to
  * all of it but the kernel's own counters, which decide what is pending.
  */
 export function readRingState(ctx: KernelObject, notes: RingNotes): RingState {
-  const sqEntries = ctx.number("sq_entries");
-  const cqEntries = ctx.number("cq_entries");
-  const taken = ctx.number("cached_sq_head");
-  const posted = ctx.number("cached_cq_tail");
+  const rings = readable(() => ctx.tryDeref("rings"));
+  return readQueues({ ctx, rings, freed: false }, notes);
+}
+
+/**
+ * {@linkcode readRingState} of what is left of a ring. Of one that was freed the shared memory
+ * counts.
+ */
+export function readQueues({ ctx, rings, freed }: RingMemory, notes: RingNotes): RingState {
+  const counters = !freed && ctx !== undefined ? ctx : undefined;
+  if (counters === undefined && rings === undefined) throw new MemoryFault(0n, "null");
+  const sqEntries = counters?.number("sq_entries") ?? rings!.number("sq_ring_entries");
+  const cqEntries = counters?.number("cq_entries") ?? rings!.number("cq_ring_entries");
+  const taken = counters?.number("cached_sq_head") ?? rings!.number("sq.head");
+  const posted = counters?.number("cached_cq_tail") ?? rings!.number("cq.tail");
   const state = { sqEntries, cqEntries, taken, posted };
   const empty = {
     sqHead: undefined,
@@ -102,10 +123,10 @@ export function readRingState(ctx: KernelObject, notes: RingNotes): RingState {
     );
     return { ...state, ...empty };
   }
-  const heads = readHeads(ctx, notes);
+  const heads = readHeads(rings, notes);
   if (heads === undefined) return { ...state, ...empty };
-  const reader = new Queues(ctx, notes, state);
-  const { pending, consumed, proof } = reader.submissions(heads.sqTail);
+  const reader = new Queues({ ctx, rings, freed }, notes, state);
+  const { pending, consumed, proof } = ctx === undefined ? empty : reader.submissions(heads.sqTail);
   return {
     ...state,
     ...heads,
@@ -125,9 +146,9 @@ interface Heads {
   readonly overflow: number;
 }
 
-function readHeads(ctx: KernelObject, notes: RingNotes): Heads | undefined {
+function readHeads(rings: KernelObject | undefined, notes: RingNotes): Heads | undefined {
   try {
-    const rings = ctx.deref("rings");
+    if (rings === undefined) throw new MemoryFault(0n, "null");
     return {
       sqHead: rings.number("sq.head"),
       sqTail: rings.number("sq.tail"),
@@ -144,7 +165,7 @@ function readHeads(ctx: KernelObject, notes: RingNotes): Heads | undefined {
 }
 
 class Queues {
-  #ctx: KernelObject;
+  #memory: RingMemory;
   #notes: RingNotes;
   #flags: number;
   #sqEntries: number;
@@ -153,13 +174,13 @@ class Queues {
   #posted: number;
 
   constructor(
-    ctx: KernelObject,
+    memory: RingMemory,
     notes: RingNotes,
     counters: { sqEntries: number; cqEntries: number; taken: number; posted: number },
   ) {
-    this.#ctx = ctx;
+    this.#memory = memory;
     this.#notes = notes;
-    this.#flags = ctx.number("flags");
+    this.#flags = memory.ctx?.number("flags") ?? 0;
     this.#sqEntries = counters.sqEntries;
     this.#cqEntries = counters.cqEntries;
     this.#taken = counters.taken;
@@ -255,7 +276,7 @@ class Queues {
     const size = wide ? 32 : 16;
     const completions: Completion[] = [];
     try {
-      const rings = this.#ctx.deref("rings");
+      const rings = this.#memory.rings!;
       const length = this.#cqEntries * size;
       const { bytes, whole } = this.#readPages(
         rings.addressOf("cqes"),
@@ -293,11 +314,13 @@ class Queues {
 
   /** Completions that found no room (`struct io_overflow_cqe`), oldest first. */
   #overflowed(): Completion[] {
-    const { program } = this.#ctx;
+    const { ctx, freed } = this.#memory;
     const completions: Completion[] = [];
+    if (ctx === undefined || freed) return completions;
+    const { program } = ctx;
     const entry = { type: "io_overflow_cqe", member: "list", limit: MAX_OVERFLOW };
     try {
-      const head = this.#ctx.addressOf("cq_overflow_list");
+      const head = ctx.addressOf("cq_overflow_list");
       for (const item of listForEachEntry(program, head, entry)) {
         completions.push({
           position: (this.#posted + completions.length) >>> 0,
@@ -316,6 +339,11 @@ class Queues {
       );
     }
     return completions;
+  }
+
+  /** Submissions are read only where there is a context. */
+  get #ctx(): KernelObject {
+    return this.#memory.ctx!;
   }
 
   get #sqeSize(): number {
@@ -338,7 +366,7 @@ class Queues {
     length: number,
     what: string,
   ): { bytes: Uint8Array; whole: boolean } {
-    const { memory } = this.#ctx.program;
+    const { memory } = this.#memory.rings!.program;
     const bytes = new Uint8Array(length);
     let unreadable: MemoryFault | undefined;
     for (let done = 0; done < length;) {
@@ -364,7 +392,7 @@ class Queues {
 }
 
 /** Queue sizes are powers of two with an upper bound. */
-function isQueueSize(entries: number, most: number): boolean {
+export function isQueueSize(entries: number, most: number): boolean {
   return entries > 0 && entries <= most && (entries & (entries - 1)) === 0;
 }
 

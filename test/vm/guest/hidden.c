@@ -36,32 +36,41 @@ static void forget(struct ring *r)
 	ring_truth(r);
 }
 
-/* The process lives on, its ring does not. */
-static void closed(void)
-{
-	static struct ring r;
+#define RINGS 6
 
-	if (!ring_setup(&r, "closed", 8, 0))
-		return;
-	use(&r);
-	forget(&r);
-	ring_unmap(&r);
-	close(r.fd);
+/*
+ * Makes, uses and leaves some rings. What the kernel allocates next is likely
+ * to lie where the last of them did; large ones stay for longer.
+ */
+static void leave(const char *name)
+{
+	static struct ring rings[RINGS];
+	char each[32];
+
+	for (int i = 0; i < RINGS; i++) {
+		snprintf(each, sizeof(each), "%s-%d", name, i);
+		if (!ring_setup(&rings[i], each, i % 2 ? 1024 : 8, 0))
+			die("ring %s", each);
+		use(&rings[i]);
+		forget(&rings[i]);
+	}
+	for (int i = 0; i < RINGS; i++) {
+		ring_unmap(&rings[i]);
+		close(rings[i].fd);
+	}
 	usleep(300000);
 }
 
-/* The process has ended with its ring. */
+/* The process lives on, its rings do not. */
+static void closed(void)
+{
+	leave("closed");
+}
+
+/* The process has ended with its rings. */
 static void exited(void)
 {
-	static struct ring r;
-
-	if (!ring_setup(&r, "exited", 16, 0))
-		return;
-	use(&r);
-	forget(&r);
-	ring_unmap(&r);
-	close(r.fd);
-	usleep(100000);
+	leave("exited");
 	at_rest();
 	_exit(0);
 }
