@@ -27,6 +27,9 @@ const UNSUPPORTED: readonly { name: string; magic: readonly number[] }[] = [
   { name: "zstd data", magic: [0x28, 0xb5, 0x2f, 0xfd] },
 ];
 
+/** Enough for every magic. */
+const HEAD_BYTES = 64;
+
 /** Smallest file that can hold a kernel; anything below is not a memory image. */
 const SMALLEST_IMAGE = 1024 * 1024;
 
@@ -37,12 +40,14 @@ const SMALLEST_IMAGE = 1024 * 1024;
  * @throws {ImageError} when it cannot be an image of a supported format.
  */
 export function openMemory(image: ImageFile): OpenedMemory {
-  if (isElf(image.bytes)) {
-    const { ranges, cpus, vmcoreinfo, damage } = readElfCore(image);
-    return { memory: new RangeMemory(image, "elf", ranges), cpus, vmcoreinfo, damage };
+  const head = image.read(0, Math.min(image.size, HEAD_BYTES)) ?? new Uint8Array();
+  if (isElf(head)) {
+    const { ranges, cpus, vmcoreinfo, damage } = readElfCore(image, image.name);
+    const format = image.isMapped ? "elf" : "kcore";
+    return { memory: new RangeMemory(image, format, ranges), cpus, vmcoreinfo, damage };
   }
   for (const { name, magic } of UNSUPPORTED) {
-    if (magic.every((byte, i) => image.bytes[i] === byte)) {
+    if (magic.every((byte, i) => head[i] === byte)) {
       throw new ImageError(
         `Cannot read ${JSON.stringify(image.name)}: it is ${name}, which is not supported`,
       );
