@@ -20,6 +20,8 @@ const MAX_CACHED_PAGES = 1 << 20;
 /** Bytes whose copying costs one unit of a {@linkcode ReadBudget}. */
 const BYTES_PER_UNIT = 64;
 
+/** Entries of a page table of any level. */
+const ENTRIES = 512;
 const PRESENT = 1;
 const PAGE_SIZE_BIT = 1 << 7;
 /** `_PAGE_PROTNONE`: resident, but without access (`arch/x86/include/asm/pgtable_types.h`). */
@@ -67,6 +69,11 @@ export class AddressSpace {
     const page = this.#page(address);
     if (page < 0) throw new MemoryFault(address, FAULTS[-page - 1]!);
     return page + Number(address & 0xfffn);
+  }
+
+  /** Whether the page tables say where the page of `address` is, in the image or not. */
+  isMapped(address: bigint): boolean {
+    return this.#page(address) >= 0;
   }
 
   /** Whether the page of `address` can be read. */
@@ -217,11 +224,11 @@ export class AddressSpace {
     { start, end, base }: { start: bigint; end: bigint; base: bigint },
   ): Generator<Mapping> {
     const bytes = this.physical.read(table, PAGE_SIZE);
-    if (bytes === undefined || !this.budget.spend(PAGE_SIZE / BYTES_PER_UNIT)) return;
+    if (bytes === undefined || !this.budget.spend(ENTRIES)) return;
     const view = new DataView(bytes.buffer, bytes.byteOffset, PAGE_SIZE);
     const shift = BigInt(12 + 9 * (level - 1));
     const top = this.pageTable.levels;
-    for (let i = 0; i < 512; i++) {
+    for (let i = 0; i < ENTRIES; i++) {
       const entryLow = view.getUint32(i * 8, true);
       if ((entryLow & PRESENT) === 0) continue;
       let at = base + (BigInt(i) << shift);

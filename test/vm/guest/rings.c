@@ -37,6 +37,7 @@ static void hidden(void)
 	update.data = r.fd;
 	if (sys_register(r.fd, IORING_REGISTER_RING_FDS, &update, 1) != 1) {
 		skip("a registered ring", errno);
+		ring_unmap(&r);
 		close(r.fd);
 		return;
 	}
