@@ -6,10 +6,11 @@ import {
   searchBudget,
 } from "../kernel/find_kernel.ts";
 import { findVmcoreinfo } from "../kernel/vmcoreinfo.ts";
+import { ElidedMemory } from "../memory/elided_memory.ts";
 import { ImageError } from "../memory/image_error.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import { type OpenedMemory, squeezedMemory } from "../memory/open_memory.ts";
-import type { PhysicalMemory } from "../memory/physical_memory.ts";
+import type { AddressRange, PhysicalMemory } from "../memory/physical_memory.ts";
 import type { Diagnostics } from "./diagnostics.ts";
 import { isUnreadable } from "./diagnostics.ts";
 
@@ -19,9 +20,10 @@ export interface OpenedKernel {
   readonly memory: PhysicalMemory;
   /**
    * How a raw image lays out memory above 4 GiB: `padded`, with the PCI hole in the file, or
-   * `squeezed`, without. Undefined where it makes no difference or cannot be told.
+   * `squeezed`, without. `elided` where an image leaves out RAM that is all zeros (AVML), which then
+   * reads as zeros. Undefined where it makes no difference or cannot be told.
    */
-  readonly layout: "padded" | "squeezed" | undefined;
+  readonly layout: "padded" | "squeezed" | "elided" | undefined;
 }
 
 const FOUR_GIB = 2 ** 32;
@@ -52,12 +54,30 @@ export function openKernelOf(
     ...(sources === undefined ? {} : { sources }),
   };
   if (memory.format !== "raw") {
-    return { kernel: findKernel(memory, options), memory, layout: undefined };
+    const kernel = findKernel(memory, options);
+    const found = { kernel, memory, layout: undefined };
+    return opened.elided ? withElided(found, diagnostics) : found;
   }
   const squeezed = findAboveHole(image, memory);
   if (squeezed !== undefined) return squeezed;
   const kernel = findKernel(memory, options);
   return rawLayout(image, { kernel, memory, layout: undefined }, diagnostics);
+}
+
+/** Lets zeros that the image leaves out read as zeros, where the kernel says that it had memory. */
+function withElided(found: OpenedKernel, diagnostics: Diagnostics): OpenedKernel {
+  const ram = ramRanges(found.kernel, diagnostics);
+  if (ram === undefined) {
+    diagnostics.report(
+      "zeros_unknown",
+      "the image leaves out blocks of zeros, and the machine's memory map is not known",
+      "pages of zeros, which read as absent",
+    );
+    return found;
+  }
+  const memory = new ElidedMemory(found.memory, ram);
+  if (memory.elided === 0) return found;
+  return { kernel: reopenKernel(memory, found.kernel), memory, layout: "elided" };
 }
 
 /** A kernel above 4 GiB in an image without the hole: every place for the hole is tried. */
@@ -116,18 +136,18 @@ function rawLayout(
 const E820_RAM = 1;
 const MAX_E820_ENTRIES = 4096;
 
-/** RAM as the kernel's `e820_table` lists it, or undefined where it cannot be read. */
-function ramRanges(
+/** RAM as the kernel's `e820_table` lists it, ascending; undefined where it cannot be read. */
+export function ramRanges(
   { program }: FoundKernel,
   diagnostics: Diagnostics,
-): { start: number; end: number }[] | undefined {
+): AddressRange[] | undefined {
   const symbol = program.symbols.lookup("e820_table");
   if (symbol === undefined) return undefined;
   try {
     const table = program.object("e820_table", program.memory.readPointer(symbol));
     const count = Math.min(table.number("nr_entries"), MAX_E820_ENTRIES);
     const entry = program.struct("e820_entry");
-    const ranges: { start: number; end: number }[] = [];
+    const ranges: AddressRange[] = [];
     for (let i = 0; i < count; i++) {
       const at = table.addressOf("entries") + BigInt(i * entry.size);
       const item = program.object("e820_entry", at);
@@ -135,7 +155,7 @@ function ramRanges(
       const start = item.number("addr");
       ranges.push({ start, end: start + item.number("size") });
     }
-    return ranges.length === 0 ? undefined : ranges;
+    return ranges.length === 0 ? undefined : ranges.sort((a, b) => a.start - b.start);
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     diagnostics.report(
