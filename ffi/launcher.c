@@ -172,6 +172,8 @@ static char **clean_environment(char **envp)
 		"HOME=/proc/self/fdinfo",
 		"DENO_NO_UPDATE_CHECK=1",
 		"DENO_NO_PACKAGE_JSON=1",
+		/* On a terminal it would complain that there is no folder for its caches. */
+		"DENO_LOG=off",
 	};
 	size_t count = 0, kept = 0;
 	char **clean;

@@ -54,13 +54,16 @@ export function seccompCell(entry: Fields): string {
   return entry.seccomp_active === true ? "on" : entry.seccomp_active === false ? "off" : "?";
 }
 
-/** An opcode without its prefix; one without a name by its number. */
+/** An opcode without its prefix; one without a name by its number; a registration's operation. */
 export function opcodeCell(record: Fields): string {
+  if (record.type === "IOUringRegister") return cell(record.operation).replace(/^IORING_/, "");
   return shortName(record.opcode, fieldsOf(record.io_uring).opcode_number);
 }
 
 /** What a request is about: its paths or its peer, else its fields. */
-export function detailCell(info: Fields): string {
+export function detailCell(record: Fields): string {
+  if (record.type === "IOUringRegister") return `count=${cell(record.count)}`;
+  const info = fieldsOf(record.op_info);
   if ("old_path" in info || "new_path" in info) {
     return `${printableField(info, "old_path")} -> ${printableField(info, "new_path")}`;
   }
@@ -78,6 +81,12 @@ export function detailCell(info: Fields): string {
 export function resultCell(result: Fields): string {
   if (typeof result.errno === "string") return printable(result.errno);
   return typeof result.res === "number" ? String(result.res) : "";
+}
+
+/** The ids of the rules that fired, the gravest first. */
+export function rulesCell(record: Fields): string {
+  return arrayOf(fieldsOf(record.classification).rules).map((rule) => cell(fieldsOf(rule).id))
+    .join(",");
 }
 
 /** `10.0.0.1:443`, `[::1]:443`. */

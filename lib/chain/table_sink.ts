@@ -8,6 +8,7 @@ import {
   opcodeCell,
   opsCell,
   resultCell,
+  rulesCell,
   seccompCell,
 } from "./cells.ts";
 import { LineBuffer, type Sink, type WriteBytes } from "./sink.ts";
@@ -20,7 +21,8 @@ const RINGS: readonly Column[] = [
   { title: "CTX", max: 18 },
   { title: "OPS", flexible: true },
   { title: "SECCOMP", max: 8 },
-  { title: "FOUND_BY", max: 24 },
+  { title: "FOUND_BY", max: 16 },
+  { title: "RULES", max: 24 },
 ];
 const EVENTS: readonly Column[] = [
   { title: "TIME", max: 12 },
@@ -30,6 +32,7 @@ const EVENTS: readonly Column[] = [
   { title: "OPCODE", max: 16 },
   { title: "DETAIL", flexible: true },
   { title: "RESULT", max: 12 },
+  { title: "RULES", max: 24 },
 ];
 const RED = "31";
 const YELLOW = "33";
@@ -72,6 +75,7 @@ export class TableSink implements Sink {
         return this.#writeRing(record as object as Record<string, unknown>);
       case "IOUringEvent":
       case "IOUringResult":
+      case "IOUringRegister":
         return this.#writeEvent(record as object as Record<string, unknown>);
       case "IOUringStatus":
         return this.#writeStatus(record as object as Record<string, unknown>);
@@ -107,6 +111,7 @@ export class TableSink implements Sink {
       opsCell(entry),
       seccompCell(entry),
       arrayOf(entry.found_by).map(cell).join(","),
+      rulesCell(entry),
     ], styleOf(entry));
     if (arrayOf(entry.diagnostics).length > 0) this.#lacking++;
   }
@@ -120,8 +125,9 @@ export class TableSink implements Sink {
       printableField(process, "comm" in process ? "comm" : "filename"),
       arrayOf(event.missing).includes("process.uid") ? "?" : cell(process.uid),
       opcodeCell(event),
-      detailCell(fieldsOf(event.op_info)),
+      detailCell(event),
       resultCell(fieldsOf(event.result)),
+      rulesCell(event),
     ], styleOf(event));
   }
 

@@ -1,3 +1,4 @@
+import { BadLineError } from "../chain/record_reader.ts";
 import { CutStreamError } from "../chain/stream_ends.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { ImageError } from "../memory/image_error.ts";
@@ -48,7 +49,7 @@ function report(error: unknown, host: Host): number {
     return 2;
   }
   const expected = error instanceof FileError || error instanceof ImageError ||
-    error instanceof CutStreamError;
+    error instanceof CutStreamError || error instanceof BadLineError;
   say(host, expected ? text : `Internal error: ${text}`);
   return 1;
 }

@@ -34,6 +34,8 @@ export interface FindKernelOptions {
   readonly cpus: readonly CpuState[];
   readonly vmcoreinfo: string | undefined;
   readonly sources?: readonly PageTableSource[];
+  /** What {@linkcode findVmcoreinfo} finds, where the caller has looked already. */
+  readonly inMemory?: readonly Vmcoreinfo[];
   /** What may be read in the search; shared by searches that belong together. */
   readonly budget?: ReadBudget;
 }
@@ -155,7 +157,7 @@ function openKernel(
       stext !== undefined
         ? address === stext
         : address >= KERNEL_IMAGE_START && address < KERNEL_IMAGE_END &&
-          (address & 0xfffn) === 0n && space.isReadable(address),
+          (address & 0xfffn) === 0n && space.isMapped(address),
   );
   const banner = readBanner(space, symbols);
   checkDepth(space, symbols);
@@ -191,7 +193,7 @@ function checkDepth(space: AddressSpace, symbols: Kallsyms): void {
 
 function* candidates(
   memory: PhysicalMemory,
-  { cpus, vmcoreinfo, sources = ALL_SOURCES }: FindKernelOptions,
+  { cpus, vmcoreinfo, sources = ALL_SOURCES, inMemory }: FindKernelOptions,
   budget: ReadBudget,
 ): Generator<Candidate> {
   for (const source of sources) {
@@ -200,7 +202,7 @@ function* candidates(
         if (vmcoreinfo !== undefined) yield* ofVmcoreinfo(new Vmcoreinfo(vmcoreinfo), source);
         break;
       case "vmcoreinfo_memory":
-        for (const info of findVmcoreinfo(memory)) yield* ofVmcoreinfo(info, source);
+        for (const info of inMemory ?? findVmcoreinfo(memory)) yield* ofVmcoreinfo(info, source);
         break;
       case "cpu_state":
         yield* ofCpus(memory, cpus);
@@ -212,13 +214,19 @@ function* candidates(
   }
 }
 
-/** The page tables that VMCOREINFO names; unknown depth is tried both ways. */
-function* ofVmcoreinfo(info: Vmcoreinfo, source: PageTableSource): Generator<Candidate> {
+/** Physical address of the page tables that VMCOREINFO names, or undefined. */
+export function pageTablesOf(info: Vmcoreinfo): number | undefined {
   const table = info.symbol("swapper_pg_dir") ?? info.symbol("init_top_pgt");
   const physBase = info.number("phys_base");
-  if (table === undefined || physBase === undefined) return;
+  if (table === undefined || physBase === undefined) return undefined;
   const root = Number(table - KERNEL_IMAGE_START + physBase);
-  if (root < 0) return;
+  return root >= 0 ? root : undefined;
+}
+
+/** The page tables that VMCOREINFO names; unknown depth is tried both ways. */
+function* ofVmcoreinfo(info: Vmcoreinfo, source: PageTableSource): Generator<Candidate> {
+  const root = pageTablesOf(info);
+  if (root === undefined) return;
   const smeMask = info.number("sme_mask") ?? 0n;
   const deep = info.number("pgtable_l5_enabled");
   const depths: (4 | 5)[] = deep === undefined ? [4, 5] : deep === 1n ? [5] : [4];

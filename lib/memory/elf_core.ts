@@ -1,6 +1,6 @@
 import type { ByteReader } from "./image_file.ts";
 import { ImageError } from "./image_error.ts";
-import type { AddressRange, MemoryRange } from "./physical_memory.ts";
+import type { MemoryRange } from "./physical_memory.ts";
 
 /** Paging registers of one vCPU, from a `QEMU` note. */
 export interface CpuState {
@@ -28,12 +28,15 @@ const PT_LOAD = 1;
 const PT_NOTE = 4;
 const PN_XNUM = 0xffff;
 const PHDR_SIZE = 56;
-/** A core with a segment for every run of pages left in has some 100,000; more is damage. */
-const MAX_PHDRS = 2 ** 21;
 /** `p_paddr` of what has no physical address. */
 const NO_ADDRESS = 2n ** 64n - 1n;
-/** The notes of a real core are a few KiB a vCPU; more is damage. */
-const MAX_NOTE_BYTES = 64 * 1024 * 1024;
+/** The notes of a real core take less than a KiB a vCPU; more is damage. */
+const MAX_NOTE_BYTES = 16 * 1024 * 1024;
+/** A core of a machine's page tables may have some hundred thousand; more is damage. */
+const MAX_HEADERS = 1024 * 1024;
+/** Bytes compared where segments overlap. */
+const MAX_COMPARED = 64 * 1024 * 1024;
+const PAGE_SIZE = 4096;
 
 const MACHINES: Readonly<Record<number, string>> = {
   2: "SPARC",
@@ -60,8 +63,8 @@ export function isElf(bytes: Uint8Array): boolean {
  *
  * @throws {ImageError} when the headers are not those of such a core, or hold no memory.
  */
-export function readElfCore(source: ByteReader, name: string): ElfCore {
-  const { size } = source;
+export function readElfCore(source: ByteReader): ElfCore {
+  const { size, name } = source;
   const fail = (why: string): never => {
     throw new ImageError(`Cannot read ${JSON.stringify(name)}: ${why}`);
   };
@@ -101,21 +104,22 @@ export function readElfCore(source: ByteReader, name: string): ElfCore {
     count = viewOf(field).getUint32(0, true);
   }
   if (count === 0) fail("ELF file has no program headers");
+  if (count > MAX_HEADERS) fail(`${count} ELF program headers are more than a memory image has`);
   if (table + count * PHDR_SIZE > size) {
     fail(`${count} ELF program headers at ${table} end outside the file of ${size} bytes`);
   }
-  if (count > MAX_PHDRS) fail(`${count} ELF program headers are more than a core has`);
   const headers = source.read(table, count * PHDR_SIZE);
   if (headers === undefined) throw fail("ELF program headers cannot be read");
   const entries = viewOf(headers);
 
   const damage: string[] = [];
   const segments: MemoryRange[] = [];
-  const outside: AddressRange[] = [];
+  let outside = 0;
   const cpus: CpuState[] = [];
   let vmcoreinfo: string | undefined;
   let noteBytes = MAX_NOTE_BYTES;
-  let lostNotes = 0;
+  let notesOutside = 0;
+  let skipped = 0;
   let cut = 0;
   for (let at = 0; at < headers.length; at += PHDR_SIZE) {
     const kind = entries.getUint32(at, true);
@@ -125,9 +129,13 @@ export function readElfCore(source: ByteReader, name: string): ElfCore {
     const fileSize = Number(entries.getBigUint64(at + 32, true));
     const memorySize = Number(entries.getBigUint64(at + 40, true));
     if (kind === PT_NOTE) {
-      const bytes = fileSize > noteBytes ? undefined : source.read(offset, fileSize);
+      if (fileSize > noteBytes) {
+        skipped++;
+        continue;
+      }
+      const bytes = source.read(offset, fileSize);
       if (bytes === undefined) {
-        lostNotes++;
+        notesOutside++;
         continue;
       }
       noteBytes -= fileSize;
@@ -142,7 +150,9 @@ export function readElfCore(source: ByteReader, name: string): ElfCore {
     const address = Number(start);
     // Physical addresses have at most 52 bits; more cannot be memory.
     if (offset >= size || address >= 2 ** 52 || !Number.isSafeInteger(offset)) {
-      outside.push({ start: address, end: address + length });
+      // /proc/kcore shows the kernel's image, which its other segments hold too, at an offset that
+      // no number holds exactly.
+      if (offset >= size || address >= 2 ** 52) outside++;
       continue;
     }
     if (offset + length > size) {
@@ -151,19 +161,14 @@ export function readElfCore(source: ByteReader, name: string): ElfCore {
     }
     segments.push({ start: address, end: address + length, offset });
   }
+  if (outside > 0) damage.push(`${outside} of ${count} segments point outside the file`);
   if (cut > 0) damage.push(`${cut} of ${count} segments are cut short by the end of the file`);
-  if (lostNotes > 0) {
-    damage.push(`${lostNotes} note segments point outside the file or are too long`);
-  }
+  if (notesOutside > 0) damage.push(`${notesOutside} note segments point outside the file`);
+  if (skipped > 0) damage.push(`${skipped} note segments were skipped: they are too large`);
   const ranges = withoutOverlap(segments, source, damage);
   if (ranges.length === 0) {
     fail(`none of its ${count} program headers holds memory inside the file`);
   }
-  // /proc/kcore shows the kernel's image once more, at an offset that no number holds exactly.
-  const lost = outside.filter(({ start, end }) =>
-    !ranges.some((range) => range.start <= start && end <= range.end)
-  );
-  if (lost.length > 0) damage.push(`${lost.length} of ${count} segments point outside the file`);
   return { ranges, cpus, vmcoreinfo, damage };
 }
 
@@ -182,11 +187,13 @@ export function readMachineNotes(bytes: Uint8Array): MachineNotes {
       const cpu = qemuCpuState(data);
       if (cpu !== undefined) cpus.push(cpu);
     } else if (owner === "VMCOREINFO") {
-      vmcoreinfo ??= new TextDecoder("latin1").decode(data);
+      vmcoreinfo ??= LATIN1.decode(data);
     }
   }
   return { cpus, vmcoreinfo };
 }
+
+const LATIN1 = new TextDecoder("latin1");
 
 /** The notes of one PT_NOTE segment: name and descriptor, each padded to 4 bytes. */
 export function* elfNotes(bytes: Uint8Array): Generator<{ owner: string; data: Uint8Array }> {
@@ -198,8 +205,7 @@ export function* elfNotes(bytes: Uint8Array): Generator<{ owner: string; data: U
     const nameAt = at + 12;
     const dataAt = nameAt + Math.ceil(nameSize / 4) * 4;
     if (nameSize > 256 || dataAt + dataSize > bytes.length) return;
-    const owner = new TextDecoder("latin1")
-      .decode(bytes.subarray(nameAt, nameAt + nameSize)).replace(/\0[^]*$/, "");
+    const owner = LATIN1.decode(bytes.subarray(nameAt, nameAt + nameSize)).replace(/\0[^]*$/, "");
     yield { owner, data: bytes.subarray(dataAt, dataAt + dataSize) };
     at = dataAt + Math.ceil(dataSize / 4) * 4;
   }
@@ -226,6 +232,7 @@ function withoutOverlap(
   const sorted = [...segments].sort((a, b) => a.start - b.start || b.end - a.end);
   const ranges: MemoryRange[] = [];
   let differing = 0;
+  let compared = 0;
   for (const segment of sorted) {
     const previous = ranges.at(-1);
     if (previous === undefined || segment.start >= previous.end) {
@@ -240,8 +247,9 @@ function withoutOverlap(
       continue;
     }
     const there = previous.offset + (segment.start - previous.start);
-    if (segment.offset !== there) {
-      const length = Math.min(4096, previous.end - segment.start, segment.end - segment.start);
+    if (segment.offset !== there && compared < MAX_COMPARED) {
+      const length = Math.min(PAGE_SIZE, previous.end - segment.start, segment.end - segment.start);
+      compared += length;
       const ours = source.read(segment.offset, length);
       const others = source.read(there, length);
       if (ours?.some((byte, i) => byte !== others?.[i])) differing++;

@@ -26,6 +26,7 @@ const STEP = 1024 * 1024;
  * overwrites an earlier one, and what none covers is zeros.
  */
 export class FlattenedFile implements ByteSource {
+  readonly name: string;
   readonly size: number;
   /** Damage that was worked around, one sentence each. */
   readonly damage: readonly string[];
@@ -35,6 +36,7 @@ export class FlattenedFile implements ByteSource {
 
   constructor(source: ByteReader) {
     const damage: string[] = [];
+    this.name = source.name;
     this.#source = source;
     this.#pieces = overlaid(readPieces(source, damage));
     this.size = this.#pieces.at(-2) ?? 0;

@@ -12,6 +12,8 @@ export interface SearchOptions {
 
 /** Bytes that can be read at any offset: a file, or what an encoding of one holds. */
 export interface ByteReader {
+  /** Name of the file, for messages. */
+  readonly name: string;
   /** Size in bytes. */
   readonly size: number;
   /**
@@ -35,8 +37,6 @@ export interface ByteSource extends ByteReader {
  * over a plain buffer.
  */
 export interface ImageFile extends ByteSource {
-  /** The path as the user gave it, for messages. */
-  readonly name: string;
   /** False where the file cannot be mapped, and is read piece by piece: `/proc/kcore`. */
   readonly isMapped: boolean;
   /** True once a read met bytes that the file no longer has (it shrank); they read as zeros. */

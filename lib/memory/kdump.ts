@@ -67,8 +67,9 @@ export class Kdump implements BlockSource {
    *
    * @throws {ImageError} when they are not those of such a dump of an x86-64 machine.
    */
-  constructor(source: ByteReader, name: string) {
-    const fail = (why: string) => new ImageError(`Cannot read ${JSON.stringify(name)}: ${why}`);
+  constructor(source: ByteReader) {
+    const fail = (why: string) =>
+      new ImageError(`Cannot read ${JSON.stringify(source.name)}: ${why}`);
     const damage: string[] = [];
     const header = source.read(0, HEADER_SIZE);
     if (header === undefined) {

@@ -83,7 +83,7 @@ function openFormat(source: ByteSource, image: ImageFile): OpenedMemory | undefi
   const has = (magic: readonly number[], at = 0) => magic.every((byte, i) => head[at + i] === byte);
   const fail = (why: string) => new ImageError(`Cannot read ${JSON.stringify(name)}: ${why}`);
   if (isElf(head)) {
-    const { ranges, cpus, vmcoreinfo, damage } = readElfCore(source, name);
+    const { ranges, cpus, vmcoreinfo, damage } = readElfCore(source);
     const format = image.isMapped ? "elf" : "kcore";
     return {
       ...NOTHING_MORE,
@@ -110,7 +110,7 @@ function openFormat(source: ByteSource, image: ImageFile): OpenedMemory | undefi
     return { ...NOTHING_MORE, memory: new BlockMemory(avml), elided, damage };
   }
   if (has(KDUMP_MAGIC)) {
-    const kdump = new Kdump(source, name);
+    const kdump = new Kdump(source);
     const { cpus, vmcoreinfo, damage } = kdump;
     return { ...NOTHING_MORE, memory: new BlockMemory(kdump), cpus, vmcoreinfo, damage };
   }

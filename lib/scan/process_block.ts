@@ -54,7 +54,12 @@ export function readProcess(leader: KernelObject, context: ScanContext): ReadPro
     if (value === undefined) missing.push(`process.${key}`);
     return value ?? standIn;
   };
-  const id = (key: string, read: () => number) => orMissing(key, UNKNOWN_ID, read);
+  const id = (key: string, read: () => number) =>
+    orMissing(key, UNKNOWN_ID, () => {
+      const value = read();
+      // Signed in the kernel, and never below 0 there.
+      return value >= 0 ? value : undefined;
+    });
   const capabilities = (key: string) =>
     orMissing(key, "", () => capabilityText(readCapabilities(leader.deref("cred"), key)));
 

@@ -72,27 +72,21 @@ function argumentsOf(request: JoinedRequest, around: RequestSurroundings): Argum
   }
   if (request.state === undefined) {
     const done = readable(() => readCompletedRequest(kiocb));
-    return { fields: done && { ...done.fields, ...compat }, known: {} };
+    return { fields: done && { ...done.fields, ...compat }, known: done?.known ?? {} };
   }
-  const prepared = readable(() => readPreparedRequest(kiocb));
+  const prepared = readable(() =>
+    readPreparedRequest(kiocb, {
+      ...(slot === undefined ? {} : { sqe: slot.sqe }),
+      taskWork: request.state === "task_work",
+    })
+  );
   if (prepared === undefined) return { fields: slot?.sqe, known: {} };
   const { fields, known } = prepared;
   const held: RequestFields = { ...fields };
   for (const key of Object.keys(held) as (keyof RequestFields)[]) {
     if (held[key] === undefined) delete held[key];
   }
-  if (slot === undefined) return { fields: { ...held, ...compat }, known };
-  const { sqe } = slot;
-  // The kernel adds flags of its own to those that were asked for.
-  const flags = (sqe.flags & ~(held.flags ?? 0)) === 0 ? { flags: sqe.flags } : {};
-  // Where the descriptor was, a completion of a multishot request leaves its flags.
-  const file = worksOnFile(sqe.opcode) ? readable(() => kiocb.pointer("file")) : undefined;
-  const fixed = (sqe.flags & IOSQE_FIXED_FILE) !== 0;
-  const isOfSlot = file !== undefined && file === around.fileOf(sqe.fd, fixed)?.address;
-  return {
-    fields: { ...sqe, ...held, ...flags, ...(isOfSlot ? { fd: sqe.fd } : {}), ...compat },
-    known,
-  };
+  return { fields: { ...slot?.sqe, ...held, ...compat }, known };
 }
 
 function opInfo(

@@ -41,7 +41,7 @@ Deno.test("TableSink aligns rings under one header", () => {
     ring({ pid: 0, comm: "", seccomp: { mode: 2, filters: 1 } }),
   ]);
   assert.deepEqual(lines, [
-    " PID  COMM    CTX                 OPS                                    SECCOMP   FOUND_BY",
+    " PID  COMM    CTX                 OPS                                    SECCOMP   FOUND_BY  RULES",
     "1234  curing  0xffff880000010000  pending SENDMSG,CONNECT                off       fd,tctx",
     "   7  x       0xffff880000010000  in flight RECVx2; past CONNECT,op77,?  BYPASSED  carved",
     "   -          0xffff880000010000  -                                      filter",
@@ -63,7 +63,7 @@ Deno.test("TableSink shows events with what they are about", () => {
     event({ opcode: "IORING_OP_READ", op_info: { fd: 3, len: 10 }, result: { res: 10 } }),
   ]);
   assert.deepEqual(lines, [
-    "TIME          PID  COMM    UID  OPCODE    DETAIL       RESULT",
+    "TIME          PID  COMM    UID  OPCODE    DETAIL       RESULT  RULES",
     "12:09:05.984   42  agent  1000  CONNECT   [::1]:443",
     "12:09:05.984   42  agent  1000  OPENAT    /etc/passwd",
     "12:09:05.984   42  agent  1000  RENAMEAT  /a -> /b     EACCES",

@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import type { ImageFile, SearchOptions } from "../../lib/memory/image_file.ts";
 
 /** An image in a plain buffer, for code under test that wants a file. */
@@ -31,13 +30,15 @@ export class BufferImage implements ImageFile {
 
   search(pattern: Uint8Array, options: SearchOptions = {}): number[] {
     const { start = 0, end = this.size, align = 1, limit = 64 } = options;
-    const { buffer, byteOffset } = this.bytes;
-    const within = Buffer.from(buffer, byteOffset, Math.max(0, Math.min(end, this.size)));
+    const { bytes } = this;
+    const last = Math.min(end, this.size) - pattern.length;
     const hits: number[] = [];
-    let at = within.indexOf(pattern, start);
-    while (at >= 0 && hits.length < limit) {
-      if ((at - start) % align === 0) hits.push(at);
-      at = within.indexOf(pattern, at + 1);
+    // Typed arrays search for one byte natively, for more only in JavaScript.
+    let at = bytes.indexOf(pattern[0]!, start);
+    for (; at >= 0 && at <= last && hits.length < limit; at = bytes.indexOf(pattern[0]!, at + 1)) {
+      if ((at - start) % align === 0 && pattern.every((byte, i) => bytes[at + i] === byte)) {
+        hits.push(at);
+      }
     }
     return hits;
   }

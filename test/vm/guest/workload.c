@@ -288,6 +288,11 @@ int main(int argc, char **argv)
 	};
 	bool busy = argc == 2 && !strcmp(argv[1], "--busy");
 
+	/* It connects, unlinks and mounts: a guest's own, never a machine's. */
+	if (access("/workload.args", F_OK)) {
+		fprintf(stderr, "Cannot run: this is not a guest of the lab\n");
+		return 1;
+	}
 	if (argc == 2 && !strcmp(argv[1], "--spin"))
 		for (;;)
 			;
