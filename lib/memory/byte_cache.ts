@@ -18,8 +18,10 @@ export class ByteCache {
     return bytes;
   }
 
-  /** Adds an array; a key is added once. The array must not be a view of a larger buffer. */
+  /** Adds an array or replaces one. It must not be a view of a larger buffer. */
   add(key: number, bytes: Uint8Array): void {
+    this.#held -= this.#entries.get(key)?.length ?? 0;
+    this.#entries.delete(key);
     this.#entries.set(key, bytes);
     this.#held += bytes.length;
     for (const [oldest, { length }] of this.#entries) {

@@ -1,8 +1,9 @@
-import { constants as zlib, inflateSync, zstdDecompressSync } from "node:zlib";
+import { constants as zlib, zstdDecompressSync } from "node:zlib";
 import type { Block, BlockSource } from "./block_memory.ts";
 import { type CpuState, readMachineNotes } from "./elf_core.ts";
 import { ImageError } from "./image_error.ts";
 import type { ByteReader } from "./image_file.ts";
+import { Inflater } from "./inflater.ts";
 import { decodeLzo } from "./lzo.ts";
 import { PageBitmap } from "./page_bitmap.ts";
 import type { AddressRange } from "./physical_memory.ts";
@@ -30,8 +31,8 @@ const INCOMPLETE = 0x8;
 const ZSTD = 0x20;
 /** `dump_level`: pages of zeros were left out, and nothing else. */
 const ONLY_ZEROS_LEFT_OUT = 1;
-/** More window than a frame of one page can use is an attempt to make us take memory. */
-const MAX_ZSTD_WINDOW_LOG = 20;
+/** Window of 8 MiB, which every decoder is to allow (RFC 8878, 3.1.1.1.2). More only takes memory. */
+const MAX_ZSTD_WINDOW_LOG = 23;
 
 /**
  * The compressed format of kdump (makedumpfile, IMPLEMENTATION and diskdump_mod.h; QEMU writes it
@@ -59,6 +60,7 @@ export class Kdump implements BlockSource {
   /** Pages from and up to which (exclusive) this file holds, of all parts of a dump. */
   #first: number;
   #end: number;
+  #inflater = new Inflater();
   /** Where the page of zeros is that many pages share. */
   #zeroAt = -1;
 
@@ -161,7 +163,7 @@ export class Kdump implements BlockSource {
     if (offset === this.#zeroAt) return new Uint8Array(PAGE);
     if (size > MAX_STORED) return undefined;
     const stored = this.#source.read(offset, size);
-    const bytes = stored && decompress(stored, flags);
+    const bytes = stored && this.#decompress(stored, flags);
     if (bytes !== undefined && isZero(bytes)) this.#zeroAt = offset;
     return bytes;
   }
@@ -187,21 +189,25 @@ export class Kdump implements BlockSource {
       damage.push("the file ends before its last page");
     }
   }
-}
 
-/** The bytes of a page; undefined where they cannot be decoded. */
-function decompress(stored: Uint8Array, flags: number): Uint8Array | undefined {
-  try {
-    if (flags & ZLIB) return new Uint8Array(inflateSync(stored, { maxOutputLength: PAGE }));
+  /** The bytes of a page; undefined where they cannot be decoded. */
+  #decompress(stored: Uint8Array, flags: number): Uint8Array | undefined {
+    if (flags & ZLIB) return this.#inflater.inflate(stored, PAGE);
     if (flags & LZO) return decodeLzo(stored, PAGE);
     if (flags & SNAPPY) return decodeSnappy(stored, PAGE);
-    if (flags & ZSTD) {
-      const params = { [zlib.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW_LOG };
-      return new Uint8Array(zstdDecompressSync(stored, { maxOutputLength: PAGE, params }));
-    }
+    if (flags & ZSTD) return decodeZstd(stored, PAGE);
     return stored.slice();
+  }
+}
+
+/** A zstd frame of exactly `length` bytes; undefined where it is none. */
+function decodeZstd(bytes: Uint8Array, length: number): Uint8Array | undefined {
+  const params = { [zlib.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW_LOG };
+  try {
+    const page = zstdDecompressSync(bytes, { maxOutputLength: length, params });
+    return page.length === length ? new Uint8Array(page) : undefined;
   } catch {
-    // Whatever the library minds, the page is damaged.
+    // Whatever the library minds, the frame is damaged.
     return undefined;
   }
 }

@@ -4,6 +4,7 @@ import { type CpuState, isElf, readElfCore } from "./elf_core.ts";
 import { FLATTENED_MAGIC, FlattenedFile } from "./flattened_file.ts";
 import { ImageError } from "./image_error.ts";
 import type { ByteSource, ImageFile } from "./image_file.ts";
+import { InflatedFile, isZlib } from "./inflated_file.ts";
 import { Kdump, KDUMP_MAGIC } from "./kdump.ts";
 import { LIME_MAGIC, readLime } from "./lime.ts";
 import type { PhysicalMemory } from "./physical_memory.ts";
@@ -12,6 +13,8 @@ import { RangeMemory } from "./range_memory.ts";
 /** An image's memory, and what its headers say beside it. */
 export interface OpenedMemory {
   readonly memory: PhysicalMemory;
+  /** The bytes of a raw image; undefined for other formats. */
+  readonly raw: ByteSource | undefined;
   readonly cpus: readonly CpuState[];
   readonly vmcoreinfo: string | undefined;
   /** The image leaves out stretches of RAM that are all zeros; see `ElidedMemory`. */
@@ -52,23 +55,24 @@ const SMALLEST_IMAGE = 1024 * 1024;
  * @throws {ImageError} when it cannot be an image of a supported format.
  */
 export function openMemory(image: ImageFile): OpenedMemory {
-  const opened = openFormat(image, image);
-  if (opened !== undefined) return opened;
-  if (image.size < SMALLEST_IMAGE) {
+  return openFormat(image, image) ?? openRaw(image, image.name);
+}
+
+/** Memory where a physical address is an offset. */
+function openRaw(source: ByteSource, name: string): OpenedMemory {
+  const { size } = source;
+  if (size < SMALLEST_IMAGE) {
     throw new ImageError(
-      `Cannot read ${
-        JSON.stringify(image.name)
-      }: ${image.size} bytes are too few for a memory image`,
+      `Cannot read ${JSON.stringify(name)}: ${size} bytes are too few for a memory image`,
     );
   }
-  return {
-    ...NOTHING_MORE,
-    memory: new RangeMemory(image, "raw", [{ start: 0, end: image.size, offset: 0 }]),
-  };
+  const memory = new RangeMemory(source, "raw", [{ start: 0, end: size, offset: 0 }]);
+  return { ...NOTHING_MORE, memory, raw: source };
 }
 
 /** What an image says that says nothing. */
 const NOTHING_MORE = {
+  raw: undefined,
   cpus: [],
   vmcoreinfo: undefined,
   elided: false,
@@ -124,6 +128,18 @@ function openFormat(source: ByteSource, image: ImageFile): OpenedMemory | undefi
       damage: [...inner.damage, ...opened.damage],
     };
   }
+  if (source === image && isZlib(head)) {
+    const inner = new InflatedFile(source);
+    // Raw memory may begin with bytes that look like zlib's; then there is next to nothing in it.
+    if (inner.size >= SMALLEST_IMAGE || inner.damage.length === 0) {
+      const opened = openFormat(inner, image) ?? openRaw(inner, name);
+      return {
+        ...opened,
+        wrapping: ["zlib", ...opened.wrapping],
+        damage: [...inner.damage, ...opened.damage],
+      };
+    }
+  }
   const unsupported = UNSUPPORTED.find(({ magic, at }) => has(magic, at));
   if (unsupported !== undefined) throw fail(`it is ${unsupported.name}, which is not supported`);
   return undefined;
@@ -136,10 +152,10 @@ const FOUR_GIB = 2 ** 32;
  * The same raw image read with the PCI hole squeezed out: memory from 4 GiB on follows directly
  * after `lowEnd` bytes.
  */
-export function squeezedMemory(image: ImageFile, lowEnd: number): PhysicalMemory {
-  return new RangeMemory(image, "raw", [
+export function squeezedMemory(raw: ByteSource, lowEnd: number): PhysicalMemory {
+  return new RangeMemory(raw, "raw", [
     { start: 0, end: lowEnd, offset: 0 },
-    { start: FOUR_GIB, end: FOUR_GIB + (image.size - lowEnd), offset: lowEnd },
+    { start: FOUR_GIB, end: FOUR_GIB + (raw.size - lowEnd), offset: lowEnd },
   ]);
 }
 

@@ -9,7 +9,7 @@ import {
 import { findVmcoreinfo, type Vmcoreinfo } from "../kernel/vmcoreinfo.ts";
 import { ElidedMemory } from "../memory/elided_memory.ts";
 import { ImageError } from "../memory/image_error.ts";
-import type { ImageFile } from "../memory/image_file.ts";
+import type { ByteSource, ImageFile } from "../memory/image_file.ts";
 import { type OpenedMemory, squeezedMemory } from "../memory/open_memory.ts";
 import type { AddressRange, PhysicalMemory } from "../memory/physical_memory.ts";
 import type { Diagnostics } from "./diagnostics.ts";
@@ -54,16 +54,17 @@ export function openKernelOf(
     vmcoreinfo,
     ...(sources === undefined ? {} : { sources }),
   };
-  if (memory.format !== "raw") {
+  const { raw } = opened;
+  if (raw === undefined) {
     const kernel = findKernel(memory, options);
     const found = { kernel, memory, layout: undefined };
     return opened.elided ? withElided(found, diagnostics) : found;
   }
   const inMemory = findVmcoreinfo(memory);
-  const above = findAboveHole(image, memory, inMemory);
+  const above = findAboveHole(raw, memory, inMemory);
   if (above !== undefined) return above;
   const kernel = findKernel(memory, { ...options, inMemory });
-  return rawLayout(image, { kernel, memory, layout: undefined }, diagnostics);
+  return rawLayout(raw, { kernel, memory, layout: undefined }, diagnostics);
 }
 
 /** Lets zeros that the image leaves out read as zeros, where the kernel says that it had memory. */
@@ -87,7 +88,7 @@ function withElided(found: OpenedKernel, diagnostics: Diagnostics): OpenedKernel
  * may be missing from the file is tried.
  */
 function findAboveHole(
-  image: ImageFile,
+  raw: ByteSource,
   flat: PhysicalMemory,
   inMemory: readonly Vmcoreinfo[],
 ): OpenedKernel | undefined {
@@ -95,7 +96,7 @@ function findAboveHole(
   for (const info of inMemory) {
     if ((pageTablesOf(info) ?? 0) < FOUR_GIB) continue;
     const options = {
-      name: image.name,
+      name: raw.name,
       cpus: [],
       vmcoreinfo: undefined,
       inMemory: [info],
@@ -103,8 +104,8 @@ function findAboveHole(
       budget,
     } as const;
     if (tryFindKernel(flat, options) !== undefined) return undefined;
-    for (let lowEnd = HOLE_STEP; lowEnd < Math.min(FOUR_GIB, image.size); lowEnd += HOLE_STEP) {
-      const memory = squeezedMemory(image, lowEnd);
+    for (let lowEnd = HOLE_STEP; lowEnd < Math.min(FOUR_GIB, raw.size); lowEnd += HOLE_STEP) {
+      const memory = squeezedMemory(raw, lowEnd);
       const kernel = tryFindKernel(memory, options);
       if (kernel !== undefined) return { kernel, memory, layout: "squeezed" };
     }
@@ -126,27 +127,27 @@ function tryFindKernel(
 
 /** Compares the file's size with the memory that the firmware reported to the kernel. */
 function rawLayout(
-  image: ImageFile,
+  raw: ByteSource,
   flat: OpenedKernel,
   diagnostics: Diagnostics,
 ): OpenedKernel {
   const ram = ramRanges(flat.kernel, diagnostics);
   if (ram === undefined) return flat;
   const end = Math.max(...ram.map((range) => range.end));
-  if (image.size >= end) {
+  if (raw.size >= end) {
     return end > FOUR_GIB ? { ...flat, layout: "padded" } : flat;
   }
   if (end > FOUR_GIB) {
-    const lowEnd = image.size - (end - FOUR_GIB);
+    const lowEnd = raw.size - (end - FOUR_GIB);
     const lowRamEnd = Math.max(...ram.filter((r) => r.start < FOUR_GIB).map((r) => r.end));
     if (lowEnd >= lowRamEnd && lowEnd <= FOUR_GIB && lowEnd - lowRamEnd <= MAX_FIRMWARE) {
-      const memory = squeezedMemory(image, lowEnd);
+      const memory = squeezedMemory(raw, lowEnd);
       return { kernel: reopenKernel(memory, flat.kernel), memory, layout: "squeezed" };
     }
   }
   diagnostics.report(
     "image_short",
-    `the machine's memory ends at ${end}, the image at ${image.size}`,
+    `the machine's memory ends at ${end}, the image at ${raw.size}`,
     "whatever lies in the rest",
   );
   return flat;
