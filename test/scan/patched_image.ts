@@ -41,9 +41,10 @@ export class PatchedImage {
   }
 
   writePhysical(address: number, bytes: Uint8Array): void {
-    const range = this.memory.ranges.find(({ start, end }) => start <= address && address < end);
-    if (range === undefined) throw new Error(`0x${address.toString(16)} is not in the image`);
-    this.bytes.set(bytes, range.offset + (address - range.start));
+    // What is read of an ELF core is a view of the image.
+    const view = this.memory.read(address, bytes.length);
+    if (view === undefined) throw new Error(`0x${address.toString(16)} is not in the image`);
+    view.set(bytes);
   }
 }
 
