@@ -3,7 +3,7 @@ import { findKernel } from "../../lib/kernel/find_kernel.ts";
 import type { Program } from "../../lib/kernel/program.ts";
 import { readElfCore } from "../../lib/memory/elf_core.ts";
 import { openMemory } from "../../lib/memory/open_memory.ts";
-import type { MemoryRange } from "../../lib/memory/physical_memory.ts";
+import type { MemoryRange, PhysicalMemory } from "../../lib/memory/physical_memory.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { u64 } from "../kernel/fake_machine.ts";
 import { BufferImage } from "../memory/buffer_image.ts";
@@ -11,6 +11,7 @@ import { BufferImage } from "../memory/buffer_image.ts";
 /** A copy of a real image in memory, to be changed at addresses of its kernel. */
 export class PatchedImage {
   readonly image: BufferImage;
+  readonly memory: PhysicalMemory;
   readonly #ranges: readonly MemoryRange[];
   readonly program: Program;
 
@@ -18,6 +19,7 @@ export class PatchedImage {
   constructor(fixture: string) {
     this.image = new BufferImage(new Uint8Array(readFileSync(unpackFixture(fixture))), fixture);
     const { memory, cpus, vmcoreinfo } = openMemory(this.image);
+    this.memory = memory;
     this.#ranges = readElfCore(this.image).ranges;
     this.program = findKernel(memory, { name: fixture, cpus, vmcoreinfo }).program;
   }
