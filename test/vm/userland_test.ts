@@ -14,13 +14,13 @@ const OTHER_USER = 12345;
 /** Runs its arguments in the userland $1, which nobody can write to. */
 const SCRIPT = `
 set -e
-root=$1 user=$2 dist=$3 images=$4
-shift 4
+root=$1 user=$2 dist=$3 images=$4 proc=$5
+shift 5
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
 mount --bind "$dist" "$root/work"
 mount --bind "$images" "$root/run"
-mount -t proc proc "$root/proc"
+$proc mount -t proc proc "$root/proc"
 mount -t tmpfs -o ro,noexec tmpfs "$root/tmp"
 exec env -i unshare --root="$root" --wd=/tmp --setgid="$user" --setuid="$user" -- "$@"
 `;
@@ -38,10 +38,14 @@ function run(command: string, args: string[]): Outcome {
 }
 
 /** Runs the single file in a userland, in a mount namespace of its own. */
-function runIn(userland: string, user: number, args: string[]): Outcome {
+function runIn(
+  userland: string,
+  args: string[],
+  { user = 0, proc = true }: { user?: number; proc?: boolean } = {},
+): Outcome {
   return run("unshare", [
     ...["--mount", "sh", "-c", SCRIPT, "sh"],
-    ...[userland, `${user}`, `${ROOT}dist`, `${ROOT}.cache/fixtures`],
+    ...[userland, `${user}`, `${ROOT}dist`, `${ROOT}.cache/fixtures`, proc ? "" : ":"],
     ...["/work/iouring", ...args],
   ]);
 }
@@ -72,14 +76,19 @@ for (const suite of USERLANDS) {
       assert.ok(expected.length > 0);
       for (const user of [0, OTHER_USER]) {
         await t.step(`as user ${user}`, () => {
-          const version = runIn(userland, user, ["--version"]);
+          const version = runIn(userland, ["--version"], { user });
           assert.equal(version.stderr, "");
           assert.match(version.stdout, /^iouring \S+ \(launcher, /);
-          const scan = runIn(userland, user, ["scan", `/run/${image}`]);
+          const scan = runIn(userland, ["scan", `/run/${image}`], { user });
           assert.equal(scan.code, 0, scan.stderr);
           assert.deepEqual(entries(scan.stdout), expected);
         });
       }
+      await t.step("without /proc it says so", () => {
+        const { code, stderr } = runIn(userland, ["--version"], { proc: false });
+        assert.equal(stderr, "Cannot start: /proc is needed: No such file or directory\n");
+        assert.equal(code, 1);
+      });
     },
   });
 }
