@@ -120,6 +120,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       "io_uring context in it: who owns it, what it is doing and has done, and whether that goes " +
       "around a seccomp filter. It needs no symbol file and no privilege. IMAGE is a raw image or " +
       "an ELF core; - is standard input, when that is a regular file.",
+      "An image may be hostile. Run as root, scan opens the image and what it writes to, and then, " +
+      "before it reads, becomes a user that nobody else is and gives up every capability.",
     ],
     operand: { name: "IMAGE", required: true },
     examples: [
