@@ -5,6 +5,7 @@ import { readable } from "./diagnostics.ts";
 import type { FoundRing } from "./find_rings.ts";
 import { opcodeOf, taskOf, userDataOf } from "./prepared_request.ts";
 import { setupFlagNames } from "../uapi/ring_flags.ts";
+import { completionsOf, userDataOfAll } from "./remnants.ts";
 import { isQueueSize, MAX_CQ_ENTRIES, MAX_SQ_ENTRIES } from "./ring_state.ts";
 
 /** Rings that nothing but memory itself leads to. */
@@ -82,8 +83,10 @@ export class Carver {
     for (const { ctx } of live) contexts.add(ctx.address);
     const headers = this.#headers();
     for (const { ctx } of [...known, ...live]) headers.delete(this.#headerOf(ctx) ?? -1);
-    const freed = this.#freedRings(contexts, headers);
     const requests = this.#requests(contexts);
+    const freed = this.#freedRings(contexts, headers).map((ring) =>
+      ring.freed?.queues === undefined ? withQueues(ring, requests, headers) : ring
+    );
     return { rings: [...live, ...freed], headers: [...headers.values()], requests };
   }
 
@@ -281,6 +284,23 @@ export class Carver {
 
 function carvedRing(ctx: KernelObject, file: KernelObject | undefined): FoundRing {
   return { ctx, foundBy: new Set(["carved"]), holders: [], submitters: new Set(), file };
+}
+
+/** A freed ring with the queues whose completions name its requests. */
+function withQueues(
+  ring: FoundRing,
+  requests: ReadonlyMap<bigint, readonly KernelObject[]>,
+  headers: Map<number, KernelObject>,
+): FoundRing {
+  const own = new Set(userDataOfAll(requests.get(ring.ctx.address) ?? []));
+  if (own.size === 0) return ring;
+  for (const [at, queues] of headers) {
+    const completions = readable(() => completionsOf(queues)) ?? [];
+    if (!completions.some(({ userData }) => own.has(userData))) continue;
+    headers.delete(at);
+    return { ...ring, freed: { queues } };
+  }
+  return ring;
 }
 
 /** A task that runs or can run: its pid's own structure has the same number. */

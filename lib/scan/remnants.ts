@@ -11,7 +11,13 @@ import { userDataOf } from "./prepared_request.ts";
 import { requestRecord } from "./request_record.ts";
 import { RingNotes } from "./ring_notes.ts";
 import { type JoinedRequest, joinRequests } from "./ring_requests.ts";
-import { isQueueSize, MAX_CQ_ENTRIES, readQueues, type RingState } from "./ring_state.ts";
+import {
+  type Completion,
+  isQueueSize,
+  MAX_CQ_ENTRIES,
+  readQueues,
+  type RingState,
+} from "./ring_state.ts";
 
 /** What no process and no context is left of. */
 const MISSING = ["pid", "comm", "pending_opcodes", "bypasses_seccomp", "seccomp_active"];
@@ -48,6 +54,11 @@ export function readFreedRing(
     sqe.userData !== 0n && known.has(sqe.userData)
   );
   return { ...state, consumed, pending: [] };
+}
+
+/** The completions in queues that have no context any more. */
+export function completionsOf(rings: KernelObject): readonly Completion[] {
+  return readQueues({ ctx: undefined, rings, freed: true }, new RingNotes()).completions;
 }
 
 /**
@@ -87,7 +98,8 @@ function groupOf(
   return undefined;
 }
 
-function userDataOfAll(requests: readonly KernelObject[]): bigint[] {
+/** The cookies of requests, without 0. */
+export function userDataOfAll(requests: readonly KernelObject[]): bigint[] {
   return requests.flatMap((kiocb) => readable(() => userDataOf(kiocb)) ?? [])
     .filter((userData) => userData !== 0n);
 }

@@ -91,8 +91,8 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   if (maker !== undefined) entry.creator_pid = maker.pid;
   entry.owners = ownersOf(ring);
   entry.found_by = foundByOf(ring);
-  if (state !== undefined) putHeads(entry, state);
   entry.confidence = freed ? "medium" : String(entry.found_by) === "carved" ? "high" : "certain";
+  if (state !== undefined) putHeads(entry, state);
   const thread = freed ? undefined : sqThread(ctx, source.served);
   if (thread !== undefined) entry.sq_thread = thread;
   entry.pending = requests.pending;

@@ -355,7 +355,10 @@ class Queues {
       return this.#readPages(this.#ctx.pointer(pointer), length, what).bytes;
     } catch (error) {
       if (!isUnreadable(error)) throw error;
-      this.#notes.report("ring_unreadable", `${what}: ${error.message}`, "its requests");
+      // Of a freed ring, that is as it has to be.
+      if (!this.#memory.freed) {
+        this.#notes.report("ring_unreadable", `${what}: ${error.message}`, "its requests");
+      }
       return undefined;
     }
   }
@@ -380,7 +383,7 @@ class Queues {
       }
       done += take;
     }
-    if (unreadable !== undefined) {
+    if (unreadable !== undefined && !this.#memory.freed) {
       this.#notes.report(
         "ring_unreadable",
         `a part of the ${what}: ${unreadable.message}`,

@@ -19,6 +19,8 @@ export interface Process {
 
 /** `PID_MAX_LIMIT` on 64-bit: no list of tasks is longer. */
 const MAX_TASKS = 4 * 1024 * 1024;
+/** A task is much larger than this, so an image has no more of them than it has of these. */
+const LEAST_TASK = 1024;
 
 /** `EXIT_DEAD` (`include/linux/sched.h`): a task that is being taken off all lists. */
 const EXIT_DEAD = 0x10;
@@ -41,8 +43,10 @@ export function listProcesses(
   }
   const { leaders, broken } = listLeaders(context, init);
   const processes: Process[] = [];
+  const left = { threads: mostTasks(context) };
   for (const leader of leaders.values()) {
-    const process = processOf(context, leader);
+    if (program.memory.budget.isSpent) break;
+    const process = processOf(context, leader, left);
     if (process !== undefined) processes.push(process);
   }
   const known = new Set(processes.flatMap(({ threads }) => threads.map(({ address }) => address)));
@@ -54,7 +58,7 @@ export function listProcesses(
     for (const task of tasks) {
       if (known.has(task.address) || !isAlive(task)) continue;
       const leader = readable(() => task.deref("group_leader"));
-      const process = leader && processOf(context, leader);
+      const process = leader && processOf(context, leader, left);
       if (process === undefined) continue;
       // A broken list says nothing about who was taken off it.
       const hidden = broken ? undefined : hiddenMessage(task, process.pid, where);
@@ -75,7 +79,7 @@ function listLeaders(
   init: KernelObject,
 ): { leaders: Map<bigint, KernelObject>; broken: boolean } {
   const { program, diagnostics } = context;
-  const entry = { type: "task_struct", member: "tasks", limit: MAX_TASKS };
+  const entry = { type: "task_struct", member: "tasks", limit: mostTasks(context) };
   const head = init.addressOf("tasks");
   const leaders = new Map<bigint, KernelObject>([[init.address, init]]);
   try {
@@ -102,7 +106,11 @@ function listLeaders(
   return { leaders, broken: false };
 }
 
-function processOf(context: ScanContext, leader: KernelObject): Process | undefined {
+function processOf(
+  context: ScanContext,
+  leader: KernelObject,
+  left: { threads: number },
+): Process | undefined {
   return context.diagnostics.attempt(
     {
       code: "task_unreadable",
@@ -111,9 +119,9 @@ function processOf(context: ScanContext, leader: KernelObject): Process | undefi
     },
     () => ({
       leader,
-      pid: leader.number("tgid"),
+      pid: pidOf(leader, context.diagnostics),
       comm: leader.text("comm"),
-      threads: listThreads(context, leader),
+      threads: listThreads(context, leader, left),
     }),
   );
 }
@@ -158,8 +166,31 @@ function hiddenMessage(task: KernelObject, pid: number, where: string): string |
   });
 }
 
+/** Tasks that this much memory can hold. */
+function mostTasks({ program }: ScanContext): number {
+  const { ranges } = program.memory.physical;
+  const bytes = ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
+  return Math.min(MAX_TASKS, Math.ceil(bytes / LEAST_TASK));
+}
+
+/** The id of a process; {@linkcode UNKNOWN_ID} where it is none, and what is there is no task. */
+function pidOf(leader: KernelObject, diagnostics: Diagnostics): number {
+  const pid = leader.number("tgid");
+  if (pid >= 0 && pid <= MAX_TASKS) return pid;
+  diagnostics.report(
+    "task_absurd",
+    `task at 0x${leader.address.toString(16)} claims to be process ${pid}`,
+    "the real process there, if there is one",
+  );
+  return UNKNOWN_ID;
+}
+
 /** All threads of a group, by `signal->thread_head` (since Linux 3.14, 0c740d0afc3b). */
-function listThreads(context: ScanContext, leader: KernelObject): KernelObject[] {
+function listThreads(
+  context: ScanContext,
+  leader: KernelObject,
+  left: { threads: number },
+): KernelObject[] {
   const { program, diagnostics } = context;
   const threads = [leader];
   const signal = leader.tryDeref("signal");
@@ -173,9 +204,10 @@ function listThreads(context: ScanContext, leader: KernelObject): KernelObject[]
     },
     () => {
       const head = signal.addressOf("thread_head");
-      const entry = { type: "task_struct", member: "thread_node", limit: MAX_TASKS };
+      const entry = { type: "task_struct", member: "thread_node", limit: left.threads };
       for (const task of listForEachEntry(program, head, entry)) {
         if (task.address !== leader.address) threads.push(task);
+        left.threads--;
       }
     },
   );

@@ -24,9 +24,6 @@ export function differenceText({ ring, path, expected, got }: Difference): strin
 
 type Item = { [key: string]: unknown };
 
-/** Scenarios whose rings are gone: memory of some of each is not used again so soon. */
-const GONE = ["closed-", "exited-"];
-
 /** Clocks are read at a coarser grain than this, in milliseconds. */
 const CLOCK_SLACK = 1500;
 
@@ -235,9 +232,10 @@ export function compareEntries(
     found.add(name);
     differences.push(...compareRing(ring, entry, truth.boot_time));
   }
-  for (const scenario of deep ? GONE : []) {
-    if (truth.rings.some(({ name }) => name.startsWith(scenario) && found.has(name))) continue;
-    differences.push({ ring: scenario, path: "", expected: "some entry", got: undefined });
+  // Memory of some of them is not used again so soon.
+  const gone = truth.rings.filter((ring) => ring.gone === true);
+  if (deep && gone.length > 0 && !gone.some(({ name }) => found.has(name))) {
+    differences.push({ ring: "gone", path: "", expected: "some entry", got: undefined });
   }
   for (const entry of all) {
     if (seen.has(entry) || deep && String(entry.found_by) === "carved") continue;
