@@ -107,6 +107,33 @@ for (const kernel of KERNELS) {
       },
     );
 
+    if (paging === 4) {
+      labTest(
+        `deep scan of ${name} finds rings that are gone, and says nothing else of the others`,
+        { make: labDump, ...options },
+        async ({ elf, truth }) => {
+          const { entries, end } = await scan(elf, "--deep");
+          none(compareEntries(entries, truth, { deep: true }));
+          assert.equal(end.complete, true);
+          assert.equal(end.diagnostics, undefined);
+          const { lines } = await scan(elf);
+          const certain = entries.filter(({ confidence }) => confidence === "certain");
+          same(certain.map((entry) => JSON.stringify(entry)), lines, "rings that tasks lead to");
+        },
+      );
+
+      labTest(
+        `deep scan of ${name} finds nothing in an idle guest`,
+        { make: labDump, ...options, idle: true },
+        async ({ elf }) => {
+          const { entries, end } = await scan(elf, "--deep");
+          assert.deepEqual(entries, []);
+          assert.equal(end.complete, true);
+          assert.equal(end.diagnostics, undefined);
+        },
+      );
+    }
+
     labTest(
       `scan of ${name} is the same for ELF, ELF with paging, raw and a slice`,
       { make: labDump, ...options },
