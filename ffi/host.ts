@@ -94,7 +94,10 @@ export class DenoHost implements Host {
         path,
         options.append ? { append: true, create: true } : { write: true, createNew: true },
       ));
-    return new FileOutput(file, path);
+    const output = new FileOutput(file, path);
+    // A file that was cut within a line is added to after that line.
+    if (options.append && isCut(path)) output.write(Uint8Array.of(NEWLINE));
+    return output;
   }
 
   exists(path: string): boolean {
@@ -193,6 +196,20 @@ class StreamOutput implements OutputFile {
 
   close(): void {
     attempt("write", this.#name, () => this.#stream.close());
+  }
+}
+
+/** Whether a file ends within a line. */
+function isCut(path: string): boolean {
+  const file = attempt("open", path, () => Deno.openSync(path));
+  try {
+    const { isFile, size } = file.statSync();
+    if (!isFile || size === 0) return false;
+    file.seekSync(-1, Deno.SeekMode.End);
+    const last = new Uint8Array(1);
+    return file.readSync(last) === 1 && last[0] !== NEWLINE;
+  } finally {
+    file.close();
   }
 }
 
