@@ -8,7 +8,8 @@ import {
   type OutputFile,
 } from "../lib/cli/host.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
-import { loadMemoryLibrary, MappedImage, type MemoryLibrary } from "./memory.ts";
+import { loadMemoryLibrary, MappedImage, type MemoryLibrary, UnmappableError } from "./memory.ts";
+import { UnmappedImage } from "./unmapped_image.ts";
 
 /** What the host is told about this process. */
 export interface HostOptions {
@@ -37,7 +38,12 @@ export class DenoHost implements Host {
 
   openImage(path: string): ImageFile {
     this.#memory ??= loadMemoryLibrary(this.#memoryPath);
-    return new MappedImage(this.#memory, path);
+    try {
+      return new MappedImage(this.#memory, path);
+    } catch (error) {
+      if (error instanceof UnmappableError) return new UnmappedImage(path);
+      throw error;
+    }
   }
 
   openInput(path: string): Input {

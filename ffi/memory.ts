@@ -51,6 +51,7 @@ const ENODATA = 61;
 const S_IFMT = 0o170000;
 const S_IFIFO = 0o010000;
 const S_IFCHR = 0o020000;
+const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
 const S_IFSOCK = 0o140000;
 
@@ -95,7 +96,8 @@ export class MappedImage implements ImageFile {
   /**
    * Maps `path`, or standard input where it is `-`.
    *
-   * @throws {FileError} Where it cannot be opened, is empty or is no file that can be mapped.
+   * @throws {UnmappableError} Where it is a regular file that cannot be mapped.
+   * @throws {FileError} Where it cannot be opened, is empty or is no such file.
    */
   constructor(library: MemoryLibrary, path: string) {
     const info = new BigUint64Array(3);
@@ -181,8 +183,14 @@ export class MappedImage implements ImageFile {
   }
 }
 
+/** A regular file that can be opened, but not mapped. */
+export class UnmappableError extends FileError {}
+
 function openError(path: string, errno: number, type: number): FileError {
   if (errno === ENODATA) return new FileError("read", path, "file is empty");
+  if (type === S_IFREG && path !== "-") {
+    return new UnmappableError("map", path, ERRNO_STATES[errno] ?? `error ${errno}`);
+  }
   if (errno === EINVAL && TYPE_STATES[type] !== undefined) {
     const what = TYPE_STATES[type];
     if (path !== "-") return new FileError("open", path, `is ${what}`);
