@@ -1,6 +1,8 @@
 import {
   BrokenPipe,
   type BuildInfo,
+  type Digest,
+  type DroppedPrivileges,
   FileError,
   type Host,
   type Input,
@@ -8,14 +10,17 @@ import {
   type OutputFile,
 } from "../lib/cli/host.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
+import type { LibraryPaths } from "./libraries.ts";
 import { loadMemoryLibrary, MappedImage, type MemoryLibrary, UnmappableError } from "./memory.ts";
+import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
 import { UnmappedImage } from "./unmapped_image.ts";
+import { verifyExecutable } from "./verify.ts";
 
 /** What the host is told about this process. */
 export interface HostOptions {
   readonly build: BuildInfo;
-  /** Path of the memory shim; loaded when the first image is opened. */
-  readonly memoryLibrary: string;
+  /** Where the native libraries are; each is loaded when it is first needed. */
+  readonly libraries: LibraryPaths;
 }
 
 /** The machine, through Deno and the shims. */
@@ -24,12 +29,13 @@ export class DenoHost implements Host {
   readonly stdout: Output = new StreamOutput(Deno.stdout, "standard output");
   readonly stderr: Output = new StreamOutput(Deno.stderr, "standard error");
   readonly build: BuildInfo;
-  #memoryPath: string;
+  #libraries: LibraryPaths;
   #memory: MemoryLibrary | undefined;
+  #privileges: PrivilegesLibrary | undefined;
 
   constructor(options: HostOptions) {
     this.build = options.build;
-    this.#memoryPath = options.memoryLibrary;
+    this.#libraries = options.libraries;
   }
 
   env(name: string): string | undefined {
@@ -37,13 +43,27 @@ export class DenoHost implements Host {
   }
 
   openImage(path: string): ImageFile {
-    this.#memory ??= loadMemoryLibrary(this.#memoryPath);
+    this.#memory ??= loadMemoryLibrary(this.#libraries.memory);
     try {
       return new MappedImage(this.#memory, path);
     } catch (error) {
       if (error instanceof UnmappableError) return new UnmappedImage(path);
       throw error;
     }
+  }
+
+  get isPrivileged(): boolean {
+    this.#privileges ??= loadPrivilegesLibrary(this.#libraries.privileges);
+    return this.#privileges.iouring_is_privileged() !== 0;
+  }
+
+  dropPrivileges(): DroppedPrivileges {
+    this.#privileges ??= loadPrivilegesLibrary(this.#libraries.privileges);
+    return dropPrivileges(this.#privileges, Deno.pid);
+  }
+
+  verify(): Digest[] {
+    return verifyExecutable(this.build.form);
   }
 
   openInput(path: string): Input {

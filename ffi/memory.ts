@@ -82,6 +82,9 @@ const TYPE_STATES: Readonly<Record<number, string>> = {
 const MAX_PATTERN = 64;
 const DEFAULT_LIMIT = 64;
 
+/** Extensions of the files that say more about an image, by how its name ends. */
+const COMPANIONS: Readonly<Record<string, readonly string[]>> = { ".vmem": ["vmss", "vmsn"] };
+
 /** An image file that is mapped into memory, read-only. */
 export class MappedImage implements ImageFile {
   readonly name: string;
@@ -92,6 +95,8 @@ export class MappedImage implements ImageFile {
   #buffer: ArrayBuffer;
   #bytes: Uint8Array;
   #shrank = false;
+  /** Files beside it, by extension, opened while that is still permitted. */
+  #others = new Map<string, MappedImage>();
 
   /**
    * Maps `path`, or standard input where it is `-`.
@@ -115,6 +120,15 @@ export class MappedImage implements ImageFile {
       this.size,
     );
     this.#bytes = new Uint8Array(this.#buffer);
+    const extensions = Object.entries(COMPANIONS).find(([end]) => path.toLowerCase().endsWith(end));
+    for (const extension of extensions?.[1] ?? []) {
+      try {
+        const other = new MappedImage(library, path.replace(/[^.]*$/, extension));
+        this.#others.set(extension, other);
+      } catch (error) {
+        if (!(error instanceof FileError)) throw error;
+      }
+    }
   }
 
   /** The whole file. */
@@ -128,13 +142,7 @@ export class MappedImage implements ImageFile {
   }
 
   beside(extension: string): MappedImage | undefined {
-    if (this.name === "-") return undefined;
-    try {
-      return new MappedImage(this.#library, this.name.replace(/(\.[^./]*)?$/, `.${extension}`));
-    } catch (error) {
-      if (error instanceof FileError) return undefined;
-      throw error;
-    }
+    return this.#others.get(extension);
   }
 
   get shrank(): boolean {
@@ -171,6 +179,7 @@ export class MappedImage implements ImageFile {
 
   close(): void {
     if (this.#handle < 0) return;
+    for (const other of this.#others.values()) other.close();
     this.#shrank = this.shrank;
     // Detach first: a view that outlives the mapping has length 0, and does not fault.
     structuredClone(this.#buffer, { transfer: [this.#buffer] });

@@ -9,7 +9,7 @@ import { Kdump, KDUMP_MAGIC } from "./kdump.ts";
 import { LIME_MAGIC, readLime } from "./lime.ts";
 import type { PhysicalMemory } from "./physical_memory.ts";
 import { RangeMemory } from "./range_memory.ts";
-import { isVmwareState, readVmwareState, type VmwareState } from "./vmware_state.ts";
+import { isVmwareState, readVmwareState } from "./vmware_state.ts";
 
 /** An image's memory, and what its headers say beside it. */
 export interface OpenedMemory {
@@ -65,12 +65,7 @@ function openVmware(image: ImageFile): OpenedMemory | undefined {
   for (const extension of ["vmss", "vmsn"]) {
     const file = image.beside(extension);
     if (file === undefined) continue;
-    let state: VmwareState | undefined;
-    try {
-      state = readVmwareState(file);
-    } finally {
-      file.close();
-    }
+    const state = readVmwareState(file);
     if (state === undefined) {
       const damage = [`the .${extension} beside it cannot be read, so it was taken for raw memory`];
       return { ...openRaw(image, image.name), damage };
