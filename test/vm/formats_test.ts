@@ -99,7 +99,8 @@ const FORMATS: readonly Format[] = [
   ): Format => ({
     name: `makedumpfile${compression}${level}`,
     coverage: { format: "kdump" },
-    make: (path) => makedumpfile(compression, "-d", level, `${path.replace(/[^/]*$/, "")}vmcore`, path),
+    make: (path) =>
+      makedumpfile(compression, "-d", level, `${path.replace(/[^/]*$/, "")}vmcore`, path),
   })),
 ];
 
