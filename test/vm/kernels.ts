@@ -243,6 +243,37 @@ export async function fetchKernel(
   return fetched;
 }
 
+/** The kernel with its debug information, where {@linkcode fetchDebug} has put it. */
+export function debugFile(name: string, cache: string): string {
+  return `${cache}/kernels/${name}/debug/vmlinux`;
+}
+
+/**
+ * Fetches the debug information of the kernel that is there, once. It is large: some 300 MB to
+ * fetch and 600 MB to keep.
+ */
+export async function fetchDebug(kernel: LabKernel, cache: string): Promise<string> {
+  const { version: fetched } = await fetchKernel(kernel, cache);
+  const dir = await absolute(`${cache}/kernels/${kernel.name}`);
+  const vmlinux = debugFile(kernel.name, cache);
+  const known = await Deno.readTextFile(`${dir}/debug/version`).catch(() => "");
+  if (known === fetched) return vmlinux;
+
+  const [image, version] = fetched.split(" ");
+  const name = `${image!.replace(/^linux-(binary|modules)-/, "linux-image-")}-dbg`;
+  const apt = new PrivateApt(dir);
+  await apt.update(kernel.suite);
+  const deb = await apt.download(name, version!);
+  await Deno.remove(`${dir}/debug`, { recursive: true }).catch(() => {});
+  await Deno.mkdir(`${dir}/debug`);
+  const member = "./usr/lib/debug/boot/vmlinux-*";
+  const unpack = 'dpkg-deb --fsys-tarfile "$1" | tar -xO --wildcards "$2" > "$3"';
+  await run("sh", ["-c", unpack, "sh", deb, member, vmlinux]);
+  await Deno.remove(deb);
+  await Deno.writeTextFile(`${dir}/debug/version`, fetched);
+  return vmlinux;
+}
+
 async function absolute(path: string): Promise<string> {
   await Deno.mkdir(path, { recursive: true });
   return await Deno.realPath(path);
