@@ -41,8 +41,12 @@ export function help(options: HelpOptions): string {
   return sections.join("\n\n") + "\n";
 }
 
-function usage({ name, operand }: CommandSpec): string {
-  return `iouring ${name} [FLAGS] ${operand.required ? operand.name : `[${operand.name}]`}`;
+/** A command line of the command: `iouring filter [FLAGS] [FILE]`. */
+export function usage({ name, operand }: CommandSpec): string {
+  const flags = `iouring ${name} [FLAGS]`;
+  if (operand === undefined) return flags;
+  const word = operand.choices?.join("|") ?? operand.name;
+  return `${flags} ${operand.required ? word : `[${word}]`}`;
 }
 
 function section(title: string, lines: readonly string[]): string {

@@ -78,14 +78,23 @@ function parseCommand(command: CommandSpec, argv: readonly string[]): Request {
     }
   }
   const [operand, extra] = operands;
+  if (operand !== undefined && command.operand === undefined) {
+    throw new UsageError(`Unexpected argument ${quote(operand)}: ${command.name} takes none`);
+  }
   if (extra !== undefined) {
     throw new UsageError(`Unexpected argument ${quote(extra)}: ${command.name} takes one`);
   }
   if (operand === undefined) {
-    if (command.operand.required) {
+    if (command.operand?.required) {
       throw new UsageError(`Missing ${command.operand.name}, see iouring ${command.name} -h`);
     }
     return { kind: "command", command: command.name, args: { flags } };
+  }
+  const choices = command.operand?.choices;
+  if (choices !== undefined && !choices.includes(operand)) {
+    throw new UsageError(
+      notAChoice(`${command.operand?.name} of ${command.name}`, operand, choices),
+    );
   }
   return { kind: "command", command: command.name, args: { flags, operand } };
 }
@@ -120,15 +129,15 @@ function checked(flag: FlagSpec, value: string): string {
     throw new UsageError(`Flag ${name} needs a value: ${flag.choices?.join(", ") ?? flag.value}`);
   }
   if (flag.choices !== undefined && !flag.choices.includes(value)) {
-    const near = nearest(value, flag.choices);
-    throw new UsageError(
-      `Flag ${name} cannot be ${quote(value)}, ` +
-        (near === undefined
-          ? `it is one of ${flag.choices.join(", ")}`
-          : `did you mean ${quote(near)}?`),
-    );
+    throw new UsageError(notAChoice(`Flag ${name}`, value, flag.choices));
   }
   return value;
+}
+
+function notAChoice(what: string, value: string, choices: readonly string[]): string {
+  const near = nearest(value, choices);
+  return `${what} cannot be ${quote(value)}, ` +
+    (near === undefined ? `it is one of ${choices.join(", ")}` : `did you mean ${quote(near)}?`);
 }
 
 function quote(text: string): string {

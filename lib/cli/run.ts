@@ -2,18 +2,27 @@ import { BadLineError } from "../chain/record_reader.ts";
 import { CutStreamError } from "../chain/stream_ends.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { ImageError } from "../memory/image_error.ts";
+import { completions } from "./completions.ts";
 import { filter } from "./filter.ts";
 import type { CommandName } from "./flags.ts";
 import { help } from "./help.ts";
 import { BrokenPipe, FileError, type Host } from "./host.ts";
+import { manPage } from "./man_page.ts";
 import { type CommandArgs, parse } from "./parse.ts";
 import { say } from "./say.ts";
 import { scan } from "./scan.ts";
+import { schemaText } from "./schema.ts";
 import { UsageError } from "./usage_error.ts";
 
 type Command = (args: CommandArgs, host: Host, argv: readonly string[]) => number | Promise<number>;
 
-const RUN: { readonly [name in CommandName]: Command } = { scan, filter };
+const RUN: { readonly [name in CommandName]: Command } = {
+  scan,
+  filter,
+  schema: ({ operand }, host) => print(schemaText(operand), host),
+  completions: ({ operand }, host) => print(completions(operand!), host),
+  man: (_args, host) => print(manPage(host.build.version), host),
+};
 
 /**
  * Runs one command line.
@@ -29,11 +38,15 @@ export async function run(argv: readonly string[], host: Host): Promise<number> 
     const text = request.kind === "version"
       ? versionLine(host)
       : help({ ...request, columns: host.stdout.columns });
-    host.stdout.write(new TextEncoder().encode(text));
-    return 0;
+    return print(text, host);
   } catch (error) {
     return report(error, host);
   }
+}
+
+function print(text: string, { stdout }: Host): number {
+  stdout.write(new TextEncoder().encode(text));
+  return 0;
 }
 
 function versionLine({ build }: Host): string {

@@ -136,7 +136,10 @@ class Reasons {
     } catch (error) {
       if (error instanceof Refusal) this.note(error.rank, error.message);
       else if (error instanceof KallsymsError || error instanceof MemoryFault) {
-        this.note(1, `page tables map a kernel, but its kallsyms cannot be read: ${error.message}`);
+        this.note(
+          1,
+          `page tables were found, but kallsyms cannot be read through them: ${error.message}`,
+        );
       } else throw error;
       return undefined;
     }

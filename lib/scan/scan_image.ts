@@ -1,7 +1,7 @@
 import { type FoundKernel, type PageTableSource, reopenKernel } from "../kernel/find_kernel.ts";
 import { writeElfCore } from "../memory/elf_core_writer.ts";
 import type { ImageFile } from "../memory/image_file.ts";
-import { openMemory } from "../memory/open_memory.ts";
+import { type OpenedMemory, openMemory } from "../memory/open_memory.ts";
 import { RecordingMemory } from "../memory/recording_memory.ts";
 import type { IOUringEntry, IOUringStatus, StreamRecord } from "../record/records.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
@@ -55,7 +55,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   const { kernel } = found;
   const { program } = kernel;
   const present = program.types.struct("io_ring_ctx") !== undefined;
-  yield [startRecord(image, { found, present }, options)];
+  yield [startRecord(image, { opened, found, present }, options)];
 
   let entries = 0;
   if (present) {
@@ -91,6 +91,14 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
       "whatever was not read by then",
     );
   }
+  const undecodable = opened.memory.undecodable ?? 0;
+  if (undecodable > 0) {
+    diagnostics.report(
+      "image_damaged",
+      `${undecodable} blocks of memory that were asked for cannot be decoded`,
+      "what they held",
+    );
+  }
   if (image.shrank) {
     diagnostics.report(
       "image_shrank",
@@ -111,7 +119,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
 
 function startRecord(
   image: ImageFile,
-  { found, present }: { found: OpenedKernel; present: boolean },
+  { opened, found, present }: { opened: OpenedMemory; found: OpenedKernel; present: boolean },
   { now, tool, argv }: ScanOptions,
 ): IOUringStatus {
   const { kernel, layout } = found;
@@ -129,6 +137,7 @@ function startRecord(
         path: image.name,
         size: image.size,
         format: found.memory.format,
+        ...(opened.wrapping.length === 0 ? {} : { wrapping: [...opened.wrapping] }),
         ...(layout === undefined ? {} : { layout }),
       },
       kernel: kernel.banner,

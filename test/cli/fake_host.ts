@@ -7,6 +7,7 @@ import {
   type OutputFile,
 } from "../../lib/cli/host.ts";
 import type { ImageFile } from "../../lib/memory/image_file.ts";
+import { BufferImage } from "../memory/buffer_image.ts";
 
 /** What a {@linkcode FakeHost} starts with. */
 export interface FakeHostOptions {
@@ -58,7 +59,7 @@ export class FakeHost implements Host {
 
   openImage(path: string): ImageFile {
     const bytes = new TextEncoder().encode(this.#content("open", path));
-    return { name: path, size: bytes.length, bytes, search: () => [], shrank: false, close() {} };
+    return new BufferImage(bytes, path);
   }
 
   openInput(path: string): Input {
