@@ -62,8 +62,8 @@ function time(command: string, args: string[]): number {
     .outputSync();
   const duration = performance.now() - start;
   if (success) return duration;
-  const said = new TextDecoder().decode(stderr).trim().split("\n").at(-1);
-  throw new Error(`${command.split("/").at(-1)} failed: ${said}`);
+  const said = new TextDecoder().decode(stderr).trim().split("\n").at(-1)!;
+  throw new Error(`${command.split("/").at(-1)} failed: ${said.replaceAll(ROOT, "")}`);
 }
 
 /** Highest resident memory of one run in bytes, by kind, sampled. */
@@ -139,8 +139,12 @@ async function measure({ name, path, drgn }: Row, useDrgn: boolean): Promise<voi
 }
 
 const start = Array.from({ length: RUNS }, () => time(PROGRAM, ["--version"]));
+print(`iouring --version: ${ms(median(start))}, file ${mb(statSync(PROGRAM).size)}`);
+const [load = 0] = Deno.loadavg();
 print(
-  `iouring --version: median ${ms(median(start))} of ${RUNS}, file ${mb(statSync(PROGRAM).size)}\n`,
+  `medians of ${RUNS} runs in turns, ${navigator.hardwareConcurrency} CPUs, load ${
+    load.toFixed(1)
+  }\n`,
 );
 
 const rows = Deno.args.length === 0
@@ -160,4 +164,7 @@ for (const row of rows) {
     print(`${row.name.padEnd(36)}  ${gone ? `there is no such image${how}` : error.message}`);
   }
 }
+print(`\nscan/ is its time over that of the command before; a dash is what was not run:`);
+print(`sha256sum of files beyond ${gib(SUM_ONCE)}, drgn without a VMCOREINFO note and paging`);
+print("own is RssAnon + RssShmem, mapped is RssFile, with the program's own file");
 for (const note of notes) print(note);
