@@ -29,19 +29,25 @@ interface Row {
   drgn?: string;
 }
 
-/** A dump of the lab; the kernel's debug files go with 6.1 alone. */
+/** A dump of the lab. */
 function labRow(name: string, path: string, lab: string, drgn?: string): Row {
   const row = { name, path: `${ROOT}.cache/lab/${path}`, lab };
   return drgn === undefined ? row : { ...row, drgn };
 }
 
-const NOTE = "6.1 --paging 5 --vmcoreinfo";
+const NOTE = "--paging 5 --vmcoreinfo";
 const HOLE = "6.1 --paging 4 --memory 5120 --sparse";
 const HIGH = "6.12 --paging 5 --memory 65536 --sparse";
 const LAB: readonly Row[] = [
-  labRow("6.1, 512 MiB, ELF", "6.1-la57-vmcoreinfo/guest.elf", NOTE),
-  labRow("6.1, 512 MiB, ELF, paging", "6.1-la57-vmcoreinfo/guest.paging.elf", NOTE, "6.1"),
-  labRow("6.12, 512 MiB, ELF", "6.12-la57/guest.elf", "6.12 --paging 5"),
+  labRow("6.1, 512 MiB, ELF", "6.1-la57-vmcoreinfo/guest.elf", `6.1 ${NOTE}`),
+  labRow("6.1, 512 MiB, ELF, paging", "6.1-la57-vmcoreinfo/guest.paging.elf", `6.1 ${NOTE}`, "6.1"),
+  labRow("6.12, 512 MiB, ELF", "6.12-la57-vmcoreinfo/guest.elf", `6.12 ${NOTE}`),
+  labRow(
+    "6.12, 512 MiB, ELF, paging",
+    "6.12-la57-vmcoreinfo/guest.paging.elf",
+    `6.12 ${NOTE}`,
+    "6.12",
+  ),
   labRow("6.1, 5 GiB, raw, PCI hole kept", "6.1-4level-5120m-sparse/padded.raw", HOLE),
   labRow("6.1, 5 GiB, raw, PCI hole squeezed", "6.1-4level-5120m-sparse/squeezed.raw", HOLE),
   labRow("6.12, 64 GiB, raw, sparse", "6.12-la57-65536m-sparse/padded.raw", HIGH),

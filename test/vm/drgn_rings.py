@@ -113,7 +113,7 @@ def cancel_requests(ctx):
         try:
             table = getattr(ctx, name)
         except AttributeError:
-            continue  # cancel_table_locked went with Linux 6.11 or so.
+            continue  # This kernel has one table only.
         if not table.hbs:
             continue
         for i in range(1 << table.hash_bits.value_()):

@@ -9,7 +9,7 @@ import { labDump } from "./lab.ts";
 import { LabUnavailableError, run } from "./run.ts";
 
 const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
-const KERNEL = "6.1";
+const KERNELS = ["6.1", "6.12"];
 
 /** What both know of a ring, in one form. */
 interface Known extends Omit<DrgnRing, "cached_sq_head" | "cached_cq_tail"> {
@@ -49,11 +49,11 @@ function fromScan(entry: IOUringEntry, tags: readonly string[]): Known {
   };
 }
 
-/** Why this test cannot run here. */
-async function missing(): Promise<string | undefined> {
+/** Why the test cannot run here; undefined where it can. */
+async function missing(kernel: string): Promise<string | undefined> {
   try {
-    const reason = drgnMissing(KERNEL);
-    if (reason === undefined) await labDump({ kernel: KERNEL, vmcoreinfo: true });
+    const reason = drgnMissing(kernel);
+    if (reason === undefined) await labDump({ kernel, vmcoreinfo: true });
     return reason;
   } catch (error) {
     if (!(error instanceof LabUnavailableError)) throw error;
@@ -61,21 +61,24 @@ async function missing(): Promise<string | undefined> {
   }
 }
 
-const name = "scan finds the rings that drgn finds with debug files, in the same state";
-const reason = await missing();
-Deno.test({
-  name: reason === undefined ? name : `${name} (${reason})`,
-  ignore: reason !== undefined,
-  async fn() {
-    const { paging } = await labDump({ kernel: KERNEL, vmcoreinfo: true });
-    const rings = jsonLines<DrgnRing>(await run(...drgnCommand(KERNEL, paging)));
-    const entries = jsonLines<IOUringEntry>(await run(EXECUTABLE, ["scan", paging]))
-      .filter(({ type }) => type === "IOUringEntry")
-      .sort((a, b) => BigInt(a.ctx_addr) < BigInt(b.ctx_addr) ? -1 : 1);
-    assert.ok(rings.length > 0);
-    const address = ({ ctx_addr }: { ctx_addr: string }) => ctx_addr;
-    assert.deepEqual(entries.map(address), rings.map(address));
-    const got = entries.map((entry, i) => fromScan(entry, rings[i]!.cancel_table));
-    assert.deepEqual(got, rings.map(fromDrgn));
-  },
-});
+for (const kernel of KERNELS) {
+  const name =
+    `scan of ${kernel} finds the rings that drgn finds with debug files, and their state`;
+  const reason = await missing(kernel);
+  Deno.test({
+    name: reason === undefined ? name : `${name} (${reason})`,
+    ignore: reason !== undefined,
+    async fn() {
+      const { paging } = await labDump({ kernel, vmcoreinfo: true });
+      const rings = jsonLines<DrgnRing>(await run(...drgnCommand(kernel, paging)));
+      const entries = jsonLines<IOUringEntry>(await run(EXECUTABLE, ["scan", paging]))
+        .filter(({ type }) => type === "IOUringEntry")
+        .sort((a, b) => BigInt(a.ctx_addr) < BigInt(b.ctx_addr) ? -1 : 1);
+      assert.ok(rings.length > 0);
+      const address = ({ ctx_addr }: { ctx_addr: string }) => ctx_addr;
+      assert.deepEqual(entries.map(address), rings.map(address));
+      const got = entries.map((entry, i) => fromScan(entry, rings[i]!.cancel_table));
+      assert.deepEqual(got, rings.map(fromDrgn));
+    },
+  });
+}
