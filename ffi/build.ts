@@ -16,7 +16,7 @@ import { createHash } from "node:crypto";
 import { existsSync, globSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
-import { LIBRARIES } from "./libraries.ts";
+import { LIBRARIES, SHIMS } from "./libraries.ts";
 import { setup, SetupError } from "./setup.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
@@ -106,8 +106,8 @@ function makeFile(path: string, command: (temporary: string) => void): void {
 }
 
 function compileShims(): void {
-  for (const name of LIBRARIES) {
-    makeFile(`${WORK}/libiouring_${name}.so`, (file) => {
+  for (const name of SHIMS) {
+    makeFile(`${WORK}/${LIBRARIES[name]}`, (file) => {
       runCommand("cc", [...CFLAGS, "-fPIC", "-shared", `ffi/${name}.c`, "-o", file]);
     });
   }
@@ -141,7 +141,7 @@ function crc32c(bytes: Uint8Array): number {
 
 const PAGE_BYTES = 4096;
 const NAME_BYTES = 24;
-const ENTRY_BYTES = 48;
+const ENTRY_BYTES = 80;
 const TRAILER_BYTES = 32;
 
 /** Puts the launcher and what it carries together; launcher.c describes the form. */
@@ -158,8 +158,8 @@ function assemble(): Uint8Array {
     ["runtime", Deno.readFileSync(Deno.execPath())],
     ["program", Deno.readFileSync(`${WORK}/main.js`)],
   ];
-  for (const name of LIBRARIES) {
-    parts.push([name, Deno.readFileSync(`${WORK}/libiouring_${name}.so`)]);
+  for (const [name, file] of Object.entries(LIBRARIES)) {
+    parts.push([name, Deno.readFileSync(`${WORK}/${file}`)]);
   }
 
   const index = new Uint8Array(parts.length * ENTRY_BYTES);
@@ -173,6 +173,7 @@ function assemble(): Uint8Array {
     view.setBigUint64(24, BigInt(offset), true);
     view.setBigUint64(32, BigInt(bytes.length), true);
     view.setUint32(40, crc32c(bytes), true);
+    entry.set(createHash("sha256").update(bytes).digest(), 48);
     file.set(bytes, offset);
     offset += bytes.length;
   }
@@ -188,7 +189,7 @@ function assemble(): Uint8Array {
 
 /** `deno compile`; false where its base runtime cannot be had. */
 function compile(): boolean {
-  const includes = LIBRARIES.flatMap((name) => ["--include", `${WORK}/libiouring_${name}.so`]);
+  const includes = Object.values(LIBRARIES).flatMap((file) => ["--include", `${WORK}/${file}`]);
   try {
     makeFile(OUTPUT, (file) => {
       runCommand(Deno.execPath(), [

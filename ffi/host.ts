@@ -1,6 +1,8 @@
 import {
   BrokenPipe,
   type BuildInfo,
+  type Digest,
+  type DroppedPrivileges,
   FileError,
   type Host,
   type Input,
@@ -8,13 +10,16 @@ import {
   type OutputFile,
 } from "../lib/cli/host.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
+import type { LibraryPaths } from "./libraries.ts";
 import { loadMemoryLibrary, MappedImage, type MemoryLibrary } from "./memory.ts";
+import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
+import { verifyExecutable } from "./verify.ts";
 
 /** What the host is told about this process. */
 export interface HostOptions {
   readonly build: BuildInfo;
-  /** Path of the memory shim; loaded when the first image is opened. */
-  readonly memoryLibrary: string;
+  /** Where the native libraries are; each is loaded when it is first needed. */
+  readonly libraries: LibraryPaths;
 }
 
 /** The machine, through Deno and the shims. */
@@ -23,12 +28,13 @@ export class DenoHost implements Host {
   readonly stdout: Output = new StreamOutput(Deno.stdout, "standard output");
   readonly stderr: Output = new StreamOutput(Deno.stderr, "standard error");
   readonly build: BuildInfo;
-  #memoryPath: string;
+  #libraries: LibraryPaths;
   #memory: MemoryLibrary | undefined;
+  #privileges: PrivilegesLibrary | undefined;
 
   constructor(options: HostOptions) {
     this.build = options.build;
-    this.#memoryPath = options.memoryLibrary;
+    this.#libraries = options.libraries;
   }
 
   env(name: string): string | undefined {
@@ -36,8 +42,22 @@ export class DenoHost implements Host {
   }
 
   openImage(path: string): ImageFile {
-    this.#memory ??= loadMemoryLibrary(this.#memoryPath);
+    this.#memory ??= loadMemoryLibrary(this.#libraries.memory);
     return new MappedImage(this.#memory, path);
+  }
+
+  get isPrivileged(): boolean {
+    this.#privileges ??= loadPrivilegesLibrary(this.#libraries.privileges);
+    return this.#privileges.iouring_is_privileged() !== 0;
+  }
+
+  dropPrivileges(): DroppedPrivileges {
+    this.#privileges ??= loadPrivilegesLibrary(this.#libraries.privileges);
+    return dropPrivileges(this.#privileges, Deno.pid);
+  }
+
+  verify(): Digest[] {
+    return verifyExecutable(this.build.form);
   }
 
   openInput(path: string): Input {

@@ -104,6 +104,7 @@ export const COMMON_FLAGS: readonly FlagSpec[] = [
 export const PROGRAM_FLAGS: readonly FlagSpec[] = [
   ...COMMON_FLAGS,
   { name: "version", short: "V", help: "Show the version and how this executable was made" },
+  { name: "verify", help: "Also check every part of this executable by its SHA-256" },
 ];
 
 /** What the program is, in one line. */
@@ -119,6 +120,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       "io_uring context in it: who owns it, what it is doing and has done, and whether that goes " +
       "around a seccomp filter. It needs no symbol file and no privilege. IMAGE is a raw image or " +
       "an ELF core; - is standard input, when that is a regular file.",
+      "An image may be hostile. Run as root, scan opens the image and what it writes to, and then, " +
+      "before it reads, becomes a user that nobody else is and gives up every capability.",
     ],
     operand: { name: "IMAGE", required: true },
     examples: [

@@ -19,7 +19,7 @@ export interface CommandArgs {
 
 /** A command line, understood. */
 export type Request =
-  | { readonly kind: "version" }
+  | { readonly kind: "version"; readonly verify: boolean }
   | { readonly kind: "help"; readonly long: boolean; readonly command?: CommandSpec }
   | { readonly kind: "command"; readonly command: CommandName; readonly args: CommandArgs };
 
@@ -34,8 +34,9 @@ export function parse(argv: readonly string[]): Request {
   const [first, ...rest] = argv;
   if (first === undefined) throw new UsageError("No command given, see iouring --help");
   if (first.startsWith("-")) {
-    const { flag } = splitFlag(first, PROGRAM_FLAGS, "");
-    return flag.name === "version" ? { kind: "version" } : { kind: "help", long: first !== "-h" };
+    const names = argv.map((arg) => splitFlag(arg, PROGRAM_FLAGS, "").flag.name);
+    if (names.includes("help")) return { kind: "help", long: !argv.includes("-h") };
+    return { kind: "version", verify: names.includes("verify") };
   }
   const command = COMMANDS.find(({ name }) => name === first);
   if (command === undefined) {

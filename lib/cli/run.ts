@@ -36,7 +36,7 @@ export async function run(argv: readonly string[], host: Host): Promise<number> 
     const request = parse(argv);
     if (request.kind === "command") return await RUN[request.command](request.args, host, argv);
     const text = request.kind === "version"
-      ? versionLine(host)
+      ? versionLine(host) + (request.verify ? verification(host) : "")
       : help({ ...request, columns: host.stdout.columns });
     return print(text, host);
   } catch (error) {
@@ -51,6 +51,20 @@ function print(text: string, { stdout }: Host): number {
 
 function versionLine({ build }: Host): string {
   return `iouring ${build.version} (${build.form}, deno ${build.deno}, build ${build.build})\n`;
+}
+
+/**
+ * A line for each part of the executable, in the form of sha256sum.
+ *
+ * @throws {FileError} A part is not what was built.
+ */
+function verification(host: Host): string {
+  const digests = host.verify();
+  const wrong = digests.find(({ sha256, built }) => built !== undefined && built !== sha256);
+  if (wrong !== undefined) {
+    throw new FileError("verify", wrong.part, "its SHA-256 is not the one it was built with");
+  }
+  return digests.map(({ part, sha256 }) => `${sha256}  ${part}\n`).join("");
 }
 
 /** The one place where an error becomes a message and an exit code. */

@@ -1,5 +1,7 @@
 import {
   BrokenPipe,
+  type Digest,
+  type DroppedPrivileges,
   FileError,
   type Host,
   type Input,
@@ -18,6 +20,10 @@ export interface FakeHostOptions {
   readonly terminal?: boolean;
   /** Resolves when the person presses Ctrl-C. */
   readonly stopped?: Promise<void>;
+  /** What giving up root comes to; without it the process is not privileged. */
+  readonly drop?: DroppedPrivileges;
+  /** What the executable's parts have. */
+  readonly digests?: readonly Digest[];
   /** Writes to standard output that succeed before its reader is gone. */
   readonly writes?: number;
 }
@@ -29,6 +35,8 @@ export class FakeHost implements Host {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly build = { version: "1.2.3", form: "source", build: "abc", deno: "2.9.6" };
+  /** The files that there were when root was given up. */
+  dropped: string[] | undefined;
   out = "";
   err = "";
   #options: FakeHostOptions;
@@ -60,6 +68,19 @@ export class FakeHost implements Host {
   openImage(path: string): ImageFile {
     const bytes = new TextEncoder().encode(this.#content("open", path));
     return new BufferImage(bytes, path);
+  }
+
+  get isPrivileged(): boolean {
+    return this.#options.drop !== undefined;
+  }
+
+  dropPrivileges(): DroppedPrivileges {
+    this.dropped = [...this.files.keys()];
+    return this.#options.drop!;
+  }
+
+  verify(): Digest[] {
+    return [...this.#options.digests ?? []];
   }
 
   openInput(path: string): Input {
