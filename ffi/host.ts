@@ -94,7 +94,7 @@ export class DenoHost implements Host {
         path,
         options.append ? { append: true, create: true } : { write: true, createNew: true },
       ));
-    return new StreamOutput(file, path);
+    return new FileOutput(file, path);
   }
 
   exists(path: string): boolean {
@@ -196,6 +196,37 @@ class StreamOutput implements OutputFile {
   }
 }
 
+/** A file that holds whole lines, also when the disk is full or a line before it was cut. */
+class FileOutput extends StreamOutput {
+  #file: Deno.FsFile;
+  #path: string;
+
+  constructor(file: Deno.FsFile, path: string) {
+    super(file, path);
+    this.#file = file;
+    this.#path = path;
+  }
+
+  override write(bytes: Uint8Array): void {
+    const before = attempt("write", this.#path, () => this.#file.statSync());
+    try {
+      super.write(bytes);
+    } catch (error) {
+      this.#cutLine(bytes, before);
+      throw error;
+    }
+  }
+
+  /** Takes away the line of which only the beginning could be written. */
+  #cutLine(bytes: Uint8Array, before: Deno.FileInfo): void {
+    if (!before.isFile) return;
+    const written = this.#file.statSync().size - before.size;
+    const whole = bytes.subarray(0, written).lastIndexOf(NEWLINE) + 1;
+    if (written > whole) this.#file.truncateSync(before.size + whole);
+  }
+}
+
+const NEWLINE = 10;
 const DEFAULT_COLUMNS = 80;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** How long to wait before a stream that would block is tried again, in ms. */

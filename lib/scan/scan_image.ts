@@ -67,6 +67,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
     let batch: StreamRecord[] = [];
     let size = 0;
     for (const ring of rings) {
+      if (program.memory.budget.isSpent) break;
       const ofTasks = taskRequests.get(ring.ctx.address) ?? [];
       const entry = ringEntry({ ring, taskRequests: ofTasks, opcodeNames }, context);
       batch.push(entry);
@@ -80,6 +81,13 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
       }
     }
     if (batch.length > 0) yield batch;
+    if (entries < rings.length) {
+      diagnostics.report(
+        "rings_not_read",
+        `${rings.length - entries} of ${rings.length} rings were found but not read`,
+        "their entries",
+      );
+    }
   }
   if (recorder !== undefined) {
     options.slice!(writeElfCore(found.memory, recorder.recorded(), notesOf(kernel)));
