@@ -11,8 +11,9 @@ import {
 } from "../lib/cli/host.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
 import type { LibraryPaths } from "./libraries.ts";
-import { loadMemoryLibrary, MappedImage, type MemoryLibrary } from "./memory.ts";
+import { loadMemoryLibrary, MappedImage, type MemoryLibrary, UnmappableError } from "./memory.ts";
 import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
+import { UnmappedImage } from "./unmapped_image.ts";
 import { verifyExecutable } from "./verify.ts";
 
 /** What the host is told about this process. */
@@ -43,7 +44,12 @@ export class DenoHost implements Host {
 
   openImage(path: string): ImageFile {
     this.#memory ??= loadMemoryLibrary(this.#libraries.memory);
-    return new MappedImage(this.#memory, path);
+    try {
+      return new MappedImage(this.#memory, path);
+    } catch (error) {
+      if (error instanceof UnmappableError) return new UnmappedImage(path);
+      throw error;
+    }
   }
 
   get isPrivileged(): boolean {
