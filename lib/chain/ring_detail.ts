@@ -8,6 +8,7 @@ import {
   resultCell,
   seccompCell,
 } from "./cells.ts";
+import { count } from "./tally.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -31,10 +32,17 @@ export function ringDetail(entry: Fields): string[] {
   ];
 }
 
-/** Whether a diagnostic is a finding: it hides nothing, and is no argument that cannot be read. */
+/** Diagnostics that say what was found, not what could not be read. */
+const FINDINGS: ReadonlySet<unknown> = new Set([
+  "ring_scrubbed",
+  "ring_remnant",
+  "process_hidden",
+  "sq_index_invalid",
+]);
+
+/** Whether a diagnostic is a finding. */
 export function isFinding(diagnostic: unknown): boolean {
-  const { code, hides } = fieldsOf(diagnostic);
-  return hides === undefined && typeof code === "string" && !code.startsWith("argument_");
+  return FINDINGS.has(fieldsOf(diagnostic).code);
 }
 
 function section(title: string, lines: readonly string[]): string[] {

@@ -176,20 +176,25 @@ export class Carver {
   #requests(known: ReadonlySet<bigint>): Map<bigint, KernelObject[]> {
     const found = new Map<bigint, KernelObject[]>();
     const cache = readable(() => this.#program.variable("req_cachep", "io_ring_ctx"))?.address;
-    const slabs = cache === undefined ? undefined : readable(() => this.#slabsOf(cache));
-    if (slabs === undefined) {
+    if (cache === undefined) {
       this.#notRun("requests in freed memory", "the kernel does not name its cache of requests");
       return found;
     }
     const last = this.#program.types.enumWith("IORING_OP_NOP")?.get("IORING_OP_LAST") ?? 0;
     let count = 0;
-    for (const kiocb of slabs) {
-      const ctx = readable(() => requestOwner(kiocb, last));
-      if (ctx === undefined || known.has(ctx) || ++count > MAX_REQUESTS) continue;
-      const list = found.get(ctx);
-      if (list === undefined) found.set(ctx, [kiocb]);
-      else list.push(kiocb);
-    }
+    const what = "requests in freed memory";
+    this.#context.diagnostics.attempt(
+      { code: "slabs_unreadable", action: what, hides: what },
+      () => {
+        for (const kiocb of this.#slabsOf(cache)) {
+          const ctx = readable(() => requestOwner(kiocb, last));
+          if (ctx === undefined || known.has(ctx) || ++count > MAX_REQUESTS) continue;
+          const list = found.get(ctx);
+          if (list === undefined) found.set(ctx, [kiocb]);
+          else list.push(kiocb);
+        }
+      },
+    );
     return found;
   }
 

@@ -84,6 +84,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
     let batch: StreamRecord[] = [];
     let size = 0;
     for (const ring of rings) {
+      if (program.memory.budget.isSpent) break;
       const ofTasks = taskRequests.get(ring.ctx.address) ?? [];
       const carvedRequests = carved?.requests.get(ring.ctx.address) ?? [];
       const entry = ringEntry(
@@ -101,6 +102,13 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
       }
     }
     if (batch.length > 0) yield batch;
+    if (entries < rings.length) {
+      diagnostics.report(
+        "rings_not_read",
+        `${rings.length - entries} of ${rings.length} rings were found but not read`,
+        "their entries",
+      );
+    }
     for (const entry of carved === undefined ? [] : remnantEntries(carved, rings, opcodeNames)) {
       entries++;
       yield [entry];

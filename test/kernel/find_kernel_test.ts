@@ -9,6 +9,7 @@ import {
 } from "../../lib/kernel/find_kernel.ts";
 import { ImageError } from "../../lib/memory/image_error.ts";
 import { RecordingMemory } from "../../lib/memory/recording_memory.ts";
+import { u64 } from "./fake_machine.ts";
 import { SmallKernel, smallKernel, type SmallKernelOptions } from "./small_kernel.ts";
 
 const CR4_LA57 = 1n << 12n;
@@ -168,6 +169,16 @@ Deno.test("findKernel() does not take tables of 4 levels for 5, or of 5 for 4", 
         }),
       ImageError,
     );
+  }
+});
+
+Deno.test("findKernel() does not let a damaged page_offset_base decide on the depth", () => {
+  for (const value of [0n, 0xffff888012345000n, 0x1234n, 2n ** 64n - 1n]) {
+    for (const levels of [4, 5] as const) {
+      const kernel = smallKernel({ levels });
+      kernel.memory.write(kernel.pageOffsetBaseAt, u64(value));
+      assert.equal(find(kernel, "cpu_state").program.memory.pageTable.levels, levels);
+    }
   }
 });
 

@@ -105,6 +105,10 @@ export class SmallKernel {
     return Number(this.text - KERNEL_MAP) + this.#physBase + BANNER;
   }
 
+  get pageOffsetBaseAt(): number {
+    return this.bannerAt - BANNER + PAGE_OFFSET_BASE;
+  }
+
   get btfAt(): number {
     return this.bannerAt - BANNER + BTF;
   }

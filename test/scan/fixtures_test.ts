@@ -10,7 +10,7 @@ import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { compareEntries, compareFdInfo, differenceText } from "../vm/compare.ts";
 import type { LabTruth } from "../vm/truth.ts";
 
-const KERNELS = ["5.10", "6.1", "6.12", "7.x"];
+const KERNELS = ["6.1", "6.12", "7.x"];
 const ROOT = new URL("../..", import.meta.url).pathname;
 
 interface Scan {
@@ -42,7 +42,7 @@ function truthOf(fixture: string): LabTruth {
 
 Deno.test("fixtures/ has images of every kernel at both depths", () => {
   const names = imageFixtures().map((name) => name.replace(".elf", ""));
-  for (const name of KERNELS.flatMap((kernel) => [`${kernel}-4level`, `${kernel}-la57`])) {
+  for (const name of ["5.10-4level", ...KERNELS.flatMap((k) => [`${k}-4level`, `${k}-la57`])]) {
     assert.ok(names.includes(name), name);
   }
 });

@@ -81,7 +81,7 @@ function same(lines: string[], expected: string[], what: string): void {
 const unavailable = new Map<string, string>();
 for (const kernel of KERNELS) {
   try {
-    await labDump({ kernel });
+    await labDump({ kernel, paging: 4 });
   } catch (error) {
     if (!(error instanceof LabUnavailableError)) throw error;
     unavailable.set(kernel, error.message);
@@ -90,6 +90,8 @@ for (const kernel of KERNELS) {
 
 for (const kernel of KERNELS) {
   for (const paging of [5, 4] as const) {
+    // Debian builds 5.10 without 5-level paging.
+    if (kernel === "5.10" && paging === 5) continue;
     const options: LabOptions = { kernel, paging };
     const name = `${kernel}, ${paging}-level`;
 
