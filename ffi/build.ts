@@ -119,9 +119,14 @@ function compileShims(): void {
 /** Bundles main.ts and everything it imports into one script that says how it was made. */
 function bundle(form: string, build: string): void {
   makeFile(`${WORK}/main.js`, (file) => {
-    runCommand(Deno.execPath(), ["bundle", "--quiet", "--no-check", "-o", file, "main.ts"]);
+    // "browser" picks the ES modules of npm packages; what they have for Node is CommonJS, whose
+    // require() of Node's own modules does not survive bundling.
+    const options = ["--quiet", "--no-check", "--platform", "browser"];
+    runCommand(Deno.execPath(), ["bundle", ...options, "-o", file, "main.ts"]);
+    // Comments say where a package lay on this machine; say only which package it is.
+    const text = Deno.readTextFileSync(file).replaceAll(/^\/\/ \S*\/npm\/[^/]+\//gm, "// npm:");
     const first = `globalThis.IOURING_BUILD = ${JSON.stringify({ form, build })};\n`;
-    Deno.writeTextFileSync(file, first + Deno.readTextFileSync(file));
+    Deno.writeTextFileSync(file, first + text);
   });
 }
 

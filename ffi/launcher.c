@@ -163,7 +163,7 @@ static bool is_unwanted(const char *variable)
 {
 	static const char *const prefixes[] = {
 		"LD_", "DENO_", "NODE_", "NPM_", "npm_", "RUST_", "V8_", "MALLOC_", "OPENSSL_", "SSL",
-		"TMPDIR=", "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=", "NLSPATH=",
+		"TMPDIR=", "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=", "NLSPATH=", "HOME=", "PATH=",
 	};
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
@@ -176,8 +176,10 @@ static bool is_unwanted(const char *variable)
 static char **clean_environment(char **envp)
 {
 	static char *const ours[] = {
-		/* A cache folder that cannot exist: the runtime then keeps everything in memory. */
+		/* A folder that cannot exist: the runtime then keeps its caches in memory. */
 		"DENO_DIR=/proc/self/mem/none",
+		/* One without an .npmrc, which the runtime reads, and stops at if it is bad. */
+		"HOME=/proc/self/fdinfo",
 		"DENO_NO_UPDATE_CHECK=1",
 		"DENO_NO_PACKAGE_JSON=1",
 	};

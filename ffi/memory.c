@@ -321,13 +321,21 @@ struct matches {
 	uint32_t limit;
 };
 
-/* Finds starts in [from, to); bytes up to to + len - 1 may be read. */
+/* Matches start at `first` and every `align` bytes after it. */
+struct stride {
+	uint64_t first;
+	uint64_t align;
+};
+
+/* Finds starts in [from, to), none below stride.first; bytes up to to + len - 1 may be read. */
 static void search_window(const uint8_t *base, const struct pattern *pattern, uint64_t from,
-			  uint64_t to, uint64_t align, struct matches *matches)
+			  uint64_t to, struct stride stride, struct matches *matches)
 {
-	if (align > MAX_PATTERN) {
+	if (stride.align > MAX_PATTERN) {
 		/* So far apart that looking at each place beats looking at each byte. */
-		for (uint64_t at = round_up(from, align); at < to; at += align) {
+		uint64_t at = stride.first + round_up(from - stride.first, stride.align);
+
+		for (; at < to; at += stride.align) {
 			if (memcmp(base + at, pattern->bytes, pattern->len))
 				continue;
 			matches->out[matches->count++] = at;
@@ -341,7 +349,7 @@ static void search_window(const uint8_t *base, const struct pattern *pattern, ui
 
 		if (at >= to)
 			return;
-		if (at % align == 0) {
+		if ((at - stride.first) % stride.align == 0) {
 			matches->out[matches->count++] = at;
 			if (matches->count == matches->limit)
 				return;
@@ -352,8 +360,8 @@ static void search_window(const uint8_t *base, const struct pattern *pattern, ui
 
 /*
  * Writes the offsets at which `bytes` starts to `out`, ascending, at most `limit`; returns their
- * number. A match lies within [start, end) and starts at a multiple of `align`. Holes of a sparse
- * file are not read: the pattern may reach into one, but, not being all zeros, not lie in one.
+ * number. A match lies within [start, end) and starts a multiple of `align` after `start`. Holes of
+ * a sparse file are not read: the pattern may reach into one, but, not being all zeros, not lie in one.
  */
 int32_t iouring_image_search(int32_t handle, const uint8_t *bytes, uint32_t len, uint64_t start,
 			     uint64_t end, uint64_t align, uint32_t limit, uint64_t *out)
@@ -412,7 +420,7 @@ int32_t iouring_image_search(int32_t handle, const uint8_t *bytes, uint32_t len,
 		behind = to & ~(page_size - 1);
 		/* Since Linux 5.14; without it each page faults in by itself. */
 		madvise(base + first_page, to - first_page, MADV_POPULATE_READ);
-		search_window(base, &pattern, next, to, align, &matches);
+		search_window(base, &pattern, next, to, (struct stride){ start, align }, &matches);
 		if (image->size >= LARGE_FILE && behind > first_page)
 			madvise(base + first_page, behind - first_page, MADV_DONTNEED);
 		next = to;

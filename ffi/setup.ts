@@ -1,6 +1,6 @@
 /**
- * `deno task setup`: what the build and the lab need from the system. As root on Debian it
- * installs what is missing; elsewhere it says in one line what to install.
+ * `deno task setup`: what the build, and the tests with their lab, need from the system. As root
+ * on Debian it installs what is missing; elsewhere it says in one line what to install.
  *
  * @module
  */
@@ -42,6 +42,7 @@ const NEEDS: readonly Need[] = [
   },
   command("lab", "cpio", "cpio"),
   command("lab", "xz", "xz-utils"),
+  command("lab", "strace", "strace"),
 ];
 
 /** What setup could not provide, in one line. */

@@ -67,7 +67,15 @@ function parseCommand(command: CommandSpec, argv: readonly string[]): Request {
     if (flags.has(flag.name)) {
       throw new UsageError(`Flag ${quote(`--${flag.name}`)} is given twice`);
     }
-    flags.set(flag.name, flag.value === undefined ? "" : checked(flag, value ?? argv[++i]));
+    if (flag.value === undefined) {
+      flags.set(flag.name, "");
+    } else if (value !== undefined) {
+      flags.set(flag.name, checked(flag, value));
+    } else {
+      const next = argv[++i] ?? "";
+      // A value that looks like a flag is a forgotten value; after a "=" it is meant.
+      flags.set(flag.name, checked(flag, /^-./.test(next) ? "" : next));
+    }
   }
   const [operand, extra] = operands;
   if (extra !== undefined) {
@@ -90,7 +98,9 @@ function splitFlag(
 ): { flag: FlagSpec; value?: string } {
   const equals = arg.startsWith("--") ? arg.indexOf("=") : -1;
   const name = equals < 0 ? arg : arg.slice(0, equals);
-  const flag = known.find((flag) => name === `--${flag.name}` || name === `-${flag.short}`);
+  const flag = known.find(({ name: long, short }) =>
+    name === `--${long}` || short !== undefined && name === `-${short}`
+  );
   if (flag === undefined) {
     const near = nearest(name, known.map((flag) => `--${flag.name}`));
     throw new UsageError(
@@ -104,9 +114,9 @@ function splitFlag(
 }
 
 /** The value of a flag, when it is one that the flag takes. */
-function checked(flag: FlagSpec, value: string | undefined): string {
+function checked(flag: FlagSpec, value: string): string {
   const name = quote(`--${flag.name}`);
-  if (value === undefined || value === "" || /^-./.test(value) && flag.choices === undefined) {
+  if (value === "") {
     throw new UsageError(`Flag ${name} needs a value: ${flag.choices?.join(", ") ?? flag.value}`);
   }
   if (flag.choices !== undefined && !flag.choices.includes(value)) {

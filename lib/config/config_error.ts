@@ -45,12 +45,13 @@ export function configError(
 
 /** `f.yaml:3:5: Unknown key "euuid"`, the line, and a caret under the place. */
 function showProblem(name: string, problem: Problem, lines: readonly string[]): string {
+  const place = `${name}:${problem.line}:${problem.column}: ${problem.message}`;
   const line = lines[problem.line - 1] ?? "";
+  if (line.trim() === "") return place;
   const at = problem.column - 1;
   const from = Math.max(0, at - BEFORE);
   const before = (from > 0 ? "…" : "") + printable(line.slice(from, at));
   const after = printable(line.slice(at, at + AFTER).trimEnd()) +
     (line.length > at + AFTER ? "…" : "");
-  return `${name}:${problem.line}:${problem.column}: ${problem.message}\n` +
-    `  ${before}${after}\n  ${" ".repeat(displayWidth(before))}^`;
+  return `${place}\n  ${before}${after}\n  ${" ".repeat(displayWidth(before))}^`;
 }

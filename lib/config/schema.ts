@@ -110,7 +110,7 @@ export function mapping<T extends object>(
           keyNode,
           `Unknown key ${quote(spelled)}, ` +
             (near === undefined
-              ? `known are ${[...known.keys()].join(", ")}`
+              ? `known: ${[...known.keys()].join(", ")}`
               : `did you mean ${quote(near)}?`),
         );
         continue;

@@ -78,7 +78,7 @@ Deno.test("parseConfig() follows aliases", () => {
 const WRONG: readonly (readonly [source: string, ...errors: string[]])[] = [
   ["process_filter:\n  euuid: [0]\n", '2:3: Unknown key "euuid", did you mean "euid"?'],
   ["proces_filter: {}\n", '1:1: Unknown key "proces_filter", did you mean "process_filter"?'],
-  ["zebra: {}\n", '1:1: Unknown key "zebra", known are process_filter'],
+  ["zebra: {}\n", '1:1: Unknown key "zebra", known: process_filter'],
   ["process_filter:\n  gid: [0]\n", '2:3: Unknown key "gid", did you mean "uid"?'],
   [
     "process_filter: {}\nprocess_fiter: {}\n",

@@ -190,25 +190,24 @@ class PrivateApt {
   }
 }
 
+/** The image lies in `boot/`, or in newer packages beside the modules. */
 async function extracted(root: string): Promise<FetchedKernel | undefined> {
   try {
     const version = await Deno.readTextFile(`${root}/version`);
-    for await (const entry of Deno.readDir(`${root}/boot`)) {
-      if (entry.name.startsWith("vmlinuz-")) {
-        return { vmlinuz: `${root}/boot/${entry.name}`, root, version };
-      }
-    }
+    const found = await run("find", [root, "-type", "f", "-name", "vmlinuz*"]);
+    const vmlinuz = found.split("\n")[0];
+    return vmlinuz ? { vmlinuz, root, version } : undefined;
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
   }
-  return undefined;
 }
 
 /**
  * Fetches and extracts a kernel under `cache`, once; later calls find it there.
  *
- * The image lies in the package the flavour's meta package depends on, or, in
- * newer releases, one dependency further in `linux-binary-*`.
+ * Image and modules lie in the packages that the flavour's meta package depends
+ * on, in newer releases one dependency further.
  */
 export async function fetchKernel(
   kernel: LabKernel,
@@ -221,23 +220,26 @@ export async function fetchKernel(
 
   const apt = new PrivateApt(await absolute(dir));
   await apt.update(kernel.suite);
-  let name = kernel.package;
-  for (let depth = 0; depth < 4; depth++) {
+  const names = [kernel.package];
+  let newest = "";
+  for (let i = 0; i < names.length && i < 8; i++) {
+    const name = names[i]!;
     const { version, depends } = await apt.show(name, kernel.suite);
-    const next = depends.find((d) => /^linux-(image|binary)-\d/.test(d) && d !== name);
-    if (next === undefined) {
-      const deb = await apt.download(name, version);
-      await run("dpkg-deb", ["-x", deb, root]);
-      await Deno.remove(deb);
-      await Deno.writeTextFile(`${root}/version`, `${name} ${version}`);
-      break;
+    newest = `${name} ${version}`;
+    for (const next of depends) {
+      if (/^linux-(image|binary|modules)-\d/.test(next) && !names.includes(next)) names.push(next);
     }
-    name = next;
+    if (i === 0) continue;
+    const deb = await apt.download(name, version);
+    await run("dpkg-deb", ["-x", deb, root]);
+    await Deno.remove(deb);
   }
+  await Deno.mkdir(root, { recursive: true });
+  await Deno.writeTextFile(`${root}/version`, newest);
   const fetched = await extracted(root);
   if (!fetched) {
     throw new LabUnavailableError(
-      `Cannot get kernel "${kernel.name}": "${name}" holds no image`,
+      `Cannot get kernel "${kernel.name}": "${names.join(", ")}" hold no image`,
     );
   }
   return fetched;

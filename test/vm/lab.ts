@@ -3,12 +3,13 @@
  * dumps its memory.
  *
  * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
- * [--append WORDS] [--smear] [--fresh]`
+ * [--append WORDS] [--smear | --sparse] [--fresh]`
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
+import { compareTruth, differenceText } from "./compare.ts";
 import { fetchKernel, LAB_KERNELS, LabUnavailableError } from "./kernels.ts";
 import { Guest } from "./qemu.ts";
 import { CommandError, run } from "./run.ts";
@@ -50,10 +51,16 @@ const FORMAT = 1;
 /** Modules of the guest: VMCOREINFO for QEMU's device, and a disk to swap to. */
 const MODULES = ["qemu_fw_cfg", "loop"];
 
-/** Bytes from 0 to the end of RAM: above 3 GiB the rest lies beyond 4 GiB. */
+/** QEMU's `pc` machine with so many MiB of RAM or more has a hole for PCI before 4 GiB. */
+const WITH_HOLE = 3584;
+
+/** Then so many MiB lie below the hole, and the rest lies beyond it. */
+const BELOW_HOLE = 3072;
+
+/** Bytes from 0 to the end of RAM. */
 function physicalEnd(memory: number): number {
   const mib = 2 ** 20;
-  return memory <= 3072 ? memory * mib : (memory - 3072 + 4096) * mib;
+  return memory < WITH_HOLE ? memory * mib : (memory - BELOW_HOLE + 4096) * mib;
 }
 
 function dumpName(options: LabOptions): string {
@@ -106,11 +113,20 @@ async function guestSources(): Promise<string[]> {
   return files.sort();
 }
 
+/** How a guest is run, beside what it is. */
+interface RunKind {
+  /** The directory under the cache. */
+  name: string;
+  /** The workload's arguments. */
+  args?: string;
+  /** Keep the guest's RAM in a sparse file `ram` of its directory. */
+  ramFile?: boolean;
+}
+
 /** Boots a guest, and hands it to `take` once the workload is at rest. */
 async function withGuest(
   options: LabOptions,
-  name: string,
-  args: string,
+  { name, args = "", ramFile = false }: RunKind,
   take: (guest: Guest, dir: string) => Promise<void>,
 ): Promise<{ dir: string; truth: LabTruth }> {
   const kernel = LAB_KERNELS.find((k) => k.name === options.kernel);
@@ -128,7 +144,7 @@ async function withGuest(
   const fetched = await fetchKernel(kernel, cache);
   const sources = [];
   for (const file of await guestSources()) sources.push(await Deno.readFile(file));
-  const settings = [FORMAT, fetched.version, paging, memory, vmcoreinfo, append, args];
+  const settings = [FORMAT, fetched.version, paging, memory, vmcoreinfo, append, args, ramFile];
   const key = await digest([JSON.stringify(settings), ...sources]);
   const known = await Deno.readTextFile(`${dir}/key`).catch(() => "");
   if (known === key && !options.fresh) {
@@ -149,6 +165,7 @@ async function withGuest(
     memory,
     vmcoreinfo,
     append,
+    ...(ramFile ? { ramFile: `${fresh}/ram` } : {}),
   });
   let truth;
   try {
@@ -156,6 +173,12 @@ async function withGuest(
     await take(guest, fresh);
   } finally {
     await guest.quit();
+  }
+  // Most of a guest's memory is zero, and need not lie on the disk.
+  for await (const { name } of Deno.readDir(fresh)) {
+    if (/\.(elf|raw)$/.test(name)) {
+      await run("fallocate", ["--dig-holes", `${fresh}/${name}`]).catch(() => {});
+    }
   }
   await Deno.writeTextFile(`${fresh}/truth.json`, JSON.stringify(truth, null, 1) + "\n");
   await Deno.writeTextFile(`${fresh}/key`, key);
@@ -174,8 +197,7 @@ export async function labDump(options: LabOptions): Promise<LabDump> {
   const end = physicalEnd(options.memory ?? 512);
   const { dir, truth } = await withGuest(
     options,
-    dumpName(options),
-    "",
+    { name: dumpName(options) },
     async (guest, dir) => {
       await guest.command("stop");
       await guest.dump(`${dir}/guest.elf`, false);
@@ -190,6 +212,40 @@ export async function labDump(options: LabOptions): Promise<LabDump> {
     raw: `${dir}/guest.raw`,
     truth,
   };
+}
+
+/** Two raw images of one guest, as sparse as its memory. */
+export interface LabSparse {
+  dir: string;
+  /** The PCI hole is kept: an offset is a physical address. */
+  padded: string;
+  /** The PCI hole is squeezed out. */
+  squeezed: string;
+  truth: LabTruth;
+}
+
+/** Dumps a guest of any size at the cost of the memory that it uses. */
+export async function labSparse(options: LabOptions): Promise<LabSparse> {
+  const { memory = 512 } = options;
+  const { dir, truth } = await withGuest(
+    options,
+    { name: `${dumpName(options)}-sparse`, ramFile: true },
+    async (guest, dir) => {
+      await guest.command("stop");
+      const ram = `${dir}/ram`;
+      const padded = `${dir}/padded.raw`;
+      const copy = [`if=${ram}`, `of=${padded}`, "bs=1M", "conv=sparse,notrunc", "status=none"];
+      if (memory < WITH_HOLE) {
+        await run("dd", copy);
+      } else {
+        await run("dd", [...copy, `count=${BELOW_HOLE}`]);
+        await run("dd", [...copy, `skip=${BELOW_HOLE}`, "seek=4096"]);
+      }
+      await Deno.truncate(padded, physicalEnd(memory));
+      await Deno.rename(ram, `${dir}/squeezed.raw`);
+    },
+  );
+  return { dir, padded: `${dir}/padded.raw`, squeezed: `${dir}/squeezed.raw`, truth };
 }
 
 /** Three raw images of one busy guest. */
@@ -209,8 +265,7 @@ export async function labSmear(options: LabOptions): Promise<LabSmear> {
   const end = physicalEnd(options.memory ?? 512);
   const { dir, truth } = await withGuest(
     options,
-    `${dumpName(options)}-smear`,
-    "--busy",
+    { name: `${dumpName(options)}-smear`, args: "--busy" },
     async (guest, dir) => {
       await guest.command("stop");
       await guest.save(`${dir}/first.raw`, end);
@@ -275,6 +330,7 @@ async function main(args: string[]): Promise<number> {
       vmcoreinfo: { type: "boolean" },
       append: { type: "string" },
       smear: { type: "boolean" },
+      sparse: { type: "boolean" },
       fresh: { type: "boolean" },
     },
   });
@@ -284,7 +340,7 @@ async function main(args: string[]): Promise<number> {
   for (const kernel of kernels) {
     for (const paging of pagings) {
       try {
-        const dump = await (values.smear ? labSmear : labDump)({
+        const dump = await (values.smear ? labSmear : values.sparse ? labSparse : labDump)({
           kernel,
           paging,
           ...(values.memory === undefined ? {} : { memory: Number(values.memory) }),
@@ -295,7 +351,9 @@ async function main(args: string[]): Promise<number> {
         const { rings, skipped, errors } = dump.truth;
         say(`${dump.dir}: ${rings.length} rings, ${skipped.length} skipped`);
         for (const error of errors) say(`  ${JSON.stringify(error)}`);
-        if (errors.length > 0) code = 1;
+        const differences = values.smear ? [] : compareTruth(dump.truth);
+        for (const difference of differences) say(`  ${differenceText(difference)}`);
+        if (errors.length + differences.length > 0) code = 1;
       } catch (error) {
         if (!(error instanceof LabUnavailableError || error instanceof CommandError)) throw error;
         say(error.message);

@@ -21,6 +21,8 @@ export interface GuestOptions {
   vmcoreinfo: boolean;
   /** More words for the kernel's command line. */
   append: string;
+  /** A file that is to be the guest's RAM; it stays sparse. */
+  ramFile?: string;
 }
 
 /** A running guest. Its second serial line is the file `truth.log`. */
@@ -67,6 +69,12 @@ export class Guest {
           "-qmp",
           `unix:${socket},server=on,wait=off`,
           ...(options.vmcoreinfo ? ["-device", "vmcoreinfo"] : []),
+          ...(options.ramFile === undefined ? [] : [
+            "-object",
+            `memory-backend-file,id=ram,size=${options.memory}M,share=on,mem-path=${options.ramFile}`,
+            "-machine",
+            "memory-backend=ram",
+          ]),
           "-kernel",
           options.vmlinuz,
           "-initrd",

@@ -15,6 +15,8 @@ ip link set lo up
 for module in /modules/*; do
 	[ -f "$module" ] && insmod "$module"
 done
+# Off by default on a small machine.
+echo madvise > /sys/kernel/mm/transparent_hugepage/enabled
 # A little swap, so that an argument can be swapped out.
 if dd if=/dev/zero of=/swapfile bs=1M count=8 2> /dev/null &&
 	losetup /dev/loop0 /swapfile && mkswap /dev/loop0; then
@@ -48,4 +50,8 @@ done
 	echo READY
 } >&3
 echo READY
+# The processor in user mode: the page tables in use may not be the kernel's.
+case " $(cat /proc/cmdline) " in
+*" lab.spin "*) exec /bin/workload --spin ;;
+esac
 while true; do sleep 1000; done

@@ -325,8 +325,7 @@ static void executed(void)
 		if (!ring_setup(&r, "executed", 4, 0))
 			return;
 		prep_path(&r, OP_UNLINKAT, path);
-		ring_last(&r)->info[0] = '\0';
-		ring_raw(&r, "\"argument\":\"unmapped\"");
+		strcpy(ring_last(&r)->info, "\"path\":\"\"");
 		ring_publish(&r);
 		fcntl(r.fd, F_SETFD, 0);
 		fd = memfd_create("ring", 0);

@@ -77,7 +77,8 @@ static struct io_uring_sqe *prep_two_paths(struct ring *r, int op,
 	sqe->addr2 = (uintptr_t)new;
 	if (op != OP_SYMLINKAT)
 		sqe->len = AT_FDCWD;
-	ring_info(r, "%s,%s", jkey("old_path", old), jkey("new_path", new));
+	ring_info(r, "%s,%s,\"new_dfd\":\"AT_FDCWD\"", jkey("old_path", old),
+		  jkey("new_path", new));
 	return sqe;
 }
 
@@ -101,35 +102,35 @@ static void pending_paths(struct ring *r)
 	sqe->off = (uintptr_t)&how;
 	ring_info(r, "\"access_flags\":\"O_RDWR\",\"creation_flags\":"
 		  "\"O_CREAT | O_EXCL | O_LARGEFILE | O_CLOEXEC\"");
-	ring_raw(r, "\"mode\":%d,\"resolve\":%d,\"dfd\":%d", 0600,
-		 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, AT_FDCWD);
+	ring_info(r, "\"mode\":\"0600\",\"resolve\":"
+		  "\"RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH\"");
 
 	sqe = prep_path(r, OP_STATX, "/usr/bin/pkexec");
 	sqe->len = STATX_MODE | STATX_UID;
 	sqe->statx_flags = AT_SYMLINK_NOFOLLOW;
 	sqe->off = (uintptr_t)&stx;
-	ring_raw(r, "\"mask\":%d,\"flags\":%d", STATX_MODE | STATX_UID,
-		 AT_SYMLINK_NOFOLLOW);
+	ring_info(r, "\"mask\":\"STATX_MODE | STATX_UID\","
+		  "\"flags\":\"AT_SYMLINK_NOFOLLOW\"");
 
 	prep_path(r, OP_UNLINKAT, "/var/log/auth.log");
 	sqe = prep_path(r, OP_UNLINKAT, "/tmp/directory");
 	sqe->unlink_flags = AT_REMOVEDIR;
-	ring_raw(r, "\"flags\":%d", AT_REMOVEDIR);
+	ring_info(r, "\"flags\":\"AT_REMOVEDIR\"");
 	prep_two_paths(r, OP_RENAMEAT, "/tmp/a", "/usr/bin/sudo")->rename_flags =
 		1;
-	ring_raw(r, "\"flags\":1");
+	ring_info(r, "\"flags\":\"RENAME_NOREPLACE\",\"old_dfd\":\"AT_FDCWD\"");
 	prep_two_paths(r, OP_SYMLINKAT, "/etc/passwd", "/tmp/link");
 	prep_two_paths(r, OP_LINKAT, "/bin/su", "/tmp/hardlink");
 	sqe = prep_path(r, OP_MKDIRAT, "/dev/shm/.hidden");
 	sqe->len = 0700;
-	ring_raw(r, "\"mode\":%d", 0700);
+	ring_info(r, "\"mode\":\"0700\"");
 	sqe = ring_sqe(r, OP_SETXATTR, 0);
 	sqe->addr = (uintptr_t)"security.capability";
 	sqe->addr2 = (uintptr_t)"value";
 	sqe->addr3 = (uintptr_t)"/usr/bin/ping";
 	sqe->len = 5;
-	ring_info(r, "\"path\":\"/usr/bin/ping\"");
-	ring_raw(r, "\"name\":\"security.capability\",\"len\":5");
+	ring_info(r, "\"path\":\"/usr/bin/ping\","
+		  "\"name\":\"security.capability\",\"size\":5");
 }
 
 static void pending_sockets(struct ring *r)
@@ -183,13 +184,13 @@ static void pending_sockets(struct ring *r)
 	sqe->len = 1;
 	ring_info(r, "\"addr\":\"192.0.2.54\",\"port\":5353,"
 		  "\"family\":\"AF_INET\"");
-	ring_raw(r, "\"total_len\":8");
+	ring_info(r, "\"fd\":%d,\"iovecs\":1,\"len\":8", udp);
 
 	sqe = ring_sqe(r, OP_SOCKET, AF_INET);
 	sqe->off = SOCK_STREAM;
 	sqe->len = IPPROTO_TCP;
-	ring_raw(r, "\"domain\":%d,\"type\":%d,\"protocol\":%d", AF_INET,
-		 SOCK_STREAM, IPPROTO_TCP);
+	ring_info(r, "\"domain\":\"AF_INET\",\"type\":\"SOCK_STREAM\","
+		  "\"protocol\":\"IPPROTO_TCP\"");
 	listener = socket(AF_INET, SOCK_STREAM, 0);
 	sin = *ipv4("127.0.0.1", 7790);
 	if (bind(listener, (void *)&sin, sizeof(sin)) || listen(listener, 1))
@@ -199,11 +200,11 @@ static void pending_sockets(struct ring *r)
 	sqe->addr2 = (uintptr_t)&length;
 	sqe->accept_flags = SOCK_CLOEXEC;
 	target_socket(r, listener);
-	ring_raw(r, "\"flags\":%d", SOCK_CLOEXEC);
+	ring_info(r, "\"flags\":\"SOCK_CLOEXEC\"");
 	sqe = ring_sqe(r, OP_SHUTDOWN, connected);
 	sqe->len = SHUT_RDWR;
 	target_socket(r, connected);
-	ring_raw(r, "\"how\":%d", SHUT_RDWR);
+	ring_info(r, "\"how\":\"SHUT_RDWR\"");
 	if (op_supported(OP_BIND)) {
 		sqe = ring_sqe(r, OP_BIND, tcp);
 		sqe->addr = (uintptr_t)ipv4("0.0.0.0", 31337);
@@ -212,7 +213,7 @@ static void pending_sockets(struct ring *r)
 			  "\"family\":\"AF_INET\"");
 		sqe = ring_sqe(r, OP_LISTEN, tcp);
 		sqe->len = 5;
-		ring_raw(r, "\"backlog\":5");
+		ring_info(r, "\"backlog\":5");
 	} else {
 		skip("pending IORING_OP_BIND, IORING_OP_LISTEN", EINVAL);
 	}
@@ -240,28 +241,30 @@ static void pending_others(struct ring *r)
 	sqe->addr = (uintptr_t)iov;
 	sqe->len = 2;
 	sqe->off = 16;
-	ring_info(r, "\"fd\":%d,\"offset\":16", fd);
+	ring_info(r, "\"fd\":%d,\"offset\":16,\"iovecs\":2,\"len\":30", fd);
 	target_file(r, "/tmp/data");
 
 	if (ring_register(r, IORING_REGISTER_FILES, registered, 3))
 		die("register files");
 	sqe = prep_io(r, OP_READ, 1, buffer, 66, 0);
 	sqe->flags = IOSQE_FIXED_FILE;
+	ring_info(r, "\"fixed_file\":true");
 	target_file(r, "/tmp/data");
 
 	/* A chain of three. */
 	prep_openat(r, "/etc/hostname", O_RDONLY, 0)->flags = IOSQE_IO_LINK;
 	prep_io(r, OP_READ, fd, buffer, 67, 0)->flags = IOSQE_IO_HARDLINK;
 	ring_sqe(r, OP_CLOSE, fd);
+	ring_info(r, "\"fd\":%d", fd);
 
 	sqe = ring_sqe(r, OP_POLL_ADD, ends[0]);
 	sqe->poll32_events = POLLIN;
-	ring_raw(r, "\"events\":%d", POLLIN);
+	ring_info(r, "\"events\":\"POLLIN\"");
 	sqe = ring_sqe(r, OP_TIMEOUT, -1);
 	sqe->addr = (uintptr_t)&ts;
 	sqe->len = 1;
 	sqe->off = 3;
-	ring_raw(r, "\"sec\":7,\"nsec\":5,\"count\":3");
+	ring_info(r, "\"sec\":7,\"nsec\":5,\"count\":3");
 	sqe = ring_sqe(r, OP_URING_CMD, fd);
 	sqe->cmd_op = 0x1234;
 	ring_info(r, "\"cmd_op\":%d", 0x1234);
@@ -270,12 +273,14 @@ static void pending_others(struct ring *r)
 	sqe->splice_off_in = -1;
 	sqe->splice_fd_in = ends[0];
 	sqe->len = 512;
-	ring_raw(r, "\"fd_in\":%d,\"fd_out\":%d,\"len\":512", ends[0], ends2[1]);
+	ring_info(r, "\"fd_in\":%d,\"fd_out\":%d,\"len\":512", ends[0],
+		  ends2[1]);
 	ring_sqe(r, OP_FSYNC, fd);
 	sqe = ring_sqe(r, OP_MSG_RING, r->fd);
 	sqe->len = 77;
 	sqe->off = 0x1122334455667788;
-	ring_raw(r, "\"len\":77,\"data\":\"0x1122334455667788\"");
+	ring_info(r, "\"cmd\":\"IORING_MSG_DATA\",\"target_res\":77,"
+		  "\"target_user_data\":\"0x1122334455667788\"");
 	ring_sqe(r, 200, -1);
 	ring_sqe(r, OP_NOP, -1)->user_data = 0xfedcba9876543210;
 	ring_sqe(r, OP_NOP, -1)->user_data = 1;
@@ -296,7 +301,7 @@ static void b_pending(void)
 	ring_truth(&r);
 }
 
-/* Asks for a path whose bytes are not simply there. */
+/* Asks for a path whose bytes are not simply there; "" if they are nowhere. */
 static void prep_hidden_path(struct ring *r, const void *address,
 			     const char *path, const char *state)
 {
@@ -305,8 +310,20 @@ static void prep_hidden_path(struct ring *r, const void *address,
 	sqe->addr = (uintptr_t)address;
 	if (path)
 		ring_info(r, "%s", jkey("path", path));
-	ring_raw(r, "\"argument\":\"%s\",\"address\":\"0x%lx\"", state,
+	ring_raw(r, "\"memory\":\"%s\",\"address\":\"0x%lx\"", state,
 		 (uintptr_t)address);
+}
+
+static bool has_huge_page(void)
+{
+	FILE *file = fopen("/proc/self/smaps", "r");
+	char line[256];
+	int kib = 0;
+
+	while (!kib && fgets(line, sizeof(line), file))
+		sscanf(line, "AnonHugePages: %d", &kib);
+	fclose(file);
+	return kib;
 }
 
 /* Paths in every kind of memory. */
@@ -340,6 +357,8 @@ static void c_memory(void)
 			~((2UL << 20) - 1));
 	madvise(huge, 2 << 20, MADV_HUGEPAGE);
 	memcpy(huge + 0x123456, huge_path, sizeof(huge_path));
+	if (!has_huge_page())
+		skip("an argument in a huge page", 0);
 	prep_hidden_path(&r, huge + 0x123456, huge_path, "huge_page");
 
 	memcpy(text + 4096 + 100, mapped_path, sizeof(mapped_path));
@@ -352,9 +371,9 @@ static void c_memory(void)
 	close(fd);
 	prep_hidden_path(&r, map + 100, mapped_path, "file_backed");
 
-	prep_hidden_path(&r, (void *)0x133700000000, NULL, "unmapped");
-	prep_hidden_path(&r, NULL, NULL, "unmapped");
-	prep_hidden_path(&r, (void *)0xffffffff81000000, NULL, "unmapped");
+	prep_hidden_path(&r, (void *)0x133700000000, "", "unmapped");
+	prep_hidden_path(&r, NULL, "", "null");
+	prep_hidden_path(&r, (void *)0xffffffff81000000, "", "kernel");
 	/* An anonymous page that was never written. */
 	prep_hidden_path(&r, pages(4096), NULL, "untouched_anonymous");
 
@@ -362,10 +381,12 @@ static void c_memory(void)
 	memcpy(swap, swap_path, sizeof(swap_path));
 	madvise(swap, 4096, 21 /* MADV_PAGEOUT */);
 	if (page_state(swap) == 2)
-		prep_hidden_path(&r, swap, NULL, "swapped");
+		prep_hidden_path(&r, swap, "", "swapped");
 	else
 		skip("an argument in a swapped page", 0);
 	ring_publish(&r);
+	if (page_state(untouched.path) != 0 || page_state(map) != 0)
+		die("a page that nobody touches was touched");
 	ring_truth(&r);
 }
 
@@ -446,6 +467,7 @@ static void g_unread(void)
 			    O_RDONLY, 0);
 		ring_submit(&r, 1, 0);
 	}
+	usleep(100000); /* opens may finish in a worker */
 	ring_look(&r, false);
 	ring_truth(&r);
 }
@@ -498,30 +520,34 @@ static void i_waiting(void)
 	target_socket(&r, pair[0]);
 	sqe = ring_sqe(&r, OP_POLL_ADD, pair[0]);
 	sqe->poll32_events = POLLIN | POLLRDHUP;
-	ring_raw(&r, "\"events\":%d", POLLIN | POLLRDHUP);
+	ring_info(&r, "\"events\":\"POLLIN | POLLRDHUP\"");
 	sqe = ring_sqe(&r, OP_ACCEPT, listener);
 	sqe->accept_flags = SOCK_CLOEXEC;
+	ring_info(&r, "\"flags\":\"SOCK_CLOEXEC\"");
 	target_socket(&r, listener);
 	sqe = ring_sqe(&r, OP_TIMEOUT, -1);
 	sqe->addr = (uintptr_t)&hour;
 	sqe->len = 1;
-	ring_raw(&r, "\"sec\":3600,\"nsec\":0");
+	ring_info(&r, "\"sec\":3600,\"nsec\":0");
 	prep_io(&r, OP_READ, ends[0], buffer, 32, -1)->flags = IOSQE_IO_LINK;
 	sqe = ring_sqe(&r, OP_LINK_TIMEOUT, -1);
 	sqe->addr = (uintptr_t)&two_hours;
 	sqe->len = 1;
-	ring_raw(&r, "\"sec\":7200,\"nsec\":0");
+	ring_info(&r, "\"sec\":7200,\"nsec\":0");
 	iov = (struct iovec){ buffer, 48 };
 	msg.msg_iov = &iov;
 	msg.msg_iovlen = 1;
 	sqe = ring_sqe(&r, OP_RECVMSG, pair[1]);
 	sqe->addr = (uintptr_t)&msg;
 	sqe->len = 1;
+	ring_info(&r, "\"fd\":%d,\"iovecs\":1,\"len\":48", pair[1]);
 	target_socket(&r, pair[1]);
 	/* Multishot: it stays after its first completions. */
 	sqe = ring_sqe(&r, OP_POLL_ADD, pair[1]);
 	sqe->len = IORING_POLL_ADD_MULTI;
 	sqe->poll32_events = POLLOUT;
+	ring_info(&r, "\"events\":\"POLLOUT\","
+		  "\"flags\":\"IORING_POLL_ADD_MULTI\"");
 	ring_submit(&r, 9, 0);
 	usleep(50000);
 	ring_look(&r, false);
@@ -553,13 +579,16 @@ static void j_waiting_new(void)
 	sqe->addr = (uintptr_t)&word;
 	sqe->addr2 = 5;
 	sqe->addr3 = FUTEX_BITSET_MATCH_ANY;
-	ring_raw(&r, "\"futex\":\"0x%lx\",\"val\":5", (uintptr_t)&word);
+	ring_info(&r, "\"address\":\"0x%lx\",\"value\":5,"
+		  "\"mask\":\"0xffffffff\","
+		  "\"flags\":\"FUTEX2_SIZE_U32 | FUTEX2_PRIVATE\"",
+		  (uintptr_t)&word);
 	sqe = ring_sqe(&r, OP_WAITID, pid);
 	sqe->len = P_PID;
 	sqe->file_index = WEXITED;
 	sqe->addr2 = (uintptr_t)&info;
-	ring_raw(&r, "\"id\":%d,\"which\":%d,\"options\":%d", pid, P_PID,
-		 WEXITED);
+	ring_info(&r, "\"id\":%d,\"which\":\"P_PID\","
+		  "\"options\":\"WEXITED\"", pid);
 	ring_submit(&r, 2, 0);
 	usleep(50000);
 	ring_look(&r, false);
@@ -679,9 +708,11 @@ static void n_registered(void)
 	sqe->flags = IOSQE_FIXED_FILE;
 	if (ring_one(&r) != 10)
 		die("read fixed");
+	ring_info(&r, "\"fixed_file\":true,\"buf_index\":0");
 	target_file(&r, "/tmp/registered");
 	sqe = prep_io(&r, OP_WRITE_FIXED, 1, buffer, 9, 10);
 	sqe->flags = IOSQE_FIXED_FILE;
+	ring_info(&r, "\"fixed_file\":true,\"buf_index\":0");
 	target_file(&r, "/tmp/registered");
 	ring_publish(&r);
 	ring_truth(&r);

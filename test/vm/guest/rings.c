@@ -26,28 +26,25 @@ static void use(struct ring *r)
 	ring_publish(r);
 }
 
-/* Registers the ring's fd with the calling thread and closes it. */
-static void hide(struct ring *r)
-{
-	struct io_uring_rsrc_update update = { .offset = -1U };
-
-	update.data = r->fd;
-	if (sys_register(r->fd, IORING_REGISTER_RING_FDS, &update, 1) != 1)
-		die("register ring fd");
-	close(r->fd);
-	r->fd_visible = false;
-	r->owners[0].fd = -1;
-	r->enter_fd = update.offset;
-	r->enter_flags = IORING_ENTER_REGISTERED_RING;
-}
-
+/* Registered with the thread, then closed: no descriptor shows it. */
 static void hidden(void)
 {
 	static struct ring r;
+	struct io_uring_rsrc_update update = { .offset = -1U };
 
 	if (!ring_setup(&r, "hidden", 4, 0))
 		return;
-	hide(&r);
+	update.data = r.fd;
+	if (sys_register(r.fd, IORING_REGISTER_RING_FDS, &update, 1) != 1) {
+		skip("a registered ring", errno);
+		close(r.fd);
+		return;
+	}
+	close(r.fd);
+	r.fd_visible = false;
+	r.owners[0].fd = -1;
+	r.enter_fd = update.offset;
+	r.enter_flags = IORING_ENTER_REGISTERED_RING;
 	use(&r);
 	ring_truth(&r);
 }
@@ -438,21 +435,23 @@ static void kinds(void)
 	}
 }
 
-/* Entries in the queue's index array that are not in order, or not valid. */
+/* The queue's index array names the second slot first. */
 static void indices(void)
 {
 	static struct ring r;
-	unsigned int swap;
+	struct req second;
 
 	if (!ring_setup(&r, "indices", 4, 0))
 		return;
 	prep_path(&r, OP_UNLINKAT, "/tmp/second");
 	prep_path(&r, OP_UNLINKAT, "/tmp/first");
-	swap = r.sq_array[0];
-	r.sq_array[0] = r.sq_array[1];
-	r.sq_array[1] = swap;
+	r.sq_array[0] = 1;
+	r.sq_array[1] = 0;
 	ring_publish(&r);
-	snprintf(r.note, sizeof(r.note), "the second slot comes first");
+	/* The notes are in the order of the queue. */
+	second = r.reqs[0];
+	r.reqs[0] = r.reqs[1];
+	r.reqs[1] = second;
 	ring_truth(&r);
 }
 
@@ -461,20 +460,24 @@ static void *make_in_thread(void *arg)
 	struct ring *r = arg;
 
 	prctl(PR_SET_NAME, "not_the_leader");
-	if (ring_setup(r, "thread", 4, SETUP_SINGLE_ISSUER)) {
-		use(r);
-		ring_truth(r);
+	if (ring_setup(&r[0], "thread", 4, 0)) {
+		use(&r[0]);
+		ring_truth(&r[0]);
+	}
+	if (ring_setup(&r[1], "thread_single", 4, SETUP_SINGLE_ISSUER)) {
+		use(&r[1]);
+		ring_truth(&r[1]);
 	}
 	sleep_on();
 }
 
 static void thread(void)
 {
-	static struct ring r;
+	static struct ring r[2];
 	pthread_t id;
 
-	pthread_create(&id, NULL, make_in_thread, &r);
-	usleep(300000);
+	pthread_create(&id, NULL, make_in_thread, r);
+	usleep(400000);
 }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

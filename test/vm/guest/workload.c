@@ -90,7 +90,8 @@ struct io_uring_sqe *prep_openat(struct ring *r, const char *path, int flags,
 	ring_info(r, "\"access_flags\":\"%s\",\"creation_flags\":"
 		  "\"%sO_LARGEFILE%s\"", access[flags & O_ACCMODE], creation,
 		  cloexec);
-	ring_raw(r, "\"dfd\":%d,\"mode\":%d", AT_FDCWD, mode);
+	if (flags & O_CREAT)
+		ring_info(r, "\"mode\":\"%04o\"", mode);
 	return sqe;
 }
 
@@ -99,7 +100,7 @@ struct io_uring_sqe *prep_path(struct ring *r, int op, const char *path)
 	struct io_uring_sqe *sqe = ring_sqe(r, op, AT_FDCWD);
 
 	sqe->addr = (uintptr_t)path;
-	ring_info(r, "%s", jkey("path", path));
+	ring_info(r, "%s,\"dfd\":\"AT_FDCWD\"", jkey("path", path));
 	return sqe;
 }
 
@@ -287,6 +288,9 @@ int main(int argc, char **argv)
 	};
 	bool busy = argc == 2 && !strcmp(argv[1], "--busy");
 
+	if (argc == 2 && !strcmp(argv[1], "--spin"))
+		for (;;)
+			;
 	truth_open();
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < 3 + (argc > 1); i++) {

@@ -1,0 +1,109 @@
+import type { KernelObject } from "../kernel/program.ts";
+import type { KnownArguments } from "../uapi/argument.ts";
+import type { RequestFields } from "../uapi/request_fields.ts";
+import { readCommand } from "./command_layouts.ts";
+import { CommandReader, type RequestContext } from "./command_reader.ts";
+
+const IOSQE_IO_DRAIN = 1 << 1;
+const IOSQE_ASYNC = 1 << 4;
+
+/** A request that the kernel has prepared and not completed. */
+export interface PreparedRequest {
+  /** What it holds of the SQE. What it does not keep is left out. */
+  readonly fields: RequestFields;
+  /** Its own copies of what the SQE points to. */
+  readonly known: KnownArguments;
+}
+
+/** A request that has completed and whose memory has not been used again. */
+export interface CompletedRequest extends PreparedRequest {
+  readonly opcode: number;
+  readonly userData: bigint;
+  /** What it completed with: signed, an errno below 0. */
+  readonly result: number;
+  /** `IOSQE_*` bits. */
+  readonly flags: number;
+}
+
+/** The opcode of a `struct io_kiocb`. */
+export function opcodeOf(kiocb: KernelObject): number {
+  return kiocb.number("opcode");
+}
+
+/** The cookie of a `struct io_kiocb`; in its `cqe` since Linux 5.19 (cef216fc32d7). */
+export function userDataOf(kiocb: KernelObject): bigint {
+  const value = kiocb.bigint(kiocb.has("cqe.user_data") ? "cqe.user_data" : "user_data");
+  return BigInt.asUintN(64, value);
+}
+
+/**
+ * The result of a completed `struct io_kiocb`; in its `cqe` since Linux 5.19 (cef216fc32d7). Linux
+ * 5.10 and earlier did not keep it in every case.
+ */
+export function resultOfCompleted(kiocb: KernelObject): number {
+  const value = kiocb.bigint(kiocb.has("cqe.res") ? "cqe.res" : "result");
+  return Number(BigInt.asIntN(32, value));
+}
+
+/**
+ * The `struct task_struct` that submitted a `struct io_kiocb`, or undefined; by way of its
+ * `struct io_uring_task` since Linux 6.13 (b6f58a3f4aa8).
+ */
+export function taskOf(kiocb: KernelObject): KernelObject | undefined {
+  if (kiocb.has("tctx")) return kiocb.tryDeref("tctx")?.tryDeref("task");
+  return kiocb.tryDeref("task");
+}
+
+/**
+ * What a prepared `struct io_kiocb` that has not completed holds of its SQE. User pointers go into
+ * the slots, for the owner's memory to be read through; what the kernel has copied is in `known`.
+ *
+ * @throws {MemoryFault} when the request itself cannot be read.
+ * @throws {AbsentError} when it is laid out in no known way.
+ */
+export function readPreparedRequest(
+  kiocb: KernelObject,
+  context: RequestContext = {},
+): PreparedRequest {
+  const reader = new CommandReader(kiocb, { inFlight: true, context });
+  readCommand(reader);
+  return { fields: reader.fields(submittedFlags(reader)), known: reader.known() };
+}
+
+/**
+ * What is left of a completed `struct io_kiocb` that waits to be used again. Of its command only
+ * values remain that the kernel does not change while it works; no pointer, since what it led to
+ * is freed, or another's by now.
+ *
+ * @throws {MemoryFault} when the request itself cannot be read.
+ * @throws {AbsentError} when it is laid out in no known way.
+ */
+export function readCompletedRequest(kiocb: KernelObject): CompletedRequest {
+  const reader = new CommandReader(kiocb, { inFlight: false });
+  // Linux 5.10 to 5.15 reuse the command's memory to complete it (0f7e466b393a).
+  if (!kiocb.has("compl")) readCommand(reader);
+  const flags = submittedFlags(reader);
+  return {
+    opcode: reader.opcode,
+    userData: userDataOf(kiocb),
+    result: resultOfCompleted(kiocb),
+    flags,
+    fields: reader.fields(flags),
+    known: reader.known(),
+  };
+}
+
+/**
+ * The `IOSQE_*` bits: the lowest of `io_kiocb.flags`. IOSQE_CQE_SKIP_SUCCESS is one since Linux
+ * 5.17 (04c76b41ca97); before, the bit meant something else. The kernel sets IOSQE_ASYNC and
+ * IOSQE_IO_DRAIN on its own account too, and only the SQE can tell.
+ */
+function submittedFlags(reader: CommandReader): number {
+  const mask = reader.knowsFlag("CQE_SKIP") ? 0x7fn : 0x3fn;
+  const flags = Number(reader.flags & mask);
+  const asked = reader.sqe?.flags;
+  if (asked === undefined) return flags;
+  const added = flags ^ asked;
+  const byKernel = (added & ~(IOSQE_ASYNC | IOSQE_IO_DRAIN)) === 0 && (asked & ~flags) === 0;
+  return byKernel ? asked : flags;
+}

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { type Chain, type RecordBatch, runChain } from "../../lib/chain/chain.ts";
+import { Filter } from "../../lib/chain/filter.ts";
+import type { Sink } from "../../lib/chain/sink.ts";
+import { CutStreamError, StreamEnds } from "../../lib/chain/stream_ends.ts";
+import { Tally } from "../../lib/chain/tally.ts";
+import type { StreamRecord } from "../../lib/record/records.ts";
+import { event, ring, status } from "./records.ts";
+
+/** A sink that notes what is asked of it. */
+class NotingSink implements Sink {
+  readonly log: string[] = [];
+  write(record: StreamRecord, line?: Uint8Array): void {
+    this.log.push(record.type + (line === undefined ? "" : `=${new TextDecoder().decode(line)}`));
+  }
+  flush(): void {
+    this.log.push("flush");
+  }
+  finish(): void {
+    this.log.push("finish");
+  }
+}
+
+function chain(sink: Sink, over: Partial<Chain> = {}): Chain {
+  return { transforms: [], openSink: () => sink, tally: new Tally(), live: false, ...over };
+}
+
+function batch(records: StreamRecord[], lines: string[]): RecordBatch {
+  return Object.assign(records, { lines: lines.map((line) => new TextEncoder().encode(line)) });
+}
+
+Deno.test("runChain() writes an unchanged record as it was read", () => {
+  const sink = new NotingSink();
+  runChain([batch([ring(), event()], ["a", "b"])], chain(sink));
+  assert.deepEqual(sink.log, ["IOUringEntry=a", "IOUringEvent=b", "finish"]);
+});
+
+Deno.test("runChain() writes a changed record anew", () => {
+  const sink = new NotingSink();
+  const transforms = [(record: StreamRecord) => ({ ...record })];
+  runChain([batch([ring()], ["a"])], chain(sink, { transforms }));
+  assert.deepEqual(sink.log, ["IOUringEntry", "finish"]);
+});
+
+Deno.test("runChain() does not show a record that was left out to the next transform", () => {
+  const sink = new NotingSink();
+  const seen: string[] = [];
+  const tally = new Tally();
+  runChain(
+    [[ring(), event()]],
+    chain(sink, {
+      tally,
+      transforms: [
+        (record) => record.type === "IOUringEntry" ? undefined : record,
+        (record) => {
+          seen.push(record.type);
+          return record;
+        },
+      ],
+    }),
+  );
+  assert.deepEqual(seen, ["IOUringEvent"]);
+  assert.deepEqual(sink.log, ["IOUringEvent", "finish"]);
+  assert.equal(tally.summary(), "1 event in 1 process, 0 suspicious, 1 filtered out");
+});
+
+Deno.test("runChain() writes out each batch of a live source", () => {
+  const sink = new NotingSink();
+  runChain([[ring()], [event()]], chain(sink, { live: true }));
+  assert.deepEqual(sink.log, ["IOUringEntry", "flush", "IOUringEvent", "flush", "finish"]);
+});
+
+Deno.test("runChain() finishes the sink when the source fails, and opens none for nothing", () => {
+  const sink = new NotingSink();
+  const source = function* () {
+    yield [ring()];
+    throw new Error("broken");
+  };
+  assert.throws(() => runChain(source(), chain(sink)), /broken/);
+  assert.deepEqual(sink.log, ["IOUringEntry", "finish"]);
+
+  let opened = 0;
+  const openSink = () => (opened++, sink);
+  // deno-lint-ignore require-yield
+  const failing = function* (): Generator<StreamRecord[]> {
+    throw new Error("nothing there");
+  };
+  assert.throws(() => runChain(failing(), chain(sink, { openSink })), /nothing there/);
+  assert.equal(opened, 0);
+  runChain([], chain(sink, { openSink }));
+  assert.equal(opened, 1);
+});
+
+Deno.test("Filter passes status records and unknown types", () => {
+  const filter = new Filter({ process_filter: { uid: [7] } });
+  assert.equal(filter.transform(ring()), undefined);
+  assert.equal(filter.transform(event()), undefined);
+  const start = status();
+  assert.equal(filter.transform(start), start);
+  const other = { type: "Else" } as unknown as StreamRecord;
+  assert.equal(filter.transform(other), other);
+  assert.equal(filter.warning, "1 record filtered out because the process could not be read");
+  assert.equal(new Filter({}).warning, undefined);
+});
+
+Deno.test("StreamEnds finds a stream without its end", () => {
+  const check = (...records: StreamRecord[]) => {
+    const ends = new StreamEnds();
+    for (const record of records) assert.equal(ends.watch(record), record);
+    ends.check();
+  };
+  const start = status({ argv: ["scan", "dump.raw"] });
+  const end = status({ phase: "end" });
+  check();
+  check(ring());
+  check(start, ring(), end);
+  check(start, end, start, end);
+  assert.throws(() => check(start, ring()), {
+    name: "CutStreamError",
+    message: "Stream ended without its end record: scan was killed or cut",
+  });
+  assert.throws(() => check(status()), /: capture was killed or cut$/);
+  assert.throws(() => check(start, start, end), CutStreamError);
+});
+
+Deno.test("Tally counts rings, processes and what is suspicious", () => {
+  const tally = new Tally();
+  assert.equal(tally.summary(), "0 rings in 0 processes, 0 suspicious");
+  tally.add(ring({ pid: 1 }));
+  assert.equal(tally.summary(), "1 ring in 1 process, 0 suspicious");
+  tally.add(ring({ pid: 1, bypasses_seccomp: true }));
+  tally.add(ring({ pid: 2 }));
+  assert.equal(tally.summary(), "3 rings in 2 processes, 1 suspicious");
+  tally.add(ring({ pid: 0 }));
+  assert.equal(tally.summary(), "4 rings in 2 processes, 1 suspicious");
+  const classification = { suspicious: true, severity: "high" as const, rules: [] };
+  tally.add(event({ classification }));
+  tally.add(status({ phase: "end", complete: false, totals: { lost: 5 } }));
+  assert.equal(
+    tally.summary(),
+    "4 rings and 1 event in 3 processes, 2 suspicious, 5 lost, incomplete",
+  );
+});

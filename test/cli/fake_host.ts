@@ -1,0 +1,109 @@
+import {
+  BrokenPipe,
+  FileError,
+  type Host,
+  type Input,
+  type Output,
+  type OutputFile,
+} from "../../lib/cli/host.ts";
+import type { ImageFile } from "../../lib/memory/image_file.ts";
+
+/** What a {@linkcode FakeHost} starts with. */
+export interface FakeHostOptions {
+  readonly files?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Whether standard output and error are a terminal. */
+  readonly terminal?: boolean;
+  /** Writes to standard output that succeed before its reader is gone. */
+  readonly writes?: number;
+}
+
+/** A machine of strings. Its clock goes on 300 ms each time it is read. */
+export class FakeHost implements Host {
+  readonly files: Map<string, string>;
+  readonly stdin: Input;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly build = { version: "1.2.3", form: "source", build: "abc", deno: "2.9.6" };
+  out = "";
+  err = "";
+  #options: FakeHostOptions;
+  #now = 0;
+
+  constructor(options: FakeHostOptions = {}) {
+    this.#options = options;
+    this.files = new Map(Object.entries(options.files ?? {}));
+    this.stdin = input(options.stdin ?? "");
+    const terminal = { isTerminal: options.terminal ?? false, columns: 80 };
+    let writes = 0;
+    this.stdout = {
+      ...terminal,
+      write: (bytes) => {
+        if (++writes > (options.writes ?? Infinity)) throw new BrokenPipe();
+        this.out += new TextDecoder().decode(bytes);
+      },
+    };
+    this.stderr = {
+      ...terminal,
+      write: (bytes) => this.err += new TextDecoder().decode(bytes),
+    };
+  }
+
+  env(name: string): string | undefined {
+    return this.#options.env?.[name];
+  }
+
+  openImage(path: string): ImageFile {
+    const bytes = new TextEncoder().encode(this.#content("open", path));
+    return { name: path, size: bytes.length, bytes, search: () => [], shrank: false, close() {} };
+  }
+
+  openInput(path: string): Input {
+    return input(this.#content("open", path));
+  }
+
+  readFile(path: string, limit: number): Uint8Array {
+    const content = this.#content("open", path);
+    if (content.length > limit) throw new FileError("read", path, `larger than ${limit} bytes`);
+    return new TextEncoder().encode(content);
+  }
+
+  createFile(path: string, { append }: { append: boolean }): OutputFile {
+    if (!append && this.files.has(path)) throw new FileError("create", path, "file exists");
+    this.files.set(path, this.files.get(path) ?? "");
+    return {
+      isTerminal: false,
+      columns: 80,
+      write: (bytes) => {
+        this.files.set(path, this.files.get(path) + new TextDecoder().decode(bytes));
+      },
+      close() {},
+    };
+  }
+
+  now(): number {
+    return this.#now += 300;
+  }
+
+  #content(action: string, path: string): string {
+    const content = this.files.get(path);
+    if (content === undefined) throw new FileError(action, path, "no such file");
+    return content;
+  }
+}
+
+function input(text: string): Input {
+  let rest = new TextEncoder().encode(text);
+  return {
+    isTerminal: false,
+    read(buffer) {
+      if (rest.length === 0) return null;
+      const part = rest.subarray(0, buffer.length);
+      buffer.set(part);
+      rest = rest.subarray(part.length);
+      return part.length;
+    },
+    close() {},
+  };
+}

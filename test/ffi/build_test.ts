@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { cpSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { withFolder } from "./open_image.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Builds a copy of the sources in `folder`; the result's digest, and what the build printed. */
+function buildIn(folder: string): { digest: string; output: string } {
+  mkdirSync(folder, { recursive: true });
+  for (const part of ["deno.json", "deno.lock", "main.ts", "lib", "ffi"]) {
+    cpSync(ROOT + part, `${folder}/${part}`, { recursive: true });
+  }
+  return rebuild(folder);
+}
+
+function rebuild(folder: string): { digest: string; output: string } {
+  const { success, stdout, stderr } = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--frozen", "ffi/build.ts"],
+    cwd: folder,
+    stdin: "null",
+  }).outputSync();
+  const output = new TextDecoder().decode(stdout);
+  assert.ok(success, output + new TextDecoder().decode(stderr));
+  const bytes = readFileSync(`${folder}/dist/iouring`);
+  return { digest: createHash("sha256").update(bytes).digest("hex"), output };
+}
+
+Deno.test("build makes the same file in any folder, under 110 MB, and only when needed", () => {
+  withFolder((folder) => {
+    const first = buildIn(`${folder}/a`);
+    const second = buildIn(`${folder}/b/some where/else`);
+    assert.equal(first.digest, second.digest);
+    assert.match(first.output, /dist\/iouring made: .* launcher form, build unknown, /);
+    assert.ok(statSync(`${folder}/a/dist/iouring`).size < 110e6);
+    const again = rebuild(`${folder}/a`);
+    assert.match(again.output, /up to date/);
+    assert.equal(again.digest, first.digest);
+  });
+});
+
+Deno.test("build makes shims that need no more than GLIBC_2.31", () => {
+  for (const name of ["memory"]) {
+    const bytes = readFileSync(`${ROOT}.cache/build/libiouring_${name}.so`).toString("latin1");
+    for (const [version, minor] of bytes.matchAll(/GLIBC_2\.(\d+)/g)) {
+      assert.ok(Number(minor) <= 31, `${name} needs ${version}`);
+    }
+  }
+});
+
+Deno.test("build says in one line what to install where it cannot install it", () => {
+  const { code, stdout } = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--frozen", "ffi/build.ts"],
+    cwd: ROOT,
+    env: { PATH: "/nonexistent" },
+  }).outputSync();
+  assert.equal(code, 1);
+  assert.equal(
+    new TextDecoder().decode(stdout),
+    "Cannot prepare the build: cc, the C library's headers missing, install gcc libc6-dev\n",
+  );
+});
