@@ -1,36 +1,23 @@
 import { runChain } from "../chain/chain.ts";
 import { Filter } from "../chain/filter.ts";
 import { Tally } from "../chain/tally.ts";
-import { ImageError } from "../memory/image_error.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import type { StreamRecord } from "../record/records.ts";
+import { scanImage, type ScanOptions } from "../scan/scan_image.ts";
 import type { Host } from "./host.ts";
 import { loadConfig } from "./load_config.ts";
 import type { CommandArgs } from "./parse.ts";
 import { Progress } from "./progress.ts";
 import { RecordOutput } from "./record_output.ts";
 import { say } from "./say.ts";
-import { UsageError } from "./usage_error.ts";
-
-/** What a scan is told. */
-export interface ScanOptions {
-  now(): number;
-  readonly tool: { readonly version: string; readonly build: string };
-  readonly argv: readonly string[];
-  readonly progress?: (done: number, total: number, what: string) => void;
-}
-
-/** Finds the records of an image. */
-export type ScanSource = (image: ImageFile, options: ScanOptions) => Iterable<StreamRecord[]>;
-
-const scanImage: ScanSource = (image) => {
-  throw new ImageError(`Cannot scan ${JSON.stringify(image.name)}: this build has no scanner`);
-};
 
 /** `iouring scan`: the rings of a memory image. */
 export function scan(args: CommandArgs, host: Host, argv: readonly string[]): number {
   return scanWith(scanImage, args, host, argv);
 }
+
+/** Finds the records of an image. */
+export type ScanSource = (image: ImageFile, options: ScanOptions) => Iterable<StreamRecord[]>;
 
 /**
  * `iouring scan` with the source given.
@@ -43,19 +30,20 @@ export function scanWith(
   host: Host,
   argv: readonly string[],
 ): number {
-  if (args.flags.has("slice")) throw new UsageError('Flag "--slice" is not built yet');
   const output = new RecordOutput(args, host);
   const path = args.flags.get("config");
   const selection = new Filter(path === undefined ? {} : loadConfig(path, host));
   const tally = new Tally();
   const progress = new Progress(host);
   const image = host.openImage(args.operand!);
+  const slice = sliceWriter(args, host);
   try {
     const batches = source(image, {
       now: () => host.now(),
       tool: { version: host.build.version, build: host.build.build },
       argv,
       progress: (done, total, what) => progress.update(done, total, what),
+      ...(slice === undefined ? {} : { slice }),
     });
     runChain(clearing(batches, progress), {
       transforms: [selection.transform],
@@ -71,6 +59,23 @@ export function scanWith(
   if (selection.warning !== undefined) say(host, `warning: ${selection.warning}`);
   say(host, tally.summary());
   return 0;
+}
+
+/** Writes the pieces of a slice to the file that `--slice` names, once there is one to write. */
+function sliceWriter(
+  args: CommandArgs,
+  host: Host,
+): ((pieces: Iterable<Uint8Array>) => void) | undefined {
+  const path = args.flags.get("slice");
+  if (path === undefined) return undefined;
+  return (pieces) => {
+    const file = host.createFile(path, { append: false });
+    try {
+      for (const piece of pieces) file.write(piece);
+    } finally {
+      file.close();
+    }
+  };
 }
 
 /** The batches, with the progress line taken away before each. */

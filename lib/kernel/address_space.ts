@@ -170,22 +170,61 @@ export class AddressSpace {
   }
 
   /**
-   * Mapped stretches between two canonical addresses of the upper half, ascending, in steps of
-   * 2 MiB: what a search of the kernel's image has to look at.
+   * What the tables map between two addresses of the upper half, ascending, in stretches that are
+   * contiguous both virtually and physically. Tables that are not in the image map nothing.
    */
-  *mappedRanges(start: bigint, end: bigint): Generator<{ start: bigint; length: number }> {
-    const step = 2n ** 21n;
-    let from: bigint | undefined;
-    for (let at = start; at < end; at += step) {
-      const mapped = this.#page(at) >= 0;
-      if (mapped) from ??= at;
-      if (!mapped && from !== undefined) {
-        yield { start: from, length: Number(at - from) };
-        from = undefined;
+  *mappings(start: bigint, end: bigint): Generator<Mapping> {
+    const { root, levels } = this.pageTable;
+    let open: Mapping | undefined;
+    for (const page of this.#pagesOf(root, levels, { start, end, base: 0n })) {
+      if (
+        open !== undefined && page.start === open.start + BigInt(open.length) &&
+        page.physical === open.physical + open.length
+      ) {
+        open = { ...open, length: open.length + page.length };
+        continue;
+      }
+      if (open !== undefined) yield open;
+      open = page;
+    }
+    if (open !== undefined) yield open;
+  }
+
+  *#pagesOf(
+    table: number,
+    level: number,
+    { start, end, base }: { start: bigint; end: bigint; base: bigint },
+  ): Generator<Mapping> {
+    const bytes = this.physical.read(table, PAGE_SIZE);
+    if (bytes === undefined) return;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, PAGE_SIZE);
+    const shift = BigInt(12 + 9 * (level - 1));
+    const top = this.pageTable.levels;
+    for (let i = 0; i < 512; i++) {
+      const entryLow = view.getUint32(i * 8, true);
+      if ((entryLow & PRESENT) === 0) continue;
+      let at = base + (BigInt(i) << shift);
+      // The upper half of the top table maps addresses whose upper bits are all set.
+      if (level === top && i >= 256) at |= BigInt.asUintN(64, -1n << (shift + 9n));
+      if (at >= end || at + (1n << shift) <= start) continue;
+      const physical = (view.getUint32(i * 8 + 4, true) & this.#highMask) * 2 ** 32 +
+        ((entryLow & this.#lowMask) >>> 0);
+      const isPage = level === 1 || (level <= 3 && (entryLow & PAGE_SIZE_BIT) !== 0);
+      if (isPage) {
+        const length = 2 ** Number(shift);
+        yield { start: at, length, physical: Math.floor(physical / length) * length };
+      } else {
+        yield* this.#pagesOf(physical, level - 1, { start, end, base: at });
       }
     }
-    if (from !== undefined) yield { start: from, length: Number(end - from) };
   }
+}
+
+/** A stretch of virtual memory that is contiguous in physical memory too. Lengths are bytes. */
+export interface Mapping {
+  readonly start: bigint;
+  readonly length: number;
+  readonly physical: number;
 }
 
 /** Index into the table of a level (1 to 5) for an address given as two halves. */

@@ -1,5 +1,6 @@
-import type { AddressSpace } from "./address_space.ts";
+import type { AddressSpace, Mapping } from "./address_space.ts";
 import type { KallsymsTables } from "./kallsyms.ts";
+import { MemoryFault } from "./memory_fault.ts";
 
 /** Where the kernel's image lies on x86-64 (`arch/x86/include/asm/page_64_types.h`). */
 export const KERNEL_IMAGE_START = 0xffffffff80000000n;
@@ -22,9 +23,12 @@ const TOKENS = 256;
  * 7.0 on: without relative_base, and aligned to 4 bytes where it was 8.
  */
 export function* findKallsyms(space: AddressSpace): Generator<KallsymsTables> {
-  for (const range of space.mappedRanges(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
-    const image = new Image(space, range.start, range.length);
-    for (const digits of image.search(DIGITS)) {
+  const mappings = [...space.mappings(KERNEL_IMAGE_START, KERNEL_IMAGE_END)];
+  const image = new Image(space, mappings);
+  for (const { start, length, physical } of mappings) {
+    const end = physical + length;
+    for (const hit of space.physical.search(DIGITS, { start: physical, end, limit: 4096 })) {
+      const digits = image.offset(start) + (hit - physical);
       const tokens = tokenTables(image, digits);
       if (tokens === undefined) continue;
       for (const markers of findMarkers(image, tokens.table)) {
@@ -36,20 +40,25 @@ export function* findKallsyms(space: AddressSpace): Generator<KallsymsTables> {
   }
 }
 
-/** A mapped stretch of the kernel's image, read page by page as it is looked at. */
+/** The kernel's image by offsets from its first mapped byte. */
 class Image {
-  readonly start: bigint;
   readonly length: number;
+  #start: bigint;
   #space: AddressSpace;
 
-  constructor(space: AddressSpace, start: bigint, length: number) {
+  constructor(space: AddressSpace, mappings: readonly Mapping[]) {
+    const last = mappings.at(-1);
     this.#space = space;
-    this.start = start;
-    this.length = length;
+    this.#start = mappings[0]?.start ?? KERNEL_IMAGE_START;
+    this.length = last === undefined ? 0 : Number(last.start - this.#start) + last.length;
   }
 
   address(offset: number): bigint {
-    return this.start + BigInt(offset);
+    return this.#start + BigInt(offset);
+  }
+
+  offset(address: bigint): number {
+    return Number(address - this.#start);
   }
 
   /** Bytes at an offset, or undefined where they cannot be read. */
@@ -57,7 +66,8 @@ class Image {
     if (offset < 0 || length < 0 || offset + length > this.length) return undefined;
     try {
       return this.#space.read(this.address(offset), length);
-    } catch {
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
       return undefined;
     }
   }
@@ -67,24 +77,19 @@ class Image {
     return bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** Offsets of a pattern, searched in physical memory page by page. */
-  *search(pattern: Uint8Array): Generator<number> {
-    const window = 2 ** 21;
-    for (let at = 0; at < this.length; at += window) {
-      let physical: number;
-      try {
-        physical = this.#space.translate(this.address(at));
-      } catch {
-        continue;
-      }
-      // The image is mapped in large pages, so a window is contiguous; a hit over the end of one
-      // belongs to the next window's neighbour, which is contiguous too.
-      const end = physical + Math.min(window + pattern.length, this.length - at);
-      const hits = this.#space.physical.search(pattern, { start: physical, end, limit: 4096 });
-      for (const hit of hits) yield at + (hit - physical);
+  /** The lowest offset, at most `most` bytes before `offset`, from which all can be read up to it. */
+  readableFrom(offset: number, most: number): number {
+    let from = offset;
+    while (from > 0 && offset - from < most) {
+      const page = Math.max(0, Math.floor((from - 1) / PAGE_SIZE) * PAGE_SIZE);
+      if (!this.#space.isReadable(this.address(page))) break;
+      from = page;
     }
+    return from;
   }
 }
+
+const PAGE_SIZE = 4096;
 
 interface TokenTables {
   /** Offsets in the image. */
@@ -134,7 +139,7 @@ const MAX_MARKER_STEP = 256 * 128;
 
 /** Ascending runs of 32-bit offsets before the token table that start with 0. */
 function* findMarkers(image: Image, table: number): Generator<Markers> {
-  const from = Math.max(0, Math.floor((table - MAX_MARKER_DISTANCE) / 8) * 8);
+  const from = image.readableFrom(table, MAX_MARKER_DISTANCE);
   const view = image.view(from, table - from);
   if (view === undefined) return;
   const length = Math.floor(view.byteLength / 4);

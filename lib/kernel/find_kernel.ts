@@ -12,18 +12,18 @@ import { findVmcoreinfo, Vmcoreinfo } from "./vmcoreinfo.ts";
 /** Ways to find the page tables, in the order in which they are tried. */
 export type PageTableSource = "vmcoreinfo_note" | "vmcoreinfo_memory" | "cpu_state" | "swapper";
 
+/** Where the addresses of the symbol tables come from. */
+export type SymbolSource = "vmcoreinfo" | "search";
+
 /** A kernel found in an image. */
 export interface FoundKernel {
   readonly program: Program;
-  /** `Linux version …`, as the kernel prints it at boot. */
+  /** `Linux version …`, as the kernel prints it at boot; "" where no symbol names it. */
   readonly banner: string;
   readonly vmcoreinfo: Vmcoreinfo | undefined;
-  /** How each part was found, for the start record. */
-  readonly how: {
-    readonly pageTables: PageTableSource;
-    readonly symbols: "vmcoreinfo" | "search";
-    readonly types: "__start_BTF";
-  };
+  readonly pageTables: PageTableSource;
+  readonly symbols: SymbolSource;
+  readonly tables: KallsymsTables;
 }
 
 /** What the image's headers say, and which ways are allowed (all by default). */
@@ -57,38 +57,112 @@ interface Candidate {
  * @throws {ImageError} that names what was looked for and not found.
  */
 export function findKernel(memory: PhysicalMemory, options: FindKernelOptions): FoundKernel {
-  let closest: { rank: number; why: string } = { rank: 0, why: "" };
-  const note = (rank: number, why: string) => {
-    if (rank >= closest.rank) closest = { rank, why };
-  };
-  let tried = 0;
+  const reasons = new Reasons();
   for (const candidate of candidates(memory, options)) {
-    tried++;
+    reasons.note(0, "page tables were found, but they do not map a kernel");
     const space = new AddressSpace(memory, candidate.root);
-    const symbols = findSymbols(space, candidate.vmcoreinfo, note);
-    if (symbols === undefined) continue;
-    const banner = readBanner(space, symbols.kallsyms);
-    if (banner === undefined) {
-      note(2, "symbols were found, but linux_banner does not hold a kernel's banner");
-      continue;
+    for (const { tables, source } of symbolTables(space, candidate.vmcoreinfo)) {
+      const kernel = reasons.attempt(() => openKernel(space, candidate, { tables, source }));
+      if (kernel !== undefined) return kernel;
     }
-    const types = readTypes(space, symbols.kallsyms, note);
-    if (types === undefined) continue;
-    return {
-      program: new Program(space, types, symbols.kallsyms),
-      banner,
-      vmcoreinfo: candidate.vmcoreinfo,
-      how: { pageTables: candidate.source, symbols: symbols.how, types: "__start_BTF" },
-    };
   }
-  const name = JSON.stringify(options.name);
-  if (tried === 0) {
-    throw new ImageError(
-      `Cannot find a Linux kernel in ${name}: looked for VMCOREINFO, the CPU state of QEMU and ` +
-        `the task "swapper/0", found none`,
-    );
+  throw new ImageError(
+    `Cannot find a Linux kernel in ${JSON.stringify(options.name)}: ${reasons.closest}`,
+  );
+}
+
+/**
+ * The same kernel read through another view of the same memory, such as one that notes what is
+ * read.
+ */
+export function reopenKernel(memory: PhysicalMemory, found: FoundKernel): FoundKernel {
+  const { pageTable } = found.program.memory;
+  const candidate = { source: found.pageTables, root: pageTable, vmcoreinfo: found.vmcoreinfo };
+  const space = new AddressSpace(memory, pageTable);
+  return openKernel(space, candidate, { tables: found.tables, source: found.symbols });
+}
+
+/** A candidate is no kernel, and how far it got. */
+class Refusal extends Error {
+  override readonly name = "Refusal";
+  /** 0 page tables, 1 symbols, 2 banner and depth, 3 types. */
+  readonly rank: number;
+
+  constructor(rank: number, why: string) {
+    super(why);
+    this.rank = rank;
   }
-  throw new ImageError(`Cannot find a Linux kernel in ${name}: ${closest.why}`);
+}
+
+/** Why candidates were refused; what got furthest is what is worth saying. */
+class Reasons {
+  closest = 'looked for VMCOREINFO, for the CPU state of QEMU and for the task "swapper/0", ' +
+    "found none that leads to one";
+  #rank = -1;
+
+  note(rank: number, why: string): void {
+    if (rank < this.#rank) return;
+    this.#rank = rank;
+    this.closest = why;
+  }
+
+  attempt<T>(open: () => T): T | undefined {
+    try {
+      return open();
+    } catch (error) {
+      if (error instanceof Refusal) this.note(error.rank, error.message);
+      else if (error instanceof KallsymsError || error instanceof MemoryFault) {
+        this.note(1, `page tables map a kernel, but its kallsyms cannot be read: ${error.message}`);
+      } else throw error;
+      return undefined;
+    }
+  }
+}
+
+/** @throws {Refusal | KallsymsError | MemoryFault} when this is no kernel. */
+function openKernel(
+  space: AddressSpace,
+  { source: pageTables, vmcoreinfo }: Candidate,
+  { tables, source }: { tables: KallsymsTables; source: SymbolSource },
+): FoundKernel {
+  const stext = vmcoreinfo?.symbol("_stext");
+  const symbols = new Kallsyms(
+    space,
+    tables,
+    (address) =>
+      stext !== undefined
+        ? address === stext
+        : address >= KERNEL_IMAGE_START && address < KERNEL_IMAGE_END &&
+          (address & 0xfffn) === 0n && space.isReadable(address),
+  );
+  const banner = readBanner(space, symbols);
+  checkDepth(space, symbols);
+  const program = new Program(space, readTypes(space, symbols), symbols);
+  return { program, banner, vmcoreinfo, pageTables, symbols: source, tables };
+}
+
+/** Symbol tables: at the addresses that VMCOREINFO gives, then wherever they look like themselves. */
+function* symbolTables(
+  space: AddressSpace,
+  info: Vmcoreinfo | undefined,
+): Generator<{ tables: KallsymsTables; source: SymbolSource }> {
+  const tables = info && tablesOf(info);
+  if (tables !== undefined) yield { tables, source: "vmcoreinfo" };
+  for (const found of findKallsyms(space)) yield { tables: found, source: "search" };
+}
+
+/**
+ * A table above the top one translates the kernel's image just as well. Where the kernel mapped all
+ * memory (`page_offset_base`) tells the depth: with 5 levels that is no address of 4 levels.
+ */
+function checkDepth(space: AddressSpace, symbols: Kallsyms): void {
+  const variable = symbols.lookup("page_offset_base");
+  if (variable === undefined) return;
+  const base = space.readPointer(variable);
+  const levels = base >> 47n === 0x1ffffn ? 4 : 5;
+  if (levels !== space.pageTable.levels) {
+    throw new Refusal(2, `page tables have ${space.pageTable.levels} levels, the kernel ${levels}`);
+  }
 }
 
 function* candidates(
@@ -122,7 +196,7 @@ function* ofVmcoreinfo(info: Vmcoreinfo, source: PageTableSource): Generator<Can
   if (root < 0) return;
   const smeMask = info.number("sme_mask") ?? 0n;
   const deep = info.number("pgtable_l5_enabled");
-  const depths: (4 | 5)[] = deep === undefined ? [5, 4] : deep === 1n ? [5] : [4];
+  const depths: (4 | 5)[] = deep === undefined ? [4, 5] : deep === 1n ? [5] : [4];
   for (const levels of depths) {
     yield { source, root: { root, levels, smeMask }, vmcoreinfo: info };
   }
@@ -159,6 +233,7 @@ const SWAPPER = new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0");
 /** A kernel's BTF starts so: magic, version 1, flags 0, header of 24 bytes. */
 const BTF_START = new Uint8Array([0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]);
 const LARGEST_BTF = 64 * 1024 * 1024;
+const MAX_BANNER = 512;
 
 /** Half of the window around the first task in which the kernel's image can lie. */
 const IMAGE_SPAN = 128 * 1024 * 1024;
@@ -191,7 +266,8 @@ function* rootsAround(
   { physical, virtual, next }: { physical: number; virtual: bigint; next: bigint },
 ): Generator<PageTableRoot> {
   const page = physical - physical % PAGE_SIZE;
-  for (const levels of [5, 4] as const) {
+  // 4 first: a page that points to the top table of 4 levels would pass for one of 5.
+  for (const levels of [4, 5] as const) {
     for (const smeMask of [0n, 1n << 47n, 1n << 51n]) {
       const start = Math.max(0, page - IMAGE_SPAN);
       for (let root = start; root < page + IMAGE_SPAN; root += PAGE_SIZE) {
@@ -254,48 +330,6 @@ function readPointer(memory: PhysicalMemory, address: number): bigint | undefine
   return bytes && new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
 }
 
-/** The symbols: at the addresses that VMCOREINFO gives, else wherever they look like themselves. */
-function findSymbols(
-  space: AddressSpace,
-  info: Vmcoreinfo | undefined,
-  note: (rank: number, why: string) => void,
-): { kallsyms: Kallsyms; how: "vmcoreinfo" | "search" } | undefined {
-  const stext = info?.symbol("_stext");
-  const isStext = stext !== undefined
-    ? (address: bigint) => address === stext
-    : (address: bigint) =>
-      address >= KERNEL_IMAGE_START && address < KERNEL_IMAGE_END && (address & 0xfffn) === 0n &&
-      space.isReadable(address);
-  const tables = info && tablesOf(info);
-  if (tables !== undefined) {
-    try {
-      return { kallsyms: new Kallsyms(space, tables, isStext), how: "vmcoreinfo" };
-    } catch (error) {
-      if (!isExpected(error)) throw error;
-      note(1, `kallsyms at the addresses of VMCOREINFO cannot be decoded: ${error.message}`);
-    }
-  }
-  let mapped = false;
-  for (const _ of space.mappedRanges(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
-    mapped = true;
-    break;
-  }
-  if (!mapped) {
-    note(0, "page tables were found, but they do not map a kernel");
-    return undefined;
-  }
-  for (const found of findKallsyms(space)) {
-    try {
-      return { kallsyms: new Kallsyms(space, found, isStext), how: "search" };
-    } catch (error) {
-      if (!isExpected(error)) throw error;
-      note(1, `kallsyms cannot be decoded: ${error.message}`);
-    }
-  }
-  note(1, "page tables map a kernel, but it has no kallsyms that can be decoded");
-  return undefined;
-}
-
 function tablesOf(info: Vmcoreinfo): KallsymsTables | undefined {
   const numSyms = info.symbol("kallsyms_num_syms");
   const names = info.symbol("kallsyms_names");
@@ -316,51 +350,37 @@ function tablesOf(info: Vmcoreinfo): KallsymsTables | undefined {
   };
 }
 
-const MAX_BANNER = 512;
-
-/** The text of `linux_banner`, or undefined when there is none or it is something else. */
-function readBanner(space: AddressSpace, symbols: Kallsyms): string | undefined {
+/** The text of `linux_banner`. */
+function readBanner(space: AddressSpace, symbols: Kallsyms): string {
   const address = symbols.lookup("linux_banner");
   // CONFIG_KALLSYMS_ALL=n keeps no data symbols; `_stext` has proven the tables then.
   if (address === undefined) return "";
-  try {
-    const bytes = space.readUpTo(address, MAX_BANNER);
-    const end = bytes.indexOf(0);
-    const text = new TextDecoder("latin1").decode(end < 0 ? bytes : bytes.subarray(0, end));
-    return text.startsWith("Linux version ") ? text.trimEnd() : undefined;
-  } catch (error) {
-    if (!(error instanceof MemoryFault)) throw error;
-    return undefined;
+  const bytes = space.readUpTo(address, MAX_BANNER);
+  const end = bytes.indexOf(0);
+  const text = new TextDecoder("latin1").decode(end < 0 ? bytes : bytes.subarray(0, end));
+  if (!text.startsWith("Linux version ")) {
+    throw new Refusal(2, "symbols were found, but linux_banner does not hold a kernel's banner");
   }
+  return text.trimEnd();
 }
 
-function readTypes(
-  space: AddressSpace,
-  symbols: Kallsyms,
-  note: (rank: number, why: string) => void,
-): Btf | undefined {
+function readTypes(space: AddressSpace, symbols: Kallsyms): Btf {
   const start = symbols.lookup("__start_BTF");
   const stop = symbols.lookup("__stop_BTF");
   if (start === undefined) {
-    note(3, "the kernel carries no BTF (no symbol __start_BTF; CONFIG_DEBUG_INFO_BTF is off)");
-    return undefined;
+    throw new Refusal(
+      3,
+      "it carries no BTF (no symbol __start_BTF: CONFIG_DEBUG_INFO_BTF is off)",
+    );
   }
   try {
     const length = stop !== undefined && stop > start
       ? Number(stop - start)
       : btfLength(space.read(start, 24)) ?? 0;
-    if (length > LARGEST_BTF) {
-      note(3, `the kernel's BTF claims to have ${length} bytes`);
-      return undefined;
-    }
+    if (length > LARGEST_BTF) throw new BtfError(`it claims to have ${length} bytes`);
     return new Btf(space.read(start, length));
   } catch (error) {
     if (!(error instanceof BtfError || error instanceof MemoryFault)) throw error;
-    note(3, `the kernel's BTF cannot be read: ${error.message}`);
-    return undefined;
+    throw new Refusal(3, `its BTF cannot be read: ${error.message}`);
   }
-}
-
-function isExpected(error: unknown): error is Error {
-  return error instanceof KallsymsError || error instanceof MemoryFault;
 }

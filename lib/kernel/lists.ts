@@ -27,44 +27,45 @@ export function* listForEachEntry(
   head: bigint,
   entry: EntryOf,
 ): Generator<KernelObject> {
-  yield* follow(program, head, entry, {
-    first: next(program, head),
-    isEnd: (node) => node === head,
-  });
+  yield* follow(program, head, entry, { isEnd: (node) => node === head, link: NEXT });
 }
 
-/** Entries of a `struct hlist_head` at `head`: `hlist_for_each_entry` of `include/linux/list.h`. */
+/** {@linkcode listForEachEntry} from the end: what lies behind a break in the list. */
+export function* listForEachEntryReverse(
+  program: Program,
+  head: bigint,
+  entry: EntryOf,
+): Generator<KernelObject> {
+  yield* follow(program, head, entry, { isEnd: (node) => node === head, link: PREV });
+}
+
+/**
+ * Entries of a list that starts with the pointer at `head`, goes on with the first pointer of each
+ * node and ends with null: `hlist_head` (`include/linux/list.h`), `llist_head`
+ * (`include/linux/llist.h`) and `io_wq_work_list` (`io_uring/slist.h`).
+ *
+ * @throws {BrokenList} when the list loops, is too long or has memory that cannot be read.
+ */
 export function* hlistForEachEntry(
   program: Program,
   head: bigint,
   entry: EntryOf,
 ): Generator<KernelObject> {
-  yield* follow(program, head, entry, {
-    first: next(program, head),
-    isEnd: (node) => node === 0n,
-  });
+  yield* follow(program, head, entry, { isEnd: (node) => node === 0n, link: NEXT });
 }
 
-/**
- * Entries of a singly linked list that starts with the pointer at `head` and ends with null:
- * `llist_for_each_entry` of `include/linux/llist.h`, and `io_wq_work_list`.
- */
-export function* slistForEachEntry(
-  program: Program,
-  head: bigint,
-  entry: EntryOf,
-): Generator<KernelObject> {
-  yield* hlistForEachEntry(program, head, entry);
-}
+/** Offsets of the pointers of a list node. */
+const NEXT = 0n;
+const PREV = 8n;
 
 function* follow(
   program: Program,
   head: bigint,
   { type, member, limit = MAX_ENTRIES }: EntryOf,
-  { first, isEnd }: { first: bigint; isEnd: (node: bigint) => boolean },
+  { isEnd, link }: { isEnd: (node: bigint) => boolean; link: bigint },
 ): Generator<KernelObject> {
   const seen = new Set<bigint>();
-  let node = first;
+  let node = readLink(program, head + link);
   while (!isEnd(node)) {
     const where = `list at 0x${head.toString(16)}`;
     if (node === 0n) throw new BrokenList(`${where} ends after ${seen.size} entries`);
@@ -72,16 +73,15 @@ function* follow(
     if (seen.size >= limit) throw new BrokenList(`${where} has more than ${limit} entries`);
     seen.add(node);
     yield containerOf(program, node, { type, member });
-    node = next(program, node);
+    node = readLink(program, node + link);
   }
 }
 
-/** The first pointer of a list node is the next one in every kind of list. */
-function next(program: Program, node: bigint): bigint {
+function readLink(program: Program, pointer: bigint): bigint {
   try {
-    return program.memory.readPointer(node);
+    return program.memory.readPointer(BigInt.asUintN(64, pointer));
   } catch (error) {
     if (!(error instanceof MemoryFault)) throw error;
-    throw new BrokenList(`list node at 0x${node.toString(16)} cannot be read: ${error.message}`);
+    throw new BrokenList(`list pointer at 0x${pointer.toString(16)}: ${error.message}`);
   }
 }

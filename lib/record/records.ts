@@ -1,3 +1,5 @@
+import type { JsonObject } from "../uapi/json_value.ts";
+
 /**
  * The record types of the stream, one JSON object a line. Keys stand in the order in which they
  * are written. 64-bit addresses and `user_data` are lower-case unpadded hex strings.
@@ -5,10 +7,6 @@
  * Text that is not UTF-8 has U+FFFD in it, and a key `<key>_hex` with the exact bytes follows it.
  */
 
-/** A value of JSON. */
-export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject;
-/** An object of JSON with its keys in order. */
-export type JsonObject = { [key: string]: JsonValue };
 /** A 64-bit value as text: `0xffff888100c4a000`. */
 export type Hex = string;
 /** The id that stands for "could not be read": (u32)-1, as the kernel's own unset login uid. */
@@ -69,7 +67,17 @@ export interface RingRequest {
   result?: RequestResult;
   /** Where it was found, joined where several hold the same request: `["sqe", "cqe"]`. */
   source: RequestSource[];
-  [key: string]: JsonValue | RequestResult | RequestSource[] | undefined;
+  /** Where a request in flight waits: `poll_armed`, `io_wq_running`, … */
+  state?: string;
+  sqe_flags?: string[];
+  /** Id of the registered personality it runs with, where it is not 0. */
+  personality?: number;
+  /** All results in the order of completion, where there is more than one (multishot). */
+  results?: number[];
+  /** More completions of it may follow (multishot). */
+  more?: boolean;
+  /** The result belongs to it by the order of submissions and completions alone. */
+  joined_by_order?: boolean;
 }
 
 /** A process that holds a ring. `fd` is -1 when it holds it without a file descriptor. */

@@ -1,0 +1,251 @@
+import { listForEachEntry } from "../kernel/lists.ts";
+import type { KernelObject, Program } from "../kernel/program.ts";
+import { xaForEach } from "../kernel/xarray.ts";
+import type { FoundBy } from "../record/records.ts";
+import type { ScanContext } from "./context.ts";
+import { readable } from "./diagnostics.ts";
+import type { Process } from "./tasks.ts";
+import { vmasOf } from "./user_memory.ts";
+
+/** Who holds a ring: a process, by a file descriptor or (fd -1) in another way. */
+export interface Holder {
+  readonly process: Process;
+  readonly fd: number;
+}
+
+/** One ring, and how it was reached. */
+export interface FoundRing {
+  readonly ctx: KernelObject;
+  readonly foundBy: Set<FoundBy>;
+  readonly holders: Holder[];
+  /** Processes with a task that has submitted to the ring, or drives it. */
+  readonly submitters: Set<Process>;
+  /** The ring's open file, where a route passed it. */
+  file: KernelObject | undefined;
+}
+
+/** The order in which routes are named in a record. */
+const ROUTE_ORDER: readonly FoundBy[] = ["fd", "tctx", "registered", "sqpoll", "vma"];
+
+/** Routes that {@linkcode findRings} takes, for the start record. */
+export const ROUTES = ROUTE_ORDER;
+/** Routes that it does not take. */
+export const ROUTES_NOT_RUN: readonly string[] = ["unix_socket_queue", "carved"];
+
+/** `NR_OPEN` can be raised; more descriptors than this are damage. */
+const MAX_FDS = 16 * 1024 * 1024;
+const FDS_AT_ONCE = 65536;
+
+/**
+ * Every `io_ring_ctx` that a task leads to, each once: by file descriptors, by each thread's
+ * `io_uring` context, by registered rings, by mappings, and by shared SQPOLL threads.
+ */
+export function findRings(context: ScanContext, processes: readonly Process[]): FoundRing[] {
+  const finder = new Finder(context);
+  for (const process of processes) finder.visit(process);
+  finder.followSqThreads(processes);
+  return finder.rings();
+}
+
+/** The routes of a ring in the order in which records name them. */
+export function foundByOf(ring: FoundRing): FoundBy[] {
+  return ROUTE_ORDER.filter((route) => ring.foundBy.has(route));
+}
+
+class Finder {
+  #context: ScanContext;
+  #program: Program;
+  #rings = new Map<bigint, FoundRing>();
+  /** Whether a `struct file` is a ring's, by the address of its operations. */
+  #ringOperations = new Map<bigint, boolean>();
+  #fops: bigint | undefined;
+
+  constructor(context: ScanContext) {
+    this.#context = context;
+    this.#program = context.program;
+    this.#fops = this.#program.symbols.lookup("io_uring_fops");
+  }
+
+  rings(): FoundRing[] {
+    return [...this.#rings.values()];
+  }
+
+  visit(process: Process): void {
+    const tables = new Set<bigint>();
+    const spaces = new Set<bigint>();
+    for (const task of process.threads) {
+      this.#attempt(process, "fd_table_unreadable", "rings held by file descriptor", () => {
+        const files = task.tryDeref("files");
+        if (files === undefined || tables.has(files.address)) return;
+        tables.add(files.address);
+        this.#fdTable(process, files);
+      });
+      this.#attempt(process, "io_uring_task_unreadable", "rings this thread submitted to", () => {
+        const tctx = task.tryDeref("io_uring");
+        if (tctx !== undefined) this.#taskContext(process, tctx);
+      });
+      this.#attempt(process, "mappings_unreadable", "rings held by a mapping alone", () => {
+        const mm = task.tryDeref("mm");
+        if (mm === undefined || spaces.has(mm.address)) return;
+        spaces.add(mm.address);
+        this.#mappings(process, mm);
+      });
+    }
+  }
+
+  /** Rings that share an SQPOLL thread with one already found (`IORING_SETUP_ATTACH_WQ`). */
+  followSqThreads(processes: readonly Process[]): void {
+    const seen = new Set<bigint>();
+    const byPid = new Map(processes.map((process) => [process.pid, process]));
+    // A map iterates over what is added meanwhile, so rings found here are followed too.
+    for (const ring of this.#rings.values()) {
+      this.#context.diagnostics.attempt(
+        {
+          code: "sq_data_unreadable",
+          action: `SQPOLL state of the ring at 0x${ring.ctx.address.toString(16)}`,
+          hides: "rings that share its thread",
+        },
+        () => {
+          const data = ring.ctx.tryDeref("sq_data");
+          if (data === undefined) return;
+          const owner = this.#ownerOf(data, byPid);
+          if (owner !== undefined) {
+            ring.submitters.add(owner);
+            ring.foundBy.add("sqpoll");
+          }
+          if (seen.has(data.address)) return;
+          seen.add(data.address);
+          const entry = { type: "io_ring_ctx", member: "sqd_list", limit: 65536 };
+          const head = data.addressOf("ctx_list");
+          for (const ctx of listForEachEntry(this.#program, head, entry)) {
+            const other = this.#add(ctx, "sqpoll");
+            if (owner !== undefined) other.submitters.add(owner);
+          }
+        },
+      );
+    }
+  }
+
+  #ownerOf(data: KernelObject, byPid: ReadonlyMap<number, Process>): Process | undefined {
+    const thread = data.tryDeref("thread");
+    const pid = thread === undefined ? data.number("task_tgid") : thread.number("tgid");
+    return byPid.get(pid);
+  }
+
+  #fdTable(process: Process, files: KernelObject): void {
+    const table = files.deref("fdt");
+    const count = table.number("max_fds");
+    if (count > MAX_FDS) {
+      this.#context.diagnostics.report(
+        "fd_table_absurd",
+        `process ${process.pid} claims to have ${count} file descriptors`,
+        "its rings held by file descriptor",
+      );
+      return;
+    }
+    const array = table.pointer("fd");
+    for (let first = 0; first < count; first += FDS_AT_ONCE) {
+      const part = Math.min(FDS_AT_ONCE, count - first);
+      const bytes = this.#program.memory.read(array + BigInt(first * 8), part * 8);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      for (let i = 0; i < part; i++) {
+        const address = view.getBigUint64(i * 8, true);
+        if (address === 0n) continue;
+        const ring = this.#fileRing(address, "fd");
+        ring?.holders.push({ process, fd: first + i });
+      }
+    }
+  }
+
+  #taskContext(process: Process, tctx: KernelObject): void {
+    const hold = (ring: FoundRing | undefined) => {
+      if (ring === undefined) return;
+      ring.submitters.add(process);
+      holdWithoutFd(ring, process);
+    };
+    // Since Linux 5.12 (baf186c4d345) a node a ring, keyed by the ring; before, the ring's file.
+    const hasNodes = this.#program.types.struct("io_tctx_node") !== undefined;
+    for (const { value } of xaForEach(tctx.embedded("xa"))) {
+      if (hasNodes) {
+        const ctx = readable(() => this.#program.object("io_tctx_node", value).deref("ctx"));
+        if (ctx !== undefined) hold(this.#add(ctx, "tctx"));
+      } else {
+        hold(this.#fileRing(value & ~3n, "tctx"));
+      }
+    }
+    if (!tctx.has("registered_rings")) return;
+    // An array since Linux 6.0 or so, allocated apart in 5.18 and 5.19 (e7a6c00dc77a).
+    const inline = tctx.count("registered_rings") > 1;
+    const count = inline ? tctx.count("registered_rings") : REGISTERED_RINGS;
+    const array = inline ? tctx.addressOf("registered_rings") : tctx.pointer("registered_rings");
+    if (array === 0n) return;
+    for (let i = 0; i < count; i++) {
+      const address = this.#program.memory.readPointer(array + BigInt(i * 8));
+      if (address !== 0n) hold(this.#fileRing(address, "registered"));
+    }
+  }
+
+  #mappings(process: Process, mm: KernelObject): void {
+    for (const vma of vmasOf(mm)) {
+      const address = vma.pointer("vm_file");
+      if (address === 0n) continue;
+      const ring = this.#fileRing(address, "vma");
+      if (ring !== undefined) holdWithoutFd(ring, process);
+    }
+  }
+
+  /** The ring of a `struct file`, or undefined when it is another file. */
+  #fileRing(address: bigint, route: FoundBy): FoundRing | undefined {
+    const file = this.#program.object("file", address);
+    const ctx = readable(() => this.#isRing(file) ? file.pointer("private_data") : 0n);
+    if (ctx === undefined) {
+      this.#context.diagnostics.report(
+        "file_unreadable",
+        `open file at 0x${address.toString(16)} cannot be read`,
+        "a ring, if it is one",
+      );
+      return undefined;
+    }
+    if (ctx === 0n) return undefined;
+    const ring = this.#add(this.#program.object("io_ring_ctx", ctx), route);
+    ring.file ??= file;
+    return ring;
+  }
+
+  /** By its operations, or where no symbol names them, by the name of its dentry. */
+  #isRing(file: KernelObject): boolean {
+    const operations = file.pointer("f_op");
+    if (this.#fops !== undefined) return operations === this.#fops;
+    let known = this.#ringOperations.get(operations);
+    if (known === undefined) {
+      const name = file.embedded("f_path").deref("dentry").string("d_name.name");
+      known = new TextDecoder().decode(name) === "[io_uring]";
+      this.#ringOperations.set(operations, known);
+    }
+    return known;
+  }
+
+  #add(ctx: KernelObject, route: FoundBy): FoundRing {
+    let ring = this.#rings.get(ctx.address);
+    if (ring === undefined) {
+      ring = { ctx, foundBy: new Set(), holders: [], submitters: new Set(), file: undefined };
+      this.#rings.set(ctx.address, ring);
+    }
+    ring.foundBy.add(route);
+    return ring;
+  }
+
+  #attempt(process: Process, code: string, hides: string, read: () => void): void {
+    this.#context.diagnostics.attempt({ code, action: `process ${process.pid}`, hides }, read);
+  }
+}
+
+/** `IO_RINGFD_REG_MAX`. */
+const REGISTERED_RINGS = 16;
+
+/** Notes that a process holds a ring, unless one of its descriptors already says so. */
+function holdWithoutFd(ring: FoundRing, process: Process): void {
+  if (!ring.holders.some((holder) => holder.process === process)) {
+    ring.holders.push({ process, fd: -1 });
+  }
+}

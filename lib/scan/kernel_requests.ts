@@ -1,0 +1,306 @@
+import { type EntryOf, hlistForEachEntry, listForEachEntry } from "../kernel/lists.ts";
+import { containerOf, type KernelObject, type Program } from "../kernel/program.ts";
+import type { ScanContext } from "./context.ts";
+import { isUnreadable, readable } from "./diagnostics.ts";
+import type { RingNotes } from "./ring_notes.ts";
+import type { Process } from "./tasks.ts";
+
+/**
+ * Where a request stands that has been taken but not completed: armed on a file's wait queue,
+ * waiting for a timer, held back by IOSQE_IO_DRAIN, behind the head of its chain, queued to or run
+ * by an io-wq worker, waiting for its task to finish it.
+ */
+export type RequestState =
+  | "poll_armed"
+  | "timeout"
+  | "link_timeout"
+  | "deferred"
+  | "linked"
+  | "io_wq_queued"
+  | "io_wq_running"
+  | "iopoll"
+  | "waitid"
+  | "futex"
+  | "uring_cmd"
+  | "task_work";
+
+/** A request that the kernel holds. */
+export interface HeldRequest {
+  readonly kiocb: KernelObject;
+  readonly state: RequestState;
+}
+
+/** More requests of one ring than this are a damaged list. */
+const MAX_REQUESTS = 1_000_000;
+/** `hash_bits` follows from the ring's size, which has at most 17 bits. */
+const MAX_HASH_BITS = 20;
+/** `PF_IO_WORKER` (`include/linux/sched.h`). */
+const PF_IO_WORKER = 0x10;
+
+/** Requests that lie with tasks, not rings: by the address of their ring. */
+export type TaskRequests = ReadonlyMap<bigint, readonly HeldRequest[]>;
+
+/**
+ * Requests that workers run or have queued, and task work that waits, for all rings at once
+ * (`io_uring/io-wq.c`). Workers are threads of the process since Linux 5.12 (3bfe6106693b).
+ */
+export function readTaskRequests(
+  context: ScanContext,
+  processes: readonly Process[],
+): TaskRequests {
+  const found = new Map<bigint, HeldRequest[]>();
+  const { program, diagnostics } = context;
+  const add = (kiocb: KernelObject, state: RequestState) => {
+    const ctx = readable(() => kiocb.pointer("ctx"));
+    if (ctx === undefined || ctx === 0n) return;
+    const list = found.get(ctx);
+    if (list === undefined) found.set(ctx, [{ kiocb, state }]);
+    else if (list.length < MAX_REQUESTS) list.push({ kiocb, state });
+  };
+  const ofWork = (work: bigint) => containerOf(program, work, { type: "io_kiocb", member: "work" });
+  for (const process of processes) {
+    const queues = new Set<bigint>();
+    for (const task of process.threads) {
+      diagnostics.attempt(
+        {
+          code: "worker_unreadable",
+          action: `io_uring work of process ${process.pid}`,
+          hides: "requests in flight in its workers",
+        },
+        () => {
+          if ((task.number("flags") & PF_IO_WORKER) !== 0) {
+            const worker = task.derefAs("worker_private", "io_worker");
+            const work = worker?.tryDeref("cur_work");
+            if (work === undefined) return;
+            add(ofWork(work.address), "io_wq_running");
+            // Work with the same hash (writes to one file) is taken off the queue with it, and
+            // waits behind it.
+            const next = { type: "io_wq_work", member: "list", limit: MAX_REQUESTS };
+            for (const behind of hlistForEachEntry(program, work.addressOf("list.next"), next)) {
+              add(ofWork(behind.address), "io_wq_queued");
+            }
+          }
+          const tctx = task.tryDeref("io_uring");
+          if (tctx === undefined) return;
+          for (const kiocb of taskWork(program, tctx)) add(kiocb, "task_work");
+          const queue = tctx.has("io_wq") ? tctx.tryDeref("io_wq") : undefined;
+          if (queue === undefined || queues.has(queue.address)) return;
+          queues.add(queue.address);
+          for (const work of queuedWork(program, queue)) add(ofWork(work), "io_wq_queued");
+        },
+      );
+    }
+  }
+  return found;
+}
+
+/** `io_uring_task.task_list`: what has to run in the task's own context. */
+function* taskWork(program: Program, tctx: KernelObject): Generator<KernelObject> {
+  // A list before Linux 5.19 or so has another shape, and 7.x queues it without a lock.
+  if (!tctx.has("task_list.first")) return;
+  yield* entries(program, tctx.addressOf("task_list"), "io_task_work.node");
+}
+
+/** Addresses of the queued `io_wq_work` of a work queue. */
+function* queuedWork(program: Program, queue: KernelObject): Generator<bigint> {
+  const accounts: bigint[] = [];
+  let type = "io_wq_acct";
+  if (queue.has("acct")) {
+    // Since Linux 6.4 (da64d6db3bd3) a queue is not split by node.
+    const size = program.struct(type).size;
+    for (let i = 0; i < queue.count("acct"); i++) {
+      accounts.push(queue.addressOf("acct") + BigInt(i * size));
+    }
+  } else {
+    if (program.types.struct(type) === undefined) type = "io_wqe_acct";
+    const size = program.struct(type).size;
+    const nodesAt = program.symbols.lookup("nr_node_ids");
+    const nodes = nodesAt === undefined
+      ? 1
+      : new DataView(program.memory.read(nodesAt, 4).slice().buffer).getUint32(0, true);
+    for (let node = 0; node < Math.min(nodes, 1024); node++) {
+      const address = program.memory.readPointer(queue.addressOf("wqes") + BigInt(node * 8));
+      if (address === 0n) continue;
+      const wqe = program.object("io_wqe", address);
+      for (let i = 0; i < wqe.count("acct"); i++) {
+        accounts.push(wqe.addressOf("acct") + BigInt(i * size));
+      }
+    }
+  }
+  const entry = { type: "io_wq_work", member: "list", limit: MAX_REQUESTS };
+  for (const account of accounts) {
+    const head = program.object(type, account).addressOf("work_list");
+    for (const work of hlistForEachEntry(program, head, entry)) yield work.address;
+  }
+}
+
+/**
+ * Requests that a ring holds in its own lists, and those behind them in their chains, each once.
+ * `ofTasks` are those that tasks hold for it.
+ */
+export function readHeldRequests(
+  ctx: KernelObject,
+  ofTasks: readonly HeldRequest[],
+  notes: RingNotes,
+): HeldRequest[] {
+  const found = new Map<bigint, HeldRequest>();
+  const add = (kiocb: KernelObject, state: RequestState) => {
+    if (!found.has(kiocb.address)) found.set(kiocb.address, { kiocb, state });
+  };
+  // What runs or is queued says more than the table that a request may be in as well.
+  for (const { kiocb, state } of ofTasks) add(kiocb, state);
+  for (const { name, state, read } of LISTS) {
+    try {
+      for (const kiocb of read(ctx)) {
+        if (found.size >= MAX_REQUESTS) break;
+        add(kiocb, state);
+      }
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      notes.report("request_list_broken", `${name}: ${error.message}`, "requests in flight");
+    }
+  }
+  for (const { kiocb } of [...found.values()]) {
+    for (const linked of chain(kiocb)) add(linked, "linked");
+  }
+  return [...found.values()].filter(({ kiocb }) =>
+    readable(() => kiocb.pointer("ctx")) === ctx.address
+  );
+}
+
+/** The requests behind one, by `io_kiocb.link` (since Linux 5.11, f2f87370bb66). */
+function* chain(kiocb: KernelObject): Generator<KernelObject> {
+  const seen = new Set<bigint>([kiocb.address]);
+  let next = readable(() => kiocb.tryDeref("link"));
+  while (next !== undefined && !seen.has(next.address) && seen.size < 65536) {
+    seen.add(next.address);
+    yield next;
+    const current = next;
+    next = readable(() => current.tryDeref("link"));
+  }
+}
+
+interface RequestList {
+  readonly name: string;
+  readonly state: RequestState;
+  readonly read: (ctx: KernelObject) => Iterable<KernelObject>;
+}
+
+/** The lists of `struct io_ring_ctx` that requests wait in; a kernel lacks some. */
+const LISTS: readonly RequestList[] = [
+  { name: "cancel_table", state: "poll_armed", read: (ctx) => hashTable(ctx, "cancel_table") },
+  {
+    name: "cancel_table_locked",
+    state: "poll_armed",
+    read: (ctx) => hashTable(ctx, "cancel_table_locked"),
+  },
+  { name: "cancel_hash", state: "poll_armed", read: cancelHash },
+  { name: "timeout_list", state: "timeout", read: (ctx) => timeouts(ctx, "timeout_list") },
+  { name: "ltimeout_list", state: "link_timeout", read: (ctx) => timeouts(ctx, "ltimeout_list") },
+  { name: "defer_list", state: "deferred", read: deferred },
+  { name: "waitid_list", state: "waitid", read: (ctx) => hashed(ctx, "waitid_list") },
+  { name: "futex_list", state: "futex", read: (ctx) => hashed(ctx, "futex_list") },
+  {
+    name: "cancelable_uring_cmd",
+    state: "uring_cmd",
+    read: (ctx) => hashed(ctx, "cancelable_uring_cmd"),
+  },
+  { name: "iopoll_list", state: "iopoll", read: iopoll },
+  { name: "work_llist", state: "task_work", read: (ctx) => taskWorkOf(ctx, "work_llist") },
+  { name: "retry_llist", state: "task_work", read: (ctx) => taskWorkOf(ctx, "retry_llist") },
+  { name: "fallback_llist", state: "task_work", read: (ctx) => taskWorkOf(ctx, "fallback_llist") },
+];
+
+/** `struct io_hash_table` (since Linux 6.0, 9ca9fb24d5fe and e6f89be61410). */
+function* hashTable(ctx: KernelObject, name: string): Generator<KernelObject> {
+  if (!ctx.has(name)) return;
+  const table = ctx.embedded(name);
+  const buckets = table.pointer("hbs");
+  const bits = table.number("hash_bits");
+  if (buckets === 0n || bits > MAX_HASH_BITS) return;
+  const bucket = ctx.program.struct("io_hash_bucket");
+  const list = ctx.program.offsetOf("io_hash_bucket", "list");
+  yield* heads(ctx.program, { first: buckets + BigInt(list), stride: bucket.size, bits });
+}
+
+/** `cancel_hash`, before {@linkcode hashTable}. */
+function* cancelHash(ctx: KernelObject): Generator<KernelObject> {
+  if (!ctx.has("cancel_hash") || !ctx.has("cancel_hash_bits")) return;
+  const bits = ctx.number("cancel_hash_bits");
+  const first = ctx.pointer("cancel_hash");
+  if (first === 0n || bits > MAX_HASH_BITS) return;
+  yield* heads(ctx.program, { first, stride: 8, bits });
+}
+
+function* heads(
+  program: Program,
+  { first, stride, bits }: { first: bigint; stride: number; bits: number },
+): Generator<KernelObject> {
+  for (let i = 0; i < 2 ** bits; i++) {
+    yield* entries(program, first + BigInt(i * stride), "hash_node");
+  }
+}
+
+function* hashed(ctx: KernelObject, name: string): Generator<KernelObject> {
+  if (ctx.has(name)) yield* entries(ctx.program, ctx.addressOf(name), "hash_node");
+}
+
+function* taskWorkOf(ctx: KernelObject, name: string): Generator<KernelObject> {
+  if (ctx.has(`${name}.first`)) {
+    yield* entries(ctx.program, ctx.addressOf(name), "io_task_work.node");
+  }
+}
+
+/** Timeouts are linked through their command, which starts where the request does. */
+function* timeouts(ctx: KernelObject, name: string): Generator<KernelObject> {
+  if (!ctx.has(name)) return;
+  const entry = { type: "io_timeout", member: "list", limit: MAX_REQUESTS };
+  for (const timeout of listForEachEntry(ctx.program, ctx.addressOf(name), entry)) {
+    yield timeout.as("io_kiocb");
+  }
+}
+
+function* deferred(ctx: KernelObject): Generator<KernelObject> {
+  if (!ctx.has("defer_list")) return;
+  const entry = { type: "io_defer_entry", member: "list", limit: MAX_REQUESTS };
+  for (const item of listForEachEntry(ctx.program, ctx.addressOf("defer_list"), entry)) {
+    yield item.deref("req");
+  }
+}
+
+function* iopoll(ctx: KernelObject): Generator<KernelObject> {
+  // A list of io_wq_work_node since Linux 5.15 (5eef4e87eb0b).
+  if (ctx.has("iopoll_list.first")) {
+    yield* entries(ctx.program, ctx.addressOf("iopoll_list"), "comp_list");
+  }
+}
+
+/** Requests of a list that starts with a pointer and ends with null. */
+function entries(program: Program, head: bigint, member: string): Iterable<KernelObject> {
+  const entry: EntryOf = { type: "io_kiocb", member, limit: MAX_REQUESTS };
+  return hlistForEachEntry(program, head, entry);
+}
+
+/**
+ * Requests that the ring keeps for reuse, and those whose completion is about to be posted: opcode,
+ * user_data and result of the last requests are still in them, where no process can change them
+ * (`ctx->submit_state`, since Linux 5.14).
+ */
+export function readRecycledRequests(ctx: KernelObject, notes: RingNotes): KernelObject[] {
+  const found = new Map<bigint, KernelObject>();
+  for (const name of ["submit_state.free_list", "locked_free_list", "submit_state.compl_reqs"]) {
+    if (!ctx.has(name)) continue;
+    // The free list has one pointer, the others have two; all start with the first entry.
+    try {
+      for (const kiocb of entries(ctx.program, ctx.addressOf(name), "comp_list")) {
+        found.set(kiocb.address, kiocb);
+      }
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      notes.report("request_list_broken", `${name}: ${error.message}`, "completed requests");
+    }
+  }
+  return [...found.values()].filter((kiocb) =>
+    readable(() => kiocb.pointer("ctx")) === ctx.address
+  );
+}

@@ -1,0 +1,229 @@
+import type { KernelObject } from "../kernel/program.ts";
+import type { IOUringEntry, RingOwner, RingRequest } from "../record/records.ts";
+import { type ArgumentReader, NO_MEMORY } from "../uapi/argument.ts";
+import { hexText } from "../uapi/numbers.ts";
+import { opcodeName } from "../uapi/opcodes.ts";
+import { setupFlagNames } from "../uapi/ring_flags.ts";
+import { classifyIoUring } from "../uapi/seccomp_bypass.ts";
+import { putText } from "../uapi/text.ts";
+import { dateOfSeconds } from "./clock.ts";
+import type { ScanContext } from "./context.ts";
+import { readable } from "./diagnostics.ts";
+import { fileOfFd } from "./file_target.ts";
+import { foundByOf, type FoundRing } from "./find_rings.ts";
+import { fixedFile } from "./fixed_files.ts";
+import { type HeldRequest, readHeldRequests, readRecycledRequests } from "./kernel_requests.ts";
+import { taskOf } from "./prepared_request.ts";
+import { readProcess } from "./process_block.ts";
+import { requestRecord, type RequestSurroundings } from "./request_record.ts";
+import { RingNotes } from "./ring_notes.ts";
+import { type JoinedRequest, joinRequests } from "./ring_requests.ts";
+import { readRingState, type RingState } from "./ring_state.ts";
+import { strongestSeccomp } from "./seccomp_state.ts";
+import { type Process, threadWith } from "./tasks.ts";
+import { UserMemory } from "./user_memory.ts";
+
+/** What the entry of one ring is made from. */
+export interface RingSource {
+  readonly ring: FoundRing;
+  /** Requests of the ring that tasks hold. */
+  readonly taskRequests: readonly HeldRequest[];
+  /** Opcode names of the imaged kernel. */
+  readonly opcodeNames: ReadonlyMap<number, string>;
+}
+
+/** The record of one ring. Never throws on bad memory: what could not be read is in the record. */
+export function ringEntry(source: RingSource, context: ScanContext): IOUringEntry {
+  const { ring } = source;
+  const { ctx } = ring;
+  const notes = new RingNotes();
+  const submitter = submitterOf(ring);
+  const state = readable(() => readRingState(ctx, notes));
+  if (state === undefined) {
+    notes.report("ring_unreadable", "struct io_ring_ctx cannot be read", "everything of this ring");
+  }
+  const requests = requestsOf(source, { state, submitter, notes });
+  const process = submitter && readProcess(submitter.leader, context);
+  const seccomp = strongestSeccomp(
+    new Set(
+      ring.holders.map((holder) => holder.process).concat([
+        ...ring.submitters,
+      ]),
+    ),
+  );
+  const opcodes = requests.all.flatMap(({ opcode }) => opcode === undefined ? [] : [opcode]);
+
+  const entry: IOUringEntry = {
+    type: "IOUringEntry",
+    pid: submitter?.pid ?? 0,
+    ...commOf(submitter),
+    ctx_addr: hexText(ctx.address),
+    sq_entries: state?.sqEntries ?? 0,
+    cq_entries: state?.cqEntries ?? 0,
+    pending_opcodes: state?.pending.map(({ sqe }) => sqe.opcode) ?? [],
+    bypasses_seccomp: classifyIoUring(opcodes, seccomp?.mode ?? 0),
+    seccomp_active: (seccomp?.mode ?? 0) !== 0,
+  };
+  if (state === undefined) notes.missing.push("sq_entries", "cq_entries", "pending_opcodes");
+  if (seccomp === undefined) notes.missing.push("bypasses_seccomp", "seccomp_active");
+  if (process !== undefined) {
+    entry.process = process.process;
+    notes.missing.push(...process.missing);
+    notes.unverified.push(...process.unverified);
+  }
+  const flags = readable(() => ctx.number("flags"));
+  if (flags !== undefined) entry.setup_flags = setupFlagNames(flags >>> 0);
+  putCreation(entry, ring);
+  entry.owners = ownersOf(ring);
+  entry.found_by = foundByOf(ring);
+  if (state !== undefined) putHeads(entry, state);
+  const thread = sqThread(ctx);
+  if (thread !== undefined) entry.sq_thread = thread;
+  entry.pending = requests.pending;
+  entry.in_flight = requests.inFlight;
+  entry.history = requests.history;
+  if (seccomp !== undefined) entry.seccomp = seccomp;
+  if (notes.diagnostics.length > 0) entry.diagnostics = notes.diagnostics;
+  if (notes.missing.length > 0) entry.missing = notes.missing;
+  if (notes.unverified.length > 0) entry.unverified = notes.unverified;
+  if (notes.damaged) {
+    context.diagnostics.report(
+      "ring_incomplete",
+      `ring at ${entry.ctx_addr} could not be read in full`,
+      "parts of its entry, which says which",
+    );
+  }
+  return entry;
+}
+
+/** The process that submits, the lowest pid if several do; else the lowest that holds the ring. */
+function submitterOf(ring: FoundRing): Process | undefined {
+  const lowest = (processes: readonly Process[]) =>
+    processes.reduce<Process | undefined>(
+      (best, process) => best === undefined || process.pid < best.pid ? process : best,
+      undefined,
+    );
+  return lowest([...ring.submitters]) ?? lowest(ring.holders.map((holder) => holder.process));
+}
+
+function commOf(process: Process | undefined): { comm: string } {
+  const target: { comm: string } = { comm: "" };
+  if (process !== undefined) putText(target, "comm", process.comm);
+  return target;
+}
+
+/** When the ring was made and by whom: its inode's change time, and its file's credentials. */
+function putCreation(entry: IOUringEntry, ring: FoundRing): void {
+  const { file } = ring;
+  if (file === undefined) return;
+  const { program } = file;
+  const created = readable(() => {
+    const inode = file.deref("f_inode");
+    // Through Linux 5.15 all anonymous files share one inode, whose time is not the ring's.
+    const shared = program.symbols.lookup("anon_inode_inode");
+    if (shared !== undefined && program.memory.readPointer(shared) === inode.address) return;
+    for (const [seconds, nanoseconds] of INODE_TIMES) {
+      if (inode.has(seconds)) {
+        return dateOfSeconds(inode.bigint(seconds), inode.number(nanoseconds));
+      }
+    }
+  });
+  if (created !== undefined) entry.created_at = created;
+  const uid = readable(() => file.deref("f_cred").number("uid.val"));
+  if (uid !== undefined) entry.creator_uid = uid;
+}
+
+/** Newest first: split in Linux 6.11 (3aa63a569c64), renamed in 6.6 (13bc24457850). */
+const INODE_TIMES = [
+  ["i_ctime_sec", "i_ctime_nsec"],
+  ["__i_ctime.tv_sec", "__i_ctime.tv_nsec"],
+  ["i_ctime.tv_sec", "i_ctime.tv_nsec"],
+] as const;
+
+/** Holders by pid and fd; a process without a descriptor of the ring has fd -1. */
+function ownersOf(ring: FoundRing): RingOwner[] {
+  const withFd = new Set(ring.holders.filter(({ fd }) => fd >= 0).map(({ process }) => process));
+  const unique = new Map<string, { process: Process; fd: number }>();
+  for (const holder of ring.holders) {
+    if (holder.fd < 0 && withFd.has(holder.process)) continue;
+    unique.set(`${holder.process.pid} ${holder.fd}`, holder);
+  }
+  return [...unique.values()]
+    .sort((a, b) => a.process.pid - b.process.pid || a.fd - b.fd)
+    .map(({ process, fd }) => ({ pid: process.pid, ...commOf(process), fd }));
+}
+
+function putHeads(entry: IOUringEntry, state: RingState): void {
+  if (state.sqHead !== undefined) entry.sq_head = state.sqHead;
+  if (state.sqTail !== undefined) entry.sq_tail = state.sqTail;
+  if (state.cqHead !== undefined) entry.cq_head = state.cqHead;
+  if (state.cqTail !== undefined) entry.cq_tail = state.cqTail;
+  if (state.dropped !== undefined) entry.dropped = state.dropped;
+  if (state.overflow !== undefined) entry.overflow = state.overflow;
+}
+
+function sqThread(ctx: KernelObject): IOUringEntry["sq_thread"] | undefined {
+  return readable(() => {
+    const data = ctx.tryDeref("sq_data");
+    const thread = data?.tryDeref("thread");
+    if (data === undefined || thread === undefined) return undefined;
+    return { pid: thread.number("tgid"), tid: thread.number("pid"), cpu: data.number("sq_cpu") };
+  });
+}
+
+interface Requests {
+  readonly all: readonly JoinedRequest[];
+  readonly pending: RingRequest[];
+  readonly inFlight: RingRequest[];
+  readonly history: RingRequest[];
+}
+
+function requestsOf(
+  { ring, taskRequests, opcodeNames }: RingSource,
+  { state, submitter, notes }: {
+    state: RingState | undefined;
+    submitter: Process | undefined;
+    notes: RingNotes;
+  },
+): Requests {
+  if (state === undefined) return { all: [], pending: [], inFlight: [], history: [] };
+  const { ctx } = ring;
+  const joined = joinRequests(
+    state,
+    readHeldRequests(ctx, taskRequests, notes),
+    readRecycledRequests(ctx, notes),
+  );
+  const memories = new Map<bigint, ArgumentReader>();
+  const memoryOfTask = (task: KernelObject | undefined): ArgumentReader => {
+    const mm = task && readable(() => task.tryDeref("mm"));
+    if (mm === undefined) return NO_MEMORY;
+    const memory = memories.get(mm.address) ?? new UserMemory(mm);
+    memories.set(mm.address, memory);
+    return memory;
+  };
+  const around: RequestSurroundings = {
+    opcodeName: (opcode) => opcodeNames.get(opcode) ?? opcodeName(opcode),
+    memoryOf: ({ kiocb, state }) => {
+      const task = kiocb !== undefined && state !== undefined
+        ? readable(() => taskOf(kiocb))
+        : undefined;
+      return memoryOfTask(task ?? (submitter && threadWith(submitter, "mm")));
+    },
+    fileOf: (fd, fixed) =>
+      readable(() => {
+        if (fixed) return fixedFile(ctx, fd);
+        const task = submitter && threadWith(submitter, "files");
+        return task && fileOfFd(task, fd);
+      }),
+    compat: readable(() => ctx.has("compat") && ctx.number("compat") !== 0) ?? false,
+    notes,
+  };
+  const records = (name: string, requests: readonly JoinedRequest[]) =>
+    requests.map((request, i) => requestRecord(request, `${name}.${i}`, around));
+  return {
+    all: [...joined.pending, ...joined.inFlight, ...joined.history],
+    pending: records("pending", joined.pending),
+    inFlight: records("in_flight", joined.inFlight),
+    history: records("history", joined.history),
+  };
+}

@@ -1,0 +1,184 @@
+import { type FoundKernel, type PageTableSource, reopenKernel } from "../kernel/find_kernel.ts";
+import { writeElfCore } from "../memory/elf_core_writer.ts";
+import type { ImageFile } from "../memory/image_file.ts";
+import { openMemory } from "../memory/open_memory.ts";
+import { RecordingMemory } from "../memory/recording_memory.ts";
+import type { IOUringStatus, StreamRecord } from "../record/records.ts";
+import type { JsonObject } from "../uapi/json_value.ts";
+import { readClock } from "./clock.ts";
+import type { ScanContext } from "./context.ts";
+import { Diagnostics, readable } from "./diagnostics.ts";
+import { findRings, type FoundRing, ROUTES, ROUTES_NOT_RUN } from "./find_rings.ts";
+import { readTaskRequests } from "./kernel_requests.ts";
+import { type OpenedKernel, openKernelOf } from "./open_kernel.ts";
+import { ringEntry } from "./ring_entry.ts";
+import { listProcesses } from "./tasks.ts";
+
+/** What a scan needs beside the image. */
+export interface ScanOptions {
+  /** Wall clock of this machine, ms since 1970, for the stream's own timestamps. */
+  now(): number;
+  readonly tool: { readonly version: string; readonly build: string };
+  readonly argv: readonly string[];
+  /** Called as work goes on: rings done of all. */
+  readonly progress?: (done: number, total: number, what: string) => void;
+  /** Ways to find the page tables; all by default. */
+  readonly sources?: readonly PageTableSource[];
+  /** Takes an ELF core of the pages that the scan read, in pieces to be written in order. */
+  readonly slice?: (pieces: Iterable<Uint8Array>) => void;
+}
+
+const CR4_LA57 = 1n << 12n;
+/** Rings a batch. */
+const BATCH = 64;
+
+/**
+ * Scans a memory image: a start record, an entry for each `io_ring_ctx`, an end record.
+ *
+ * @throws {ImageError} when the image cannot be read at all or has no kernel in it.
+ */
+export function* scanImage(image: ImageFile, options: ScanOptions): Generator<StreamRecord[]> {
+  const started = options.now();
+  const diagnostics = new Diagnostics();
+  const opened = openMemory(image);
+  for (const damage of opened.damage) {
+    diagnostics.report("image_damaged", damage, "memory that the image does not hold");
+  }
+  let found = openKernelOf(image, opened, {
+    diagnostics,
+    ...(options.sources === undefined ? {} : { sources: options.sources }),
+  });
+  const recorder = options.slice && new RecordingMemory(found.memory);
+  if (recorder !== undefined) {
+    found = { ...found, kernel: reopenKernel(recorder, found.kernel) };
+  }
+  const { kernel } = found;
+  const { program } = kernel;
+  const present = program.types.struct("io_ring_ctx") !== undefined;
+  yield [startRecord(image, { found, present }, options)];
+
+  let entries = 0;
+  if (present) {
+    const context: ScanContext = { program, clock: readClock(program), diagnostics };
+    const processes = listProcesses(context);
+    const rings = findRings(context, processes).sort(byOwner);
+    const taskRequests = readTaskRequests(context, processes);
+    const opcodeNames = opcodesOf(kernel);
+    let batch: StreamRecord[] = [];
+    for (const ring of rings) {
+      const ofTasks = taskRequests.get(ring.ctx.address) ?? [];
+      batch.push(ringEntry({ ring, taskRequests: ofTasks, opcodeNames }, context));
+      entries++;
+      options.progress?.(entries, rings.length, "rings");
+      if (batch.length === BATCH) {
+        yield batch;
+        batch = [];
+      }
+    }
+    if (batch.length > 0) yield batch;
+  }
+  if (recorder !== undefined) {
+    options.slice!(writeElfCore(found.memory, recorder.recorded(), notesOf(kernel)));
+  }
+  if (image.shrank) {
+    diagnostics.report(
+      "image_shrank",
+      "the file became shorter while it was read; what it lost was read as zeros",
+      "anything in the lost part",
+    );
+  }
+  yield [{
+    type: "IOUringStatus",
+    phase: "end",
+    timestamp: new Date(options.now()).toISOString(),
+    totals: { entries },
+    complete: !diagnostics.any,
+    duration_ms: Math.round(options.now() - started),
+    ...(diagnostics.any ? { diagnostics: diagnostics.list() } : {}),
+  }];
+}
+
+function startRecord(
+  image: ImageFile,
+  { found, present }: { found: OpenedKernel; present: boolean },
+  { now, tool, argv }: ScanOptions,
+): IOUringStatus {
+  const { kernel, layout } = found;
+  const { program } = kernel;
+  const host: JsonObject = { ...hostOf(kernel) };
+  return {
+    type: "IOUringStatus",
+    phase: "start",
+    timestamp: new Date(now()).toISOString(),
+    host,
+    tool: { ...tool },
+    argv: [...argv],
+    coverage: {
+      image: {
+        path: image.name,
+        size: image.size,
+        format: found.memory.format,
+        ...(layout === undefined ? {} : { layout }),
+      },
+      kernel: kernel.banner,
+      page_tables: { found_by: kernel.pageTables, levels: program.memory.pageTable.levels },
+      symbols: {
+        found_by: kernel.symbols,
+        count: program.symbols.count,
+        encoding: program.symbols.encoding,
+      },
+      types: { found_by: "__start_BTF", count: program.types.typeCount },
+      io_uring: present ? "present" : "absent",
+      routes: present ? [...ROUTES] : [],
+      routes_not_run: present ? [...ROUTES_NOT_RUN] : [],
+    },
+  };
+}
+
+/** What leads to the kernel in a slice: its VMCOREINFO, or where there is none, its page tables. */
+function notesOf({ vmcoreinfo, program }: FoundKernel) {
+  if (vmcoreinfo !== undefined) return { vmcoreinfo: vmcoreinfo.text };
+  const { root, levels, smeMask } = program.memory.pageTable;
+  return { cpus: [{ cr3: BigInt(root) | smeMask, cr4: levels === 5 ? CR4_LA57 : 0n }] };
+}
+
+/** Name, boot id and release of the imaged machine, as far as they can be read. */
+function hostOf({ program, banner }: FoundKernel): JsonObject {
+  const host: JsonObject = {};
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  const names = readable(() => {
+    const namespace = program.variable("init_uts_ns", "uts_namespace");
+    return namespace && {
+      name: text(namespace.text("name.nodename")),
+      kernel: text(namespace.text("name.release")),
+    };
+  });
+  host["name"] = names?.name ?? "";
+  const boot = readable(() => {
+    const address = program.symbols.lookup("sysctl_bootid");
+    return address === undefined ? undefined : program.memory.read(address, 16);
+  });
+  // It is made when it is first asked for.
+  if (boot !== undefined && boot.some((byte) => byte !== 0)) {
+    const hex = [...boot].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    host["boot_id"] = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  }
+  host["kernel"] = names?.kernel ?? /^Linux version (\S+)/.exec(banner)?.[1] ?? "";
+  return host;
+}
+
+/** `IORING_OP_*` of the imaged kernel's own enum, by number. */
+function opcodesOf({ program }: FoundKernel): ReadonlyMap<number, string> {
+  const names = new Map<number, string>();
+  for (const [name, number] of program.types.enumWith("IORING_OP_NOP") ?? []) {
+    if (name !== "IORING_OP_LAST" && name.startsWith("IORING_OP_")) names.set(number, name);
+  }
+  return names;
+}
+
+/** By the lowest pid that holds the ring, then by address: the same order for every image format. */
+function byOwner(a: FoundRing, b: FoundRing): number {
+  const pid = (ring: FoundRing) =>
+    Math.min(...ring.holders.map((h) => h.process.pid), ...[...ring.submitters].map((p) => p.pid));
+  return pid(a) - pid(b) || (a.ctx.address < b.ctx.address ? -1 : 1);
+}
