@@ -6,7 +6,7 @@ import { run } from "./lib/cli/run.ts";
 let code: number;
 try {
   const { libraries, argv } = locateLibraries(BUILD_INFO.form, Deno.args);
-  const host = new DenoHost({ build: BUILD_INFO, memoryLibrary: libraries.memory });
+  const host = new DenoHost({ build: BUILD_INFO, libraries });
   code = await run(argv, host);
 } catch (error) {
   code = 1;

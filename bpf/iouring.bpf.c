@@ -32,6 +32,7 @@
 #define IOSQE_IO_DRAIN	(1 << 1)
 #define IOSQE_IO_LINK	(1 << 2)
 #define IOSQE_IO_HARDLINK (1 << 3)
+#define IORING_CQE_F_MORE (1 << 1)
 #define IORING_SETUP_SQE128 (1 << 10)
 #define IORING_SETUP_NO_SQARRAY (1 << 16)
 
@@ -60,7 +61,8 @@ enum {
 	 BIT(OP_WRITE_FIXED) | BIT(OP_POLL_ADD) | BIT(OP_SYNC_FILE_RANGE) | BIT(OP_SENDMSG) |     \
 	 BIT(OP_RECVMSG) | BIT(OP_ACCEPT) | BIT(OP_CONNECT) | BIT(OP_FALLOCATE) |                 \
 	 BIT(OP_CLOSE) | BIT(OP_READ) | BIT(OP_WRITE) | BIT(OP_FADVISE) | BIT(OP_SEND) |          \
-	 BIT(OP_RECV) | BIT(OP_SPLICE) | BIT(OP_TEE) | BIT(OP_SHUTDOWN) | BIT(OP_FSETXATTR) |     \
+	 BIT(OP_RECV) | BIT(OP_EPOLL_CTL) | BIT(OP_MSG_RING) | BIT(OP_EPOLL_WAIT) |               \
+	 BIT(OP_SPLICE) | BIT(OP_TEE) | BIT(OP_SHUTDOWN) | BIT(OP_FSETXATTR) |     \
 	 BIT(OP_FGETXATTR) | BIT(OP_URING_CMD) | BIT(OP_SEND_ZC) | BIT(OP_SENDMSG_ZC) |           \
 	 BIT(OP_READ_MULTISHOT) | BIT(OP_FIXED_FD_INSTALL) | BIT(OP_FTRUNCATE) | BIT(OP_BIND) |   \
 	 BIT(OP_LISTEN) | BIT(OP_RECV_ZC) | BIT(OP_READV_FIXED) | BIT(OP_WRITEV_FIXED))
@@ -87,6 +89,8 @@ const volatile __u32 register_form = 1;
 const volatile __u32 wire_abi = WIRE_ABI;
 const volatile bool want_results;
 const volatile bool want_again;
+/* Only completions of what was recorded are wanted, and not everything is. */
+const volatile bool want_tracking;
 const volatile bool filter_pids;
 const volatile bool filter_opcodes;
 const volatile bool filter_uids;
@@ -223,6 +227,16 @@ struct {
 		(x) &= (mask);                                                                    \
 	})
 
+/* The compiler must not compute the argument's address, which the verifier does not allow. */
+#define ARG(ctx, n)                                                                               \
+	({                                                                                        \
+		__u64 value;                                                                      \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"                                             \
+			     : "=r"(value)                                                        \
+			     : "r"(ctx), "i"((n) * 8));                                           \
+		value;                                                                            \
+	})
+
 static __always_inline struct counters *row_of(__u32 program, __u32 *cpu)
 {
 	__u32 key;
@@ -290,6 +304,15 @@ static __always_inline void count_lost(struct counters *row, __u32 opcode, __u32
 		row->lost_by_pid[slot].pid = pid;
 	if (row->lost_by_pid[slot].pid == pid)
 		row->lost_by_pid[slot].count++;
+}
+
+/*
+ * Functions that are not static are verified once, on their own, and not again for every way that
+ * leads to them. 5.10 lets only numbers through to them, so they look up what they work on.
+ */
+static __always_inline struct scratch *scratch_of(__u32 program)
+{
+	return bpf_map_lookup_elem(&scratches, &program);
 }
 
 /* Sections. Each puts itself at `at` and returns where the next one goes. */
@@ -482,9 +505,9 @@ static __always_inline __u32 put_cgroup(struct scratch *scratch, __u32 at, struc
 	return section_head(scratch, at, SECTION_CGROUP, off, i == 32);
 }
 
-static __always_inline void identify(struct identity *who, __u32 pid, bool sq_thread)
+static __always_inline void identify(struct identity *who, struct task_struct *task, __u32 pid,
+				     bool sq_thread)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	__u64 hash;
 
@@ -616,19 +639,28 @@ static __always_inline __u32 put_args(struct scratch *scratch, __u32 at, struct 
 }
 
 /* Writes what is known of a process. */
-static __noinline long describe_process(struct scratch *scratch, __u32 pid)
+__noinline int describe_process(__u32 program, __u32 pid, __u32 current)
 {
-	struct identity *who = &scratch->who;
-	struct process_record *record = (struct process_record *)scratch->data;
-	struct task_struct *task = who->task;
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	struct file *exe = BPF_CORE_READ(mm, exe_file);
-	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct scratch *scratch = scratch_of(program);
+	struct process_record *record;
+	struct task_struct *task;
+	struct identity *who;
+	struct mm_struct *mm;
+	struct file *exe;
+	struct fs_struct *fs;
 	struct dentry *root, *dentry;
 	struct vfsmount *root_mount, *vfsmount;
 	__u32 at = sizeof(*record);
 	bool known = false;
 
+	if (!scratch)
+		return -1;
+	record = (struct process_record *)scratch->data;
+	who = &scratch->who;
+	task = who->task;
+	mm = BPF_CORE_READ(task, mm);
+	exe = BPF_CORE_READ(mm, exe_file);
+	fs = BPF_CORE_READ(task, fs);
 	__builtin_memset(record, 0, sizeof(*record));
 	record->head.kind = RECORD_PROCESS;
 	record->head.time = bpf_ktime_get_boot_ns();
@@ -661,7 +693,9 @@ static __noinline long describe_process(struct scratch *scratch, __u32 pid)
 			record->valid |= EXE_DELETED;
 		if (is_memfd(exe))
 			record->secureexec |= SECURE_FILELESS;
-		at = put_args(scratch, at, mm);
+		/* Another process's memory is out of reach. */
+		if (current)
+			at = put_args(scratch, at, mm);
 	} else if (BPF_CORE_READ(task, flags) & PF_KTHREAD) {
 		record->valid |= EXE_NONE;
 	}
@@ -673,8 +707,7 @@ static __noinline long describe_process(struct scratch *scratch, __u32 pid)
 }
 
 /* The process's place in the cache; its description is written before its first request. */
-static __always_inline struct process_state *meet_process(struct scratch *scratch,
-							  struct counters *row,
+static __always_inline struct process_state *meet_process(__u32 program, struct counters *row,
 							  struct identity *who, __u32 pid)
 {
 	struct process_state *state = bpf_map_lookup_elem(&processes, &who->id);
@@ -692,7 +725,7 @@ static __always_inline struct process_state *meet_process(struct scratch *scratc
 	}
 	if (state->verdict != VERDICT_DROP && !state->described) {
 		/* Only now: what was not written is described again with the next request. */
-		if (describe_process(scratch, pid))
+		if (describe_process(program, pid, true))
 			row->lost_other++;
 		else
 			state->described = 1;
@@ -714,6 +747,42 @@ static __always_inline struct file *file_of(struct task_struct *task, __s32 fd)
 	return file;
 }
 
+/* The file in a slot of the ring's file table. */
+static __always_inline struct file *fixed_file_of(struct io_ring_ctx *ring, __s32 slot)
+{
+	unsigned long pointer = 0;
+
+	if (slot < 0)
+		return NULL;
+	if (bpf_core_field_exists(struct io_file_table, data)) {
+		struct io_rsrc_node **nodes = BPF_CORE_READ(ring, file_table.data.nodes);
+		struct io_rsrc_node *node = NULL;
+
+		if ((__u32)slot >= BPF_CORE_READ(ring, file_table.data.nr))
+			return NULL;
+		bpf_probe_read_kernel(&node, sizeof(node), &nodes[slot]);
+		if (!node)
+			return NULL;
+		pointer = BPF_CORE_READ(node, file_ptr);
+	} else if (bpf_core_field_exists(struct io_file_table___v612, files) &&
+		   bpf_core_field_exists(struct io_ring_ctx, nr_user_files)) {
+		struct io_file_table___v612 *table =
+			(void *)ring + bpf_core_field_offset(struct io_ring_ctx, file_table);
+		struct io_fixed_file *files = BPF_CORE_READ(table, files);
+
+		if ((__u32)slot >= BPF_CORE_READ(ring, nr_user_files))
+			return NULL;
+		bpf_probe_read_kernel(&pointer, sizeof(pointer), &files[slot]);
+	}
+	/* Its lower bits are flags. */
+	return (struct file *)(pointer & ~7ul);
+}
+
+static __always_inline bool is_socket(struct file *file)
+{
+	return (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK;
+}
+
 static __always_inline __u32 put_unix(struct scratch *scratch, __u32 at, __u16 kind,
 				      struct sock *sk)
 {
@@ -726,13 +795,15 @@ static __always_inline __u32 put_unix(struct scratch *scratch, __u32 at, __u16 k
 			   BPF_CORE_READ(address, len), false);
 }
 
-static __always_inline __u32 put_socket(struct scratch *scratch, __u32 at, __u16 kind, __u32 extra,
-					struct file *file)
+__noinline int put_socket(__u32 program, __u32 at, __u32 kind, __u32 extra, __u64 file)
 {
-	struct socket *socket = BPF_CORE_READ(file, private_data);
+	struct scratch *scratch = scratch_of(program);
+	struct socket *socket = BPF_CORE_READ((struct file *)file, private_data);
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 	struct socket_info *info;
 
+	if (!scratch)
+		return at;
 	BOUND(at, MAX_OFFSET);
 	info = (struct socket_info *)&scratch->data[at + 8];
 	__builtin_memset(info, 0, sizeof(*info));
@@ -779,19 +850,26 @@ static __always_inline __u64 file_id(struct file *file, struct inode *inode, str
 	return mix(hash, BPF_CORE_READ(inode, i_sb, s_dev));
 }
 
-static __noinline long describe_file(struct scratch *scratch, struct file *file, __u64 id)
+__noinline int describe_file(__u32 program, __u64 address, __u64 id)
 {
-	struct file_record *record = (struct file_record *)scratch->data;
+	struct scratch *scratch = scratch_of(program);
+	struct file *file = (struct file *)address;
+	struct file_record *record;
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 	__u32 at = sizeof(*record);
 
+	if (!scratch)
+		return -1;
+	record = (struct file_record *)scratch->data;
 	__builtin_memset(record, 0, sizeof(*record));
 	record->head.kind = RECORD_FILE;
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->file = id;
 	record->mode = BPF_CORE_READ(file, f_inode, i_mode);
+	record->inode = BPF_CORE_READ(file, f_inode, i_ino);
+	record->magic = BPF_CORE_READ(file, f_inode, i_sb, s_magic);
 	record->deleted = is_unlinked(dentry);
 	at = put_path(scratch, at, SECTION_FILE_PATH, dentry, BPF_CORE_READ(file, f_path.mnt),
 		      BPF_CORE_READ(fs, root.dentry), BPF_CORE_READ(fs, root.mnt));
@@ -799,8 +877,7 @@ static __noinline long describe_file(struct scratch *scratch, struct file *file,
 }
 
 /* The open file's number, once its description was written; 0 if it was not, or for a socket. */
-static __always_inline __u64 meet_file(struct scratch *scratch, struct counters *row,
-				       struct file *file)
+static __always_inline __u64 meet_file(__u32 program, struct counters *row, struct file *file)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
@@ -809,7 +886,7 @@ static __always_inline __u64 meet_file(struct scratch *scratch, struct counters 
 
 	if (bpf_map_lookup_elem(&files, &id))
 		return id;
-	if (describe_file(scratch, file, id)) {
+	if (describe_file(program, (__u64)file, id)) {
 		row->lost_other++;
 		return 0;
 	}
@@ -1013,9 +1090,13 @@ static __always_inline __u32 put_timeout(struct scratch *scratch, __u32 at,
 #define COMMAND_BYTES 64
 
 /* What else the opcode has to tell. */
-static __always_inline __u32 put_arguments(struct scratch *scratch, __u32 at,
-					   struct io_kiocb *request, __u8 opcode)
+__noinline int put_arguments(__u32 program, __u32 at, __u64 address, __u32 opcode)
 {
+	struct io_kiocb *request = (struct io_kiocb *)address;
+	struct scratch *scratch = scratch_of(program);
+
+	if (!scratch)
+		return at;
 	switch (opcode) {
 	case OP_NOP:
 	case OP_NOP128:
@@ -1113,6 +1194,75 @@ static __always_inline void put_seccomp(struct request_record *record, struct ta
 	record->seccomp_filters = filters;
 }
 
+/* Remembers that completions of a request are wanted: its opcode, above how many there are. */
+static __always_inline void await(struct io_ring_ctx *ring, __u64 user_data, __u8 opcode)
+{
+	struct awaited key = { .ring = (__u64)ring, .user_data = user_data };
+	__u32 *known = bpf_map_lookup_elem(&awaiting, &key);
+	__u32 value = (__u32)opcode << 24 | 1;
+
+	if (known && *known >> 24 == opcode)
+		value = *known + 1;
+	bpf_map_update_elem(&awaiting, &key, &value, BPF_ANY);
+}
+
+/* The entry that a request was made from; its owner can write it. */
+static __always_inline struct io_uring_sqe *sqe_of(struct io_ring_ctx *ring)
+{
+	__u32 flags = BPF_CORE_READ(ring, flags);
+	__u32 index = (BPF_CORE_READ(ring, cached_sq_head) - 1) &
+		      (BPF_CORE_READ(ring, sq_entries) - 1);
+
+	if (!(flags & IORING_SETUP_NO_SQARRAY)) {
+		__u32 *array = BPF_CORE_READ(ring, sq_array), slot = 0;
+
+		if (array && !bpf_probe_read_kernel(&slot, sizeof(slot), &array[index]))
+			index = slot & (BPF_CORE_READ(ring, sq_entries) - 1);
+	}
+	if (flags & IORING_SETUP_SQE128)
+		index <<= 1;
+	return (void *)BPF_CORE_READ(ring, sq_sqes) + index * 64ul;
+}
+
+/* What the request runs with, where that is not what its process has. */
+static __always_inline __u32 put_cred(struct scratch *scratch, __u32 at, struct identity *who,
+				      const struct cred *creds, struct io_ring_ctx *ring,
+				      __u64 user_data)
+{
+	struct io_uring_sqe *sqe = sqe_of(ring);
+	__u32 uid, euid = 0;
+	__u16 personality = 0;
+
+	uid = BPF_CORE_READ(creds, uid.val);
+	bpf_probe_read_kernel(&euid, sizeof(euid),
+			      (void *)creds + bpf_core_field_offset(struct cred, uid) + 16);
+	if (BPF_CORE_READ(sqe, user_data) == user_data)
+		personality = BPF_CORE_READ(sqe, personality);
+	if (uid == who->ids[0] && euid == who->ids[4] && !personality)
+		return at;
+	return put_u64(scratch, at, SECTION_CRED, personality, (__u64)euid << 32 | uid);
+}
+
+/* The open file that a request works on. */
+static __always_inline struct file *file_of_request(struct io_kiocb *request,
+						    struct io_ring_ctx *ring,
+						    struct task_struct *task, __u8 opcode,
+						    __u32 flags)
+{
+	__s32 fd;
+
+	if (opcode == OP_URING_CMD128)
+		opcode = OP_URING_CMD;
+	if (opcode >= 64 || !(ON_FILE & BIT(opcode)))
+		return NULL;
+	if (!bpf_core_field_exists(request->cqe.fd))
+		return BPF_CORE_READ(request, file);
+	fd = BPF_CORE_READ(request, cqe.fd);
+	if (flags & IOSQE_FIXED_FILE)
+		return fixed_file_of(ring, fd);
+	return file_of(task, fd);
+}
+
 /* Everything of one submitted or refused request. */
 static __always_inline int record_request(struct io_kiocb *request, struct io_ring_ctx *ring,
 					  __u8 opcode, __u64 user_data, __u32 program,
@@ -1127,7 +1277,9 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	__u32 pid = pid_tgid >> 32, cpu, zero = 0, key = program, at = sizeof(*record);
 	__u32 flags = 0;
-	bool canary, sq_thread;
+	struct file *file = NULL;
+	bool canary, sq_thread, socket = false;
+	__u64 file_name = 0;
 	enum room room;
 
 	row = row_of(program, &cpu);
@@ -1146,12 +1298,22 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		}
 	}
 	sq_thread = ring && is_sq_thread((void *)bpf_get_current_task(), ring);
-	identify(who, pid, sq_thread);
+	identify(who, (void *)bpf_get_current_task(), pid, sq_thread);
 	if (!canary) {
-		state = meet_process(scratch, row, who, pid);
+		state = meet_process(program, row, who, pid);
 		if (state && state->verdict == VERDICT_DROP) {
 			row->filtered++;
 			return 0;
+		}
+	}
+
+	if (request && !canary) {
+		flags = BPF_CORE_READ(request, flags);
+		file = file_of_request(request, ring, who->task, opcode, flags);
+		if (file) {
+			socket = is_socket(file);
+			if (!socket)
+				file_name = meet_file(program, row, file);
 		}
 	}
 
@@ -1184,30 +1346,28 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		at = section_head(scratch, at, SECTION_RESULT, 4, 0);
 		record->head.bits |= BIT_NO_FD;
 	} else if (request) {
-		record->flags = flags = BPF_CORE_READ(request, flags);
+		record->flags = flags;
 		record->buf_index = BPF_CORE_READ(request, buf_index);
 		if (bpf_core_field_exists(request->cqe.fd))
 			record->fd = BPF_CORE_READ(request, cqe.fd);
 		else
 			record->head.bits |= BIT_NO_FD;
-		at = put_arguments(scratch, at, request, opcode);
+		at = put_arguments(program, at, (__u64)request, opcode);
 		if (bpf_core_field_exists(request->creds)) {
 			const struct cred *creds = BPF_CORE_READ(request, creds);
 			struct task_struct *task = who->task;
 
 			if (!creds)
 				creds = BPF_CORE_READ(task, cred);
-			if (creds != who->cred) {
-				__u32 as[2];
-
-				as[0] = BPF_CORE_READ(creds, uid.val);
-				bpf_probe_read_kernel(&as[1], 4, (void *)creds +
-					bpf_core_field_offset(struct cred, uid) + 16);
-				if (as[0] != who->ids[0] || as[1] != who->ids[4])
-					at = put_u64(scratch, at, SECTION_CRED, 0,
-						     (__u64)as[1] << 32 | as[0]);
-			}
+			if (creds != who->cred)
+				at = put_cred(scratch, at, who, creds, ring, user_data);
 		}
+		if (socket)
+			at = put_socket(program, at, SECTION_SOCKET, flags & IOSQE_FIXED_FILE,
+					(__u64)file);
+		else if (file_name)
+			at = put_u64(scratch, at, SECTION_FILE, flags & IOSQE_FIXED_FILE,
+				     file_name);
 	}
 
 	room = opcode < 64 && (HOT & BIT(opcode)) ? ROOM_HOT : ROOM_COLD;
@@ -1221,6 +1381,8 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		return 0;
 	}
 	row->written++;
+	if (!canary && program != PROGRAM_FAILED && (opcode == OP_ACCEPT || want_tracking))
+		await(ring, user_data, opcode);
 	return 0;
 }
 
@@ -1253,12 +1415,12 @@ static __always_inline int on_submit(struct bpf_raw_tracepoint_args *ctx, __u32 
 	__u8 opcode;
 
 	if (submit_form == 3)
-		return record_request(NULL, (void *)ctx->args[0], ctx->args[1], ctx->args[2],
+		return record_request(NULL, (void *)ARG(ctx, 0), ARG(ctx, 1), ARG(ctx, 2),
 				      program, NULL, 0);
 	if (submit_form == 2)
-		request = (void *)ctx->args[1];
+		request = (void *)ARG(ctx, 1);
 	else
-		request = (void *)ctx->args[0];
+		request = (void *)ARG(ctx, 0);
 	if (want_again) {
 		if (program == PROGRAM_SUBMIT)
 			leave_mark((__u64)request);
@@ -1274,6 +1436,344 @@ SEC("raw_tp/io_uring_submit_req")
 int submit(struct bpf_raw_tracepoint_args *ctx)
 {
 	return on_submit(ctx, PROGRAM_SUBMIT);
+}
+
+/* The same once more: runs what the kernel would not let the first one see. */
+SEC("raw_tp/io_uring_submit_req")
+int submit_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_submit(ctx, PROGRAM_SUBMIT_AGAIN);
+}
+
+/* A request that was refused: by its preparation, a restriction or a filter of the ring. */
+SEC("raw_tp/io_uring_req_failed")
+int failed(struct bpf_raw_tracepoint_args *ctx)
+{
+	const struct io_uring_sqe *sqe = (void *)ARG(ctx, 0);
+	struct io_kiocb *request = NULL;
+	struct io_ring_ctx *ring = NULL;
+	__s32 error;
+
+	if (failed_form == 1) {
+		request = (void *)ARG(ctx, 1);
+		error = ARG(ctx, 2);
+	} else if (failed_form == 2) {
+		request = (void *)ARG(ctx, 2);
+		error = ARG(ctx, 3);
+	} else {
+		error = ARG(ctx, 1);
+	}
+	if (request)
+		ring = BPF_CORE_READ(request, ctx);
+	return record_request(request, ring, BPF_CORE_READ(sqe, opcode),
+			      BPF_CORE_READ(sqe, user_data), PROGRAM_FAILED, sqe, error);
+}
+
+/* Completions. */
+
+static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kiocb *request,
+					 __u64 user_data, __s32 res, __u32 cqe_flags,
+					 __u32 program)
+{
+	struct awaited awaited = { .ring = (__u64)ring, .user_data = user_data };
+	__u32 cpu, key = program, zero = 0, at = sizeof(struct result_record);
+	struct result_record *record;
+	struct control *control;
+	struct scratch *scratch;
+	struct counters *row;
+	__u32 *known = NULL;
+	bool accepted;
+
+	if (!want_results || want_tracking) {
+		known = bpf_map_lookup_elem(&awaiting, &awaited);
+		if (!known)
+			return 0;
+		accepted = *known >> 24 == OP_ACCEPT;
+	} else if (request) {
+		accepted = BPF_CORE_READ(request, opcode) == OP_ACCEPT;
+	} else {
+		known = bpf_map_lookup_elem(&awaiting, &awaited);
+		accepted = known && *known >> 24 == OP_ACCEPT;
+	}
+	row = row_of(program, &cpu);
+	scratch = bpf_map_lookup_elem(&scratches, &key);
+	control = bpf_map_lookup_elem(&controls, &zero);
+	if (!row || !scratch || !control)
+		return 0;
+	row->seen++;
+	if (user_data == control->canary)
+		return 0;
+
+	record = (struct result_record *)scratch->data;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_RESULT;
+	record->head.cpu = cpu;
+	record->head.bits = program == PROGRAM_OVERFLOW ? BIT_OVERFLOW : 0;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.ring = (__u64)ring;
+	record->user_data = user_data;
+	record->request = (__u64)request;
+	record->res = res;
+	record->cqe_flags = cqe_flags;
+	if (accepted && res >= 0) {
+		struct file *file = file_of((void *)bpf_get_current_task(), res);
+
+		if (file && is_socket(file))
+			at = put_socket(program, at, SECTION_PEER, 0, (__u64)file);
+	}
+	if (known && !(cqe_flags & IORING_CQE_F_MORE)) {
+		if ((*known & 0xffffff) > 1)
+			(*known)--;
+		else
+			bpf_map_delete_elem(&awaiting, &awaited);
+	}
+	if (!has_room(ROOM_COLD, NULL, at) || write_record(scratch, at))
+		row->lost_other++;
+	else
+		row->written++;
+	return 0;
+}
+
+SEC("raw_tp/io_uring_complete")
+int complete(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct io_ring_ctx *ring = (void *)ARG(ctx, 0);
+
+	if (complete_form == 1) {
+		struct io_uring_cqe *cqe = (void *)ARG(ctx, 2);
+
+		return record_result(ring, (void *)ARG(ctx, 1), BPF_CORE_READ(cqe, user_data),
+				     BPF_CORE_READ(cqe, res), BPF_CORE_READ(cqe, flags),
+				     PROGRAM_COMPLETE);
+	}
+	if (complete_form == 2)
+		return record_result(ring, (void *)ARG(ctx, 1), ARG(ctx, 2), ARG(ctx, 3),
+				     ARG(ctx, 4), PROGRAM_COMPLETE);
+	return record_result(ring, NULL, ARG(ctx, 1), ARG(ctx, 2), ARG(ctx, 3),
+			     PROGRAM_COMPLETE);
+}
+
+/* A completion for which the queue had no room: it does not pass io_uring_complete. */
+SEC("raw_tp/io_uring_cqe_overflow")
+int overflow(struct bpf_raw_tracepoint_args *ctx)
+{
+	return record_result((void *)ARG(ctx, 0), NULL, ARG(ctx, 1), ARG(ctx, 2), ARG(ctx, 3),
+			     PROGRAM_OVERFLOW);
+}
+
+/* Rings. */
+
+/* Describes the current process for a record of another kind; NULL where the filter drops it. */
+static __always_inline struct scratch *begin(__u32 program, struct counters **row, __u32 *cpu,
+					     __u32 *pid, struct io_ring_ctx *ring)
+{
+	__u32 key = program;
+	struct process_state *state;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
+
+	*pid = bpf_get_current_pid_tgid() >> 32;
+	*row = row_of(program, cpu);
+	if (!*row || !scratch)
+		return NULL;
+	if (filter_pids && !bpf_map_lookup_elem(&pids, pid))
+		return NULL;
+	(*row)->seen++;
+	identify(&scratch->who, task, *pid, false);
+	state = meet_process(program, *row, &scratch->who, *pid);
+	if (state && state->verdict == VERDICT_DROP)
+		return NULL;
+	return scratch;
+}
+
+static __always_inline int finish(struct scratch *scratch, struct counters *row, __u32 size)
+{
+	if (write_record(scratch, size))
+		row->lost_other++;
+	else
+		row->written++;
+	return 0;
+}
+
+SEC("raw_tp/io_uring_register")
+int registered(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct register_record *record;
+	struct scratch *scratch;
+	struct counters *row;
+	__u32 cpu, pid;
+
+	scratch = begin(PROGRAM_REGISTER, &row, &cpu, &pid, (void *)ARG(ctx, 0));
+	if (!scratch)
+		return 0;
+	record = (struct register_record *)scratch->data;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_REGISTER;
+	record->head.cpu = cpu;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.process = scratch->who.id;
+	record->head.ring = ARG(ctx, 0);
+	record->operation = ARG(ctx, 1);
+	record->files = ARG(ctx, 2);
+	record->buffers = ARG(ctx, 3);
+	record->result = (__s32)(register_form == 1 ? ARG(ctx, 4) : ARG(ctx, 5));
+	record->tid = bpf_get_current_pid_tgid();
+	record->pid = pid;
+	return finish(scratch, row, sizeof(*record));
+}
+
+SEC("raw_tp/io_uring_create")
+int created(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct ring_record *record;
+	struct scratch *scratch;
+	struct counters *row;
+	__u32 cpu, pid;
+
+	scratch = begin(PROGRAM_CREATE, &row, &cpu, &pid, (void *)ARG(ctx, 1));
+	if (!scratch)
+		return 0;
+	record = (struct ring_record *)scratch->data;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_RING;
+	record->head.cpu = cpu;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.process = scratch->who.id;
+	record->head.ring = ARG(ctx, 1);
+	record->fd = ARG(ctx, 0);
+	record->sq_entries = ARG(ctx, 2);
+	record->cq_entries = ARG(ctx, 3);
+	record->flags = ARG(ctx, 4);
+	record->found_by = FOUND_BY_CREATE;
+	record->pid = pid;
+	record->tid = bpf_get_current_pid_tgid();
+	record->valid = 1;
+	record->creator_uid = scratch->who.ids[0];
+	if (bpf_core_field_exists(task->seccomp.mode)) {
+		record->head.seccomp_mode = BPF_CORE_READ(task, seccomp.mode);
+		if (bpf_core_field_exists(task->seccomp.filter_count))
+			record->seccomp_filters =
+				BPF_CORE_READ(task, seccomp.filter_count.counter);
+	}
+	return finish(scratch, row, sizeof(*record));
+}
+
+/* Rings that were there before. */
+
+static __always_inline bool is_ring(struct file *file)
+{
+	char name[12] = {};
+
+	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) != ANON_INODE_FS_MAGIC)
+		return false;
+	bpf_probe_read_kernel_str(name, sizeof(name),
+				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	return *(__u64 *)name == 0x6e6972755f6f695bULL && /* "[io_urin" */
+	       name[8] == 'g' && name[9] == ']' && !name[10];
+}
+
+static __always_inline void found_ring(struct task_struct *task, struct file *file, __s32 fd,
+				       __u32 found_by)
+{
+	struct io_ring_ctx *ring = BPF_CORE_READ(file, private_data);
+	__u32 cpu, key = PROGRAM_ITERATE, pid = BPF_CORE_READ(task, tgid);
+	struct counters *row = row_of(PROGRAM_ITERATE, &cpu);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
+	struct ring_record *record;
+	struct io_sq_data *sq;
+	struct io_rings *rings;
+
+	if (!row || !scratch || !ring)
+		return;
+	row->seen++;
+	if (filter_pids && !bpf_map_lookup_elem(&pids, &pid))
+		return;
+	identify(&scratch->who, task, pid, false);
+	/* Without its arguments this is not the description that requests refer to. */
+	scratch->who.id ^= 1;
+	if (judge_ids(&scratch->who) == VERDICT_DROP)
+		return;
+	if (describe_process(PROGRAM_ITERATE, pid, false)) {
+		row->lost_other++;
+		return;
+	}
+	record = (struct ring_record *)scratch->data;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_RING;
+	record->head.cpu = cpu;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.process = scratch->who.id;
+	record->head.ring = (__u64)ring;
+	record->fd = fd;
+	record->found_by = found_by;
+	record->flags = BPF_CORE_READ(ring, flags);
+	record->sq_entries = BPF_CORE_READ(ring, sq_entries);
+	record->cq_entries = BPF_CORE_READ(ring, cq_entries);
+	record->pid = pid;
+	record->tid = BPF_CORE_READ(task, pid);
+	rings = BPF_CORE_READ(ring, rings);
+	if (rings) {
+		record->valid = 1;
+		record->sq_head = BPF_CORE_READ(rings, sq.head);
+		record->sq_tail = BPF_CORE_READ(rings, sq.tail);
+		record->cq_head = BPF_CORE_READ(rings, cq.head);
+		record->cq_tail = BPF_CORE_READ(rings, cq.tail);
+		record->dropped = BPF_CORE_READ(rings, sq_dropped);
+		record->overflow = BPF_CORE_READ(rings, cq_overflow);
+	}
+	sq = BPF_CORE_READ(ring, sq_data);
+	if (sq && bpf_core_field_exists(sq->task_pid)) {
+		record->sq_tid = BPF_CORE_READ(sq, task_pid);
+		record->sq_pid = BPF_CORE_READ(sq, task_tgid);
+		record->sq_cpu = BPF_CORE_READ(sq, sq_cpu);
+	}
+	record->creator_uid = BPF_CORE_READ(ring, user, uid.val);
+	if (bpf_core_field_exists(task->seccomp.mode)) {
+		record->head.seccomp_mode = BPF_CORE_READ(task, seccomp.mode);
+		if (bpf_core_field_exists(task->seccomp.filter_count))
+			record->seccomp_filters =
+				BPF_CORE_READ(task, seccomp.filter_count.counter);
+	}
+	finish(scratch, row, sizeof(*record));
+}
+
+SEC("iter/task_file")
+int rings_of_files(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct task_struct *task = ctx->task;
+
+	if (file && task && is_ring(file))
+		found_ring(task, file, ctx->fd, FOUND_BY_FD);
+	return 0;
+}
+
+/* Rings that a task has registered need no file descriptor. */
+SEC("iter/task")
+int rings_of_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct io_uring_task *uring;
+	int i;
+
+	if (!task || !bpf_core_field_exists(struct io_uring_task, registered_rings))
+		return 0;
+	uring = BPF_CORE_READ(task, io_uring);
+	if (!uring)
+		return 0;
+	for (i = 0; i < 16; i++) {
+		struct file *file = NULL;
+
+		bpf_probe_read_kernel(&file, sizeof(file),
+				      (void *)uring +
+					      bpf_core_field_offset(struct io_uring_task,
+								    registered_rings) +
+					      i * 8);
+		if (file && is_ring(file))
+			found_ring(task, file, -1, FOUND_BY_REGISTERED);
+	}
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

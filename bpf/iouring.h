@@ -19,6 +19,7 @@ enum program {
 	PROGRAM_OVERFLOW,
 	PROGRAM_REGISTER,
 	PROGRAM_CREATE,
+	PROGRAM_ITERATE,
 	PROGRAMS,
 };
 
@@ -159,8 +160,11 @@ struct process_record {
 struct file_record {
 	struct record head;
 	__u64 file; /* names it */
+	__u64 inode; /* its number */
 	__u32 mode; /* st_mode */
+	__u32 magic; /* of its file system */
 	__u32 deleted;
+	__u32 pad;
 };
 
 struct section {
@@ -179,7 +183,7 @@ enum section_kind {
 	SECTION_TIMESPEC, /* two __s64; extra: flags of the timeout */
 	SECTION_BYTES, /* __u64: what a vectored request moves */
 	SECTION_SQE, /* struct io_uring_sqe, from the ring, which its owner can write */
-	SECTION_CRED, /* __u32 uid, euid: what the request runs with */
+	SECTION_CRED, /* __u32 uid, euid: what the request runs with; extra: its personality */
 	SECTION_FILE, /* __u64: names a RECORD_FILE; extra: 1 may have changed since */
 	SECTION_SOCKET, /* struct socket_info; extra as above */
 	SECTION_PEER, /* struct socket_info of the socket that ACCEPT made */

@@ -175,7 +175,9 @@ enum cgroup_subsys_id {
 	memory_cgrp_id = 2,
 };
 
-struct io_uring_task;
+struct io_uring_task {
+	struct file *registered_rings[16]; /* since 5.18 */
+};
 
 struct task_struct {
 	unsigned int flags;
@@ -204,6 +206,7 @@ struct io_uring_sqe {
 	s32 fd;
 	u64 user_data;
 	u16 buf_index;
+	u16 personality;
 };
 
 struct io_uring_cqe {
@@ -253,6 +256,28 @@ struct user_struct {
 	kuid_t uid;
 };
 
+struct io_rsrc_node {
+	unsigned long file_ptr;
+};
+
+struct io_rsrc_data {
+	unsigned int nr;
+	struct io_rsrc_node **nodes;
+};
+
+/* Since 6.13. */
+struct io_file_table {
+	struct io_rsrc_data data;
+};
+
+/* Through 6.12. */
+struct io_fixed_file {
+	unsigned long file_ptr;
+};
+struct io_file_table___v612 {
+	struct io_fixed_file *files;
+};
+
 struct io_sq_data {
 	int task_pid;
 	int task_tgid;
@@ -267,6 +292,8 @@ struct io_ring_ctx {
 	unsigned int cached_sq_head;
 	unsigned int sq_entries;
 	unsigned int cq_entries;
+	struct io_file_table file_table;
+	unsigned int nr_user_files; /* through 6.12 */
 	struct io_sq_data *sq_data;
 	struct task_struct *submitter_task;
 	const struct cred *sq_creds;
@@ -455,9 +482,13 @@ struct socket {
 	struct sock *sk;
 };
 
+struct sockaddr_un {
+	u16 sun_family;
+};
+
 struct unix_address {
 	int len;
-	char name[0];
+	struct sockaddr_un name[0];
 };
 
 struct unix_sock {

@@ -30,8 +30,6 @@
 #include <linux/types.h>
 #include "../bpf/iouring.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 /* The longest record: its size is a __u16. */
 #define MAX_RECORD 65536
 /* How long poll() waits between two looks at the ring buffer, in ms: when it is busy, and when
@@ -43,7 +41,7 @@ static const char *const program_names[PROGRAMS] = {
 	[PROGRAM_SUBMIT] = "submit",	   [PROGRAM_SUBMIT_AGAIN] = "submit_again",
 	[PROGRAM_FAILED] = "failed",	   [PROGRAM_COMPLETE] = "complete",
 	[PROGRAM_OVERFLOW] = "overflow",   [PROGRAM_REGISTER] = "registered",
-	[PROGRAM_CREATE] = "created",
+	[PROGRAM_CREATE] = "created",	   [PROGRAM_ITERATE] = "rings_of_files",
 };
 
 static struct {
@@ -133,7 +131,8 @@ static const struct {
 	FIELD(process_record, euid), FIELD(process_record, egid), FIELD(process_record, auid),
 	FIELD(process_record, secureexec), FIELD(process_record, comm),
 	FIELD(process_record, valid),
-	SIZE(file_record), FIELD(file_record, file), FIELD(file_record, mode),
+	SIZE(file_record), FIELD(file_record, file), FIELD(file_record, inode), FIELD(file_record, mode),
+	FIELD(file_record, magic),
 	FIELD(file_record, deleted),
 	SIZE(section), FIELD(section, kind), FIELD(section, length), FIELD(section, extra),
 	SIZE(socket_info), FIELD(socket_info, family), FIELD(socket_info, type),
@@ -161,7 +160,7 @@ static int print(enum libbpf_print_level level, const char *format, va_list args
 }
 
 /* Writes the layout as text; the bytes needed, of which at most `capacity` were written. */
-EXPORT int32_t iouring_capture_layout(char *out, uint32_t capacity_bytes)
+int32_t iouring_capture_layout(char *out, uint32_t capacity_bytes)
 {
 	size_t used = 0;
 
@@ -177,7 +176,7 @@ EXPORT int32_t iouring_capture_layout(char *out, uint32_t capacity_bytes)
 }
 
 /* The cause of the last failure in libbpf's words. */
-EXPORT int32_t iouring_capture_log(char *out, uint32_t capacity_bytes)
+int32_t iouring_capture_log(char *out, uint32_t capacity_bytes)
 {
 	if (!capacity_bytes)
 		return 0;
@@ -191,12 +190,19 @@ static void close_canary(void)
 	capture.canary_fd = -1;
 }
 
-EXPORT int32_t iouring_capture_close(void)
+/* Nothing is recorded from here on; what is in the ring buffer can still be polled. */
+int32_t iouring_capture_detach(void)
 {
 	for (int i = 0; i < PROGRAMS; i++) {
 		bpf_link__destroy(capture.links[i]);
 		capture.links[i] = NULL;
 	}
+	return 0;
+}
+
+int32_t iouring_capture_close(void)
+{
+	iouring_capture_detach();
 	ring_buffer__free(capture.ring);
 	capture.ring = NULL;
 	if (capture.counters)
@@ -221,7 +227,7 @@ static void on_signal(int number)
 }
 
 /* The signal that asked us to stop, or 0. From the first call on, SIGINT and SIGTERM only ask. */
-EXPORT int32_t iouring_capture_stopped(void)
+int32_t iouring_capture_stopped(void)
 {
 	static bool installed;
 
@@ -237,7 +243,7 @@ EXPORT int32_t iouring_capture_stopped(void)
 }
 
 /* Opens the object. `btf` is the path of the kernel's types, or empty for the kernel's own. */
-EXPORT int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *btf,
+int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *btf,
 				    uint32_t verbose)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "iouring");
@@ -303,7 +309,7 @@ static void *constant(const char *name, uint32_t size)
 }
 
 /* Sets a constant of the object; only before it is loaded. */
-EXPORT int32_t iouring_capture_set(const char *name, const uint8_t *value, uint32_t size)
+int32_t iouring_capture_set(const char *name, const uint8_t *value, uint32_t size)
 {
 	void *place = capture.object ? constant(name, size) : NULL;
 
@@ -415,7 +421,7 @@ static void *map_memory(const char *name, size_t size, int protection)
 }
 
 /* Verifies and loads the programs. */
-EXPORT int32_t iouring_capture_load(uint32_t ring_bytes)
+int32_t iouring_capture_load(uint32_t ring_bytes)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct bpf_program *program;
@@ -463,7 +469,7 @@ EXPORT int32_t iouring_capture_load(uint32_t ring_bytes)
 /*
  * Attaches one program. -ENOENT where this kernel lacks what it hangs on.
  */
-EXPORT int32_t iouring_capture_attach(uint32_t index)
+int32_t iouring_capture_attach(uint32_t index)
 {
 	static const char *const hooks[PROGRAMS] = {
 		[PROGRAM_FAILED] = "io_uring_req_failed",
@@ -476,7 +482,7 @@ EXPORT int32_t iouring_capture_attach(uint32_t index)
 	const char *hook;
 	long error;
 
-	if (index >= PROGRAMS || !capture.object)
+	if (index >= PROGRAM_ITERATE || !capture.object)
 		return -EINVAL;
 	program = bpf_object__find_program_by_name(capture.object, program_names[index]);
 	if (!program || bpf_program__fd(program) < 0)
@@ -490,13 +496,13 @@ EXPORT int32_t iouring_capture_attach(uint32_t index)
 }
 
 /* 1 when the submit tracepoint has the name that it got in 6.4, 0 for the older one. */
-EXPORT int32_t iouring_capture_new_name(void)
+int32_t iouring_capture_new_name(void)
 {
 	return !strcmp(capture.submit_name, "io_uring_submit_req");
 }
 
 /* Adds a process id to those that pass. */
-EXPORT int32_t iouring_capture_add_pid(uint32_t pid)
+int32_t iouring_capture_add_pid(uint32_t pid)
 {
 	uint32_t one = 1;
 	int fd = bpf_object__find_map_fd_by_name(capture.object, "pids");
@@ -505,7 +511,7 @@ EXPORT int32_t iouring_capture_add_pid(uint32_t pid)
 }
 
 /* Adds an id of the filter: kind 0 uid, 1 euid, 2 auid. */
-EXPORT int32_t iouring_capture_add_id(uint32_t kind, uint32_t id)
+int32_t iouring_capture_add_id(uint32_t kind, uint32_t id)
 {
 	uint64_t key = (uint64_t)kind << 32 | id;
 	uint32_t one = 1;
@@ -515,7 +521,7 @@ EXPORT int32_t iouring_capture_add_id(uint32_t kind, uint32_t id)
 }
 
 /* Tells the programs what to do with the requests of a process that they have described. */
-EXPORT int32_t iouring_capture_judge(uint64_t process, uint32_t verdict)
+int32_t iouring_capture_judge(uint64_t process, uint32_t verdict)
 {
 	int fd = bpf_object__find_map_fd_by_name(capture.object, "processes");
 	struct process_state state;
@@ -539,7 +545,7 @@ static uint64_t now_ms(void)
  *
  * Returns the bytes written, a multiple of 8; 0 when none came in time or a signal asks to stop.
  */
-EXPORT int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity_bytes, uint32_t timeout_ms)
+int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity_bytes, uint32_t timeout_ms)
 {
 	uint64_t deadline = now_ms() + timeout_ms;
 
@@ -572,7 +578,7 @@ EXPORT int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity_bytes, uin
 }
 
 /* Address and size of the counters, one row for each CPU and program. */
-EXPORT int32_t iouring_capture_counters(uint64_t *out)
+int32_t iouring_capture_counters(uint64_t *out)
 {
 	if (!capture.counters)
 		return -EINVAL;
@@ -583,7 +589,7 @@ EXPORT int32_t iouring_capture_counters(uint64_t *out)
 }
 
 /* How often the kernel did not run a program because it was active on the CPU already. */
-EXPORT int64_t iouring_capture_misses(uint32_t index)
+int64_t iouring_capture_misses(uint32_t index)
 {
 	struct bpf_program *program;
 	struct bpf_prog_info info = {};
@@ -629,7 +635,7 @@ static int open_canary(void)
 }
 
 /* Submits a NOP of our own, which the programs know by its user_data. */
-EXPORT int32_t iouring_capture_canary(uint64_t user_data)
+int32_t iouring_capture_canary(uint64_t user_data)
 {
 	uint32_t *tail, *array, *cq_head, mask, index;
 	int error;
@@ -664,7 +670,7 @@ EXPORT int32_t iouring_capture_canary(uint64_t user_data)
 }
 
 /* Runs an iterator to its end; what it finds comes through the ring buffer. */
-EXPORT int32_t iouring_capture_iterate(const char *name)
+int32_t iouring_capture_iterate(const char *name)
 {
 	struct bpf_program *program;
 	struct bpf_link *link;
@@ -695,7 +701,7 @@ EXPORT int32_t iouring_capture_iterate(const char *name)
 }
 
 /* Nanoseconds since boot (suspend included) and since 1970, read as close together as can be. */
-EXPORT int32_t iouring_capture_clocks(uint64_t *out)
+int32_t iouring_capture_clocks(uint64_t *out)
 {
 	struct timespec boot, real;
 

@@ -7,14 +7,17 @@ import {
   type Output,
   type OutputFile,
 } from "../lib/cli/host.ts";
+import type { CaptureDevice, CaptureOptions, StopSignal } from "../lib/capture/capture_device.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
+import { loadCaptureLibrary, openCapture } from "./capture.ts";
+import type { LibraryPaths } from "./libraries.ts";
 import { loadMemoryLibrary, MappedImage, type MemoryLibrary } from "./memory.ts";
 
 /** What the host is told about this process. */
 export interface HostOptions {
   readonly build: BuildInfo;
-  /** Path of the memory shim; loaded when the first image is opened. */
-  readonly memoryLibrary: string;
+  /** Where the native libraries are; each is loaded when it is first needed. */
+  readonly libraries: LibraryPaths;
 }
 
 /** The machine, through Deno and the shims. */
@@ -23,12 +26,12 @@ export class DenoHost implements Host {
   readonly stdout: Output = new StreamOutput(Deno.stdout, "standard output");
   readonly stderr: Output = new StreamOutput(Deno.stderr, "standard error");
   readonly build: BuildInfo;
-  #memoryPath: string;
+  #libraries: LibraryPaths;
   #memory: MemoryLibrary | undefined;
 
   constructor(options: HostOptions) {
     this.build = options.build;
-    this.#memoryPath = options.memoryLibrary;
+    this.#libraries = options.libraries;
   }
 
   env(name: string): string | undefined {
@@ -36,8 +39,17 @@ export class DenoHost implements Host {
   }
 
   openImage(path: string): ImageFile {
-    this.#memory ??= loadMemoryLibrary(this.#memoryPath);
+    this.#memory ??= loadMemoryLibrary(this.#libraries.memory);
     return new MappedImage(this.#memory, path);
+  }
+
+  openCapture(options: CaptureOptions): CaptureDevice {
+    return openCapture(loadCaptureLibrary(this.#libraries), options);
+  }
+
+  get stopSignal(): StopSignal {
+    const library = loadCaptureLibrary(this.#libraries);
+    return () => library.symbols.iouring_capture_stopped();
   }
 
   openInput(path: string): Input {

@@ -1,10 +1,23 @@
 import { fileURLToPath } from "node:url";
 
-/** The native libraries, by the name of their C file. */
-export const LIBRARIES = ["memory"] as const;
+/** The shims, by the name of their C file. */
+export const SHIMS = ["memory", "capture"] as const;
 
-/** Where each native library can be loaded from. */
-export type LibraryPaths = Readonly<Record<(typeof LIBRARIES)[number], string>>;
+/**
+ * What the program carries besides itself, by the name of the file that the build makes: the shims,
+ * the system's libraries that the capture shim needs, and the BPF object.
+ */
+export const LIBRARIES = {
+  memory: "libiouring_memory.so",
+  capture: "libiouring_capture.so",
+  z: "libz.so.1",
+  elf: "libelf.so.1",
+  bpf: "libbpf.so.1",
+  object: "iouring.bpf.o",
+} as const;
+
+/** Where each can be loaded from. */
+export type LibraryPaths = Readonly<Record<keyof typeof LIBRARIES, string>>;
 
 /**
  * Finds the native libraries. The launcher hands them over as memory files, and names their
@@ -29,8 +42,8 @@ export function locateLibraries(
   }
   // `deno compile` copies what it embeds beside the bundle; the build puts them there too.
   const folder = form === "compile" ? "./" : "../.cache/build/";
-  for (const name of LIBRARIES) {
-    paths[name] = fileURLToPath(new URL(`${folder}libiouring_${name}.so`, import.meta.url));
+  for (const [name, file] of Object.entries(LIBRARIES)) {
+    paths[name] = fileURLToPath(new URL(`${folder}${file}`, import.meta.url));
   }
   return { libraries: paths as LibraryPaths, argv: args };
 }

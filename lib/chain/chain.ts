@@ -4,8 +4,8 @@ import type { Tally } from "./tally.ts";
 
 /** Records that arrived together. Any array of records is one. */
 export interface RecordBatch extends ReadonlyArray<StreamRecord> {
-  /** The line that each record was read from, without its newline, where it was read from one. */
-  readonly lines?: readonly Uint8Array[];
+  /** The line of each record, without its newline, where the source has it already. */
+  readonly lines?: readonly (Uint8Array | string)[];
 }
 
 /** Passes a record on, changed or not, or leaves it out. */

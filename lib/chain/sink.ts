@@ -6,9 +6,9 @@ export interface Sink {
   /**
    * Takes a record.
    *
-   * @param line The record as it was read, without newline; it is written in place of the record.
+   * @param line The record as it was read or made, without newline; it is written in place of the record.
    */
-  write(record: StreamRecord, line?: Uint8Array): void;
+  write(record: StreamRecord, line?: Uint8Array | string): void;
   /** Writes out everything taken so far. */
   flush(): void;
   /** Writes out everything and what ends the document. Nothing is written after it. */
@@ -65,7 +65,7 @@ export class NdjsonSink implements Sink {
     this.#lines = new LineBuffer(write);
   }
 
-  write(record: StreamRecord, line?: Uint8Array): void {
+  write(record: StreamRecord, line?: Uint8Array | string): void {
     this.#lines.add(line ?? ndjsonLine(record));
   }
 
@@ -88,8 +88,12 @@ export class JsonSink implements Sink {
     this.#lines.add("[");
   }
 
-  write(record: StreamRecord, line?: Uint8Array): void {
-    const text = line === undefined ? ndjsonLine(record) : DECODER.decode(line);
+  write(record: StreamRecord, line?: Uint8Array | string): void {
+    const text = line === undefined
+      ? ndjsonLine(record)
+      : typeof line === "string"
+      ? line
+      : DECODER.decode(line);
     this.#lines.add(this.#separator + text);
     // Before the next element rather than after this one: nothing is held back.
     this.#separator = ",";

@@ -42,7 +42,9 @@ export function help(options: HelpOptions): string {
 }
 
 function usage({ name, operand }: CommandSpec): string {
-  return `iouring ${name} [FLAGS] ${operand.required ? operand.name : `[${operand.name}]`}`;
+  const flags = `iouring ${name} [FLAGS]`;
+  if (operand === undefined) return flags;
+  return `${flags} ${operand.required ? operand.name : `[${operand.name}]`}`;
 }
 
 function section(title: string, lines: readonly string[]): string {

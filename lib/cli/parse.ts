@@ -64,7 +64,8 @@ function parseCommand(command: CommandSpec, argv: readonly string[]): Request {
     }
     const { flag, value } = splitFlag(arg, known, ` of ${command.name}`);
     if (flag.name === "help") return { kind: "help", long: arg !== "-h", command };
-    if (flags.has(flag.name)) {
+    const before = flags.get(flag.name);
+    if (before !== undefined && flag.repeats !== true) {
       throw new UsageError(`Flag ${quote(`--${flag.name}`)} is given twice`);
     }
     if (flag.value === undefined) {
@@ -76,13 +77,17 @@ function parseCommand(command: CommandSpec, argv: readonly string[]): Request {
       // A value that looks like a flag is a forgotten value; after a "=" it is meant.
       flags.set(flag.name, checked(flag, /^-./.test(next) ? "" : next));
     }
+    if (before !== undefined) flags.set(flag.name, `${before},${flags.get(flag.name)}`);
   }
   const [operand, extra] = operands;
+  if (operand !== undefined && command.operand === undefined) {
+    throw new UsageError(`Unexpected argument ${quote(operand)}: ${command.name} takes none`);
+  }
   if (extra !== undefined) {
     throw new UsageError(`Unexpected argument ${quote(extra)}: ${command.name} takes one`);
   }
   if (operand === undefined) {
-    if (command.operand.required) {
+    if (command.operand?.required) {
       throw new UsageError(`Missing ${command.operand.name}, see iouring ${command.name} -h`);
     }
     return { kind: "command", command: command.name, args: { flags } };

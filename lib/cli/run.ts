@@ -1,6 +1,8 @@
+import { UnsupportedHostError } from "../capture/capture_device.ts";
 import { CutStreamError } from "../chain/stream_ends.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { ImageError } from "../memory/image_error.ts";
+import { capture } from "./capture.ts";
 import { filter } from "./filter.ts";
 import type { CommandName } from "./flags.ts";
 import { help } from "./help.ts";
@@ -12,7 +14,7 @@ import { UsageError } from "./usage_error.ts";
 
 type Command = (args: CommandArgs, host: Host, argv: readonly string[]) => number | Promise<number>;
 
-const RUN: { readonly [name in CommandName]: Command } = { scan, filter };
+const RUN: { readonly [name in CommandName]: Command } = { capture, scan, filter };
 
 /**
  * Runs one command line.
@@ -46,6 +48,10 @@ function report(error: unknown, host: Host): number {
   if (error instanceof UsageError || error instanceof ConfigError) {
     say(host, text);
     return 2;
+  }
+  if (error instanceof UnsupportedHostError) {
+    say(host, text);
+    return 4;
   }
   const expected = error instanceof FileError || error instanceof ImageError ||
     error instanceof CutStreamError;

@@ -34,6 +34,8 @@ export interface ProcessBlock {
   args: string;
   container_id: string;
   binary_deleted?: boolean;
+  /** The process's description was lost: only `pid` and `tid` are known. */
+  partial?: boolean;
   gid?: number;
   egid?: number;
   comm?: string;
@@ -163,6 +165,32 @@ export interface IOUringEntry {
   [key: `${string}_hex`]: string;
 }
 
+/** How a live request was submitted. */
+export interface RequestBlock {
+  opcode_number: number;
+  /** Address of the ring's `io_ring_ctx`. */
+  ctx: Hex;
+  user_data: Hex;
+  /** `sqe->fd`, left out where the kernel does not keep it. */
+  fd?: number;
+  /** `fd` is an index into the ring's file table. */
+  fixed_file: boolean;
+  sqe_flags: string[];
+  /** Submitted by the ring's own thread. */
+  sq_thread: boolean;
+  /** Id of the registered personality it runs with, where it is not 0. */
+  personality?: number;
+  /** What the request runs with, where it differs from the process's. */
+  cred?: { uid: number; euid: number };
+  /** Refused before it ran. */
+  rejected?: boolean;
+  cpu: number;
+  /** Number among the requests of this CPU, from 1, after the kernel-side filter. */
+  seq: number;
+  /** Seen by the second program only, as the kernel skipped the first; `seq` counts those apart. */
+  recovered?: boolean;
+}
+
 /** One submitted request of a live host. */
 export interface IOUringEvent {
   type: "IOUringEvent";
@@ -170,9 +198,32 @@ export interface IOUringEvent {
   opcode: string;
   op_info?: JsonObject;
   timestamp: string;
-  io_uring?: JsonObject;
+  io_uring?: RequestBlock;
   seccomp?: SeccompBlock;
   result?: RequestResult;
+  classification?: Classification;
+  missing?: string[];
+  unverified?: string[];
+}
+
+/** A completion that came after its event: late, or one of several. */
+export interface IOUringResult extends Omit<IOUringEvent, "type"> {
+  type: "IOUringResult";
+  /** More completions of the request may follow (multishot). */
+  more?: boolean;
+}
+
+/** One io_uring_register(2) on a live host. */
+export interface IOUringRegister {
+  type: "IOUringRegister";
+  process: ProcessBlock;
+  /** `"IORING_REGISTER_BUFFERS"`; a number without a name is `"UNKNOWN"`. */
+  operation: string;
+  io_uring: { ctx: Hex };
+  /** Buffers or files that the ring has registered by then. */
+  count: number;
+  result: RequestResult;
+  timestamp: string;
   classification?: Classification;
   missing?: string[];
   unverified?: string[];
@@ -195,4 +246,9 @@ export interface IOUringStatus {
 }
 
 /** Any record that a source yields. */
-export type StreamRecord = IOUringEntry | IOUringEvent | IOUringStatus;
+export type StreamRecord =
+  | IOUringEntry
+  | IOUringEvent
+  | IOUringResult
+  | IOUringRegister
+  | IOUringStatus;
