@@ -994,6 +994,42 @@ static __always_inline __u32 async_address_offset(void)
 	return bpf_core_field_offset(struct io_async_msghdr, addr);
 }
 
+/* Where the copy of the address of CONNECT and BIND lies. */
+static __always_inline void *kept_address(void *async)
+{
+	__u32 zero = 0;
+	struct control *control = bpf_map_lookup_elem(&controls, &zero);
+	__u64 first = 0;
+
+	if (control && control->address_place == ADDRESS_AT_START)
+		return async;
+	if (control && control->address_place == ADDRESS_IN_MESSAGE)
+		return async + async_address_offset();
+	/* A message starts with a pointer or NULL, an address with its family. */
+	bpf_probe_read_kernel(&first, sizeof(first), async);
+	if (!first || (first >> 48 == 0xffff && !(first & 7)))
+		return async + async_address_offset();
+	return async;
+}
+
+/* Learns from our own CONNECT where this kernel keeps the address. */
+static __always_inline void probe_address(struct io_kiocb *request, struct control *control)
+{
+	void *async = BPF_CORE_READ(request, async_data);
+	__u64 value = 0;
+
+	if (!async)
+		return;
+	bpf_probe_read_kernel(&value, sizeof(value), async);
+	if (value == control->probe) {
+		control->address_place = ADDRESS_AT_START;
+		return;
+	}
+	bpf_probe_read_kernel(&value, sizeof(value), async + async_address_offset());
+	if (value == control->probe)
+		control->address_place = ADDRESS_IN_MESSAGE;
+}
+
 /* The address that a request names: the kernel's copy since 6.10, else user memory. */
 static __always_inline __u32 put_named_address(struct scratch *scratch, __u32 at,
 					       struct io_kiocb *request, __u8 opcode)
@@ -1007,14 +1043,14 @@ static __always_inline __u32 put_named_address(struct scratch *scratch, __u32 at
 
 		if (copied && async)
 			return put_address(scratch, at, SECTION_SOCKADDR,
-					   async + async_address_offset(), length, false);
+					   kept_address(async), length, false);
 		return put_address(scratch, at, SECTION_SOCKADDR, BPF_CORE_READ(connect, addr),
 				   length, true);
 	}
 	if (opcode == OP_BIND) {
 		if (!bpf_core_type_exists(struct io_bind) || !async)
 			return at;
-		return put_address(scratch, at, SECTION_SOCKADDR, async + async_address_offset(),
+		return put_address(scratch, at, SECTION_SOCKADDR, kept_address(async),
 				   BPF_CORE_READ((struct io_bind *)request, addr_len), false);
 	}
 	/* SEND, SENDMSG and their zero-copy forms */
@@ -1289,7 +1325,12 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		return 0;
 	who = &scratch->who;
 	row->seen++;
-	canary = user_data == control->canary && opcode == OP_NOP && program != PROGRAM_FAILED;
+	canary = user_data == control->canary && program != PROGRAM_FAILED;
+	if (canary && opcode == OP_CONNECT && request) {
+		probe_address(request, control);
+		return 0;
+	}
+	canary = canary && opcode == OP_NOP;
 	if (!canary) {
 		if ((filter_opcodes && !wanted_opcodes[opcode]) ||
 		    (filter_pids && !bpf_map_lookup_elem(&pids, &pid))) {

@@ -227,9 +227,18 @@ struct counters {
 	} lost_by_pid[LOST_PIDS]; /* by pid % LOST_PIDS, the first one there keeps it */
 };
 
-/* What userspace may change while the program runs; entry 0 of the control map. */
+/* What both sides may change while the programs run; entry 0 of the control map. */
 struct control {
-	__u64 canary; /* user_data of our own NOP, passes every filter */
+	__u64 canary; /* user_data of our own requests: they pass every filter */
+	__u64 probe; /* first 8 bytes of the address that our own CONNECT names */
+	__u64 address_place; /* where the kernel keeps it, as found there */
+};
+
+/* Where CONNECT and BIND keep their copy of the address: the types do not tell. */
+enum address_place {
+	ADDRESS_UNKNOWN,
+	ADDRESS_AT_START, /* a sockaddr_storage of its own: newest, and stable kernels of older series */
+	ADDRESS_IN_MESSAGE, /* in an io_async_msghdr: from 6.10 */
 };
 
 /* A process in the kernel's cache; what the filter said of it. */

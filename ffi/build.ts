@@ -36,7 +36,15 @@ const CFLAGS = [
 ];
 
 /** What goes into a build, and so decides whether one is needed. */
-const SOURCES = ["deno.json", "deno.lock", "main.ts", "lib/**/*.ts", "ffi/*.ts", "ffi/*.[ch]", "bpf/*"];
+const SOURCES = [
+  "deno.json",
+  "deno.lock",
+  "main.ts",
+  "lib/**/*.ts",
+  "ffi/*.ts",
+  "ffi/*.[ch]",
+  "bpf/*",
+];
 
 /** A build that failed, in one line. */
 class BuildError extends Error {

@@ -10,9 +10,11 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -634,39 +636,51 @@ static int open_canary(void)
 	return 0;
 }
 
+/* Submits one request on the ring of our own; it completes at once. */
+static int submit_own(const struct io_uring_sqe *sqe)
+{
+	char *sq = capture.canary_sq, *cq = capture.canary_cq;
+	const struct io_sqring_offsets *sq_off = &capture.canary_params.sq_off;
+	const struct io_cqring_offsets *cq_off = &capture.canary_params.cq_off;
+	uint32_t *tail = (uint32_t *)(sq + sq_off->tail);
+	uint32_t index = *tail & *(uint32_t *)(sq + sq_off->ring_mask);
+	int error = 0;
+
+	capture.canary_sqes[index] = *sqe;
+	((uint32_t *)(sq + sq_off->array))[index] = index;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, capture.canary_fd, 1, 0, 0, NULL, 0) < 0)
+		error = -errno;
+	/* Nobody asks for the completion; make room for the next. */
+	__atomic_store_n((uint32_t *)(cq + cq_off->head), *(uint32_t *)(cq + cq_off->tail),
+			 __ATOMIC_RELEASE);
+	return error;
+}
+
 /* Submits a NOP of our own, which the programs know by its user_data. */
 int32_t iouring_capture_canary(uint64_t user_data)
 {
-	uint32_t *tail, *array, *cq_head, mask, index;
-	int error;
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_NOP, .fd = -1, .user_data = user_data };
 
 	if (!capture.control)
 		return -EINVAL;
 	capture.control->canary = user_data;
 	if (capture.canary_fd < 0) {
-		error = open_canary();
+		struct sockaddr_in nobody = { .sin_family = AF_INET,
+					      .sin_port = htons(user_data | 1),
+					      .sin_addr.s_addr = htonl(user_data >> 32 | 1) };
+		/* On no file at all: it is prepared, seen and refused. */
+		struct io_uring_sqe connect = { .opcode = IORING_OP_CONNECT, .fd = -1,
+						.addr = (uintptr_t)&nobody, .off = sizeof(nobody),
+						.user_data = user_data };
+		int error = open_canary();
+
 		if (error)
 			return error;
+		memcpy(&capture.control->probe, &nobody, sizeof(capture.control->probe));
+		submit_own(&connect);
 	}
-	tail = (uint32_t *)((char *)capture.canary_sq + capture.canary_params.sq_off.tail);
-	array = (uint32_t *)((char *)capture.canary_sq + capture.canary_params.sq_off.array);
-	mask = *(uint32_t *)((char *)capture.canary_sq + capture.canary_params.sq_off.ring_mask);
-	index = *tail & mask;
-	memset(&capture.canary_sqes[index], 0, sizeof(struct io_uring_sqe));
-	capture.canary_sqes[index].opcode = IORING_OP_NOP;
-	capture.canary_sqes[index].fd = -1;
-	capture.canary_sqes[index].user_data = user_data;
-	array[index] = index;
-	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	if (syscall(SYS_io_uring_enter, capture.canary_fd, 1, 0, 0, NULL, 0) < 0)
-		return -errno;
-	/* A NOP completes at once; make room for the next. */
-	cq_head = (uint32_t *)((char *)capture.canary_cq + capture.canary_params.cq_off.head);
-	__atomic_store_n(cq_head,
-			 *(uint32_t *)((char *)capture.canary_cq +
-				       capture.canary_params.cq_off.tail),
-			 __ATOMIC_RELEASE);
-	return 0;
+	return submit_own(&sqe);
 }
 
 /* Runs an iterator to its end; what it finds comes through the ring buffer. */

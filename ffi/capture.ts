@@ -115,7 +115,13 @@ export function openCapture(library: CaptureLibrary, options: CaptureOptions): C
     cString(options.btf ?? ""),
     options.verbose ? 1 : 0,
   );
-  if (opened < 0) throw refusal(symbols, options.btf === undefined ? "read the kernel's types" : "read the types in --btf", opened);
+  if (opened < 0) {
+    throw refusal(
+      symbols,
+      options.btf === undefined ? "read the kernel's types" : "read the types in --btf",
+      opened,
+    );
+  }
   try {
     return new KernelCapture(symbols, options);
   } catch (error) {
@@ -228,7 +234,11 @@ class KernelCapture implements CaptureDevice {
     ];
     for (const [name, value] of constants) {
       this.#check(
-        this.#symbols.iouring_capture_set(cString(name), value as Uint8Array<ArrayBuffer>, value.length),
+        this.#symbols.iouring_capture_set(
+          cString(name),
+          value as Uint8Array<ArrayBuffer>,
+          value.length,
+        ),
         `set ${name}`,
       );
     }

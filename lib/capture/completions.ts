@@ -24,6 +24,8 @@ export interface CompletionKey {
   readonly requestHigh: number;
   /** More completions may follow. */
   readonly more: boolean;
+  /** It tells that a zero-copy send no longer needs its buffer, and names a request of the kernel's. */
+  readonly notification: boolean;
 }
 
 /** How long an event waits, in ns. */
@@ -101,7 +103,7 @@ export class CompletionJoin {
   }
 
   #find(key: CompletionKey): Slot | undefined {
-    if (key.requestLow !== 0 || key.requestHigh !== 0) {
+    if ((key.requestLow !== 0 || key.requestHigh !== 0) && !key.notification) {
       const slot = this.#byRequest.get(key.requestLow);
       if (slot === undefined) return undefined;
       const { waiting } = slot;

@@ -33,6 +33,7 @@ const TWO_32 = 2 ** 32;
 const ACCEPT = 13;
 const NOP = 0;
 const IORING_CQE_F_MORE = 1 << 1;
+const IORING_CQE_F_NOTIF = 1 << 3;
 const IOSQE_FIXED_FILE = 1 << 0;
 /** IOSQE_IO_DRAIN, IOSQE_IO_LINK, IOSQE_IO_HARDLINK. */
 const WAITS = 0x0e;
@@ -303,6 +304,7 @@ export class Decoder {
       const userData = BigInt(userDataHigh) << 32n | BigInt(userDataLow);
       if (this.#canaries.has(userData)) {
         this.#canariesBack.add(userData);
+        this.#rings.hide(this.#ringText(view, at + o.ring));
         return;
       }
     }
@@ -540,6 +542,7 @@ export class Decoder {
       requestLow: view.getUint32(at + o.resultRequest, true),
       requestHigh: view.getUint32(at + o.resultRequest + 4, true),
       more,
+      notification: (cqeFlags & IORING_CQE_F_NOTIF) !== 0,
     });
     if (found === undefined) {
       this.totals.unresolved++;

@@ -90,7 +90,8 @@ function lockdown(read: ReadText): Need {
     return {
       ...need,
       met: false,
-      says: "confidentiality mode forbids BPF to read the kernel: boot without lockdown=confidentiality",
+      says:
+        "confidentiality mode forbids BPF to read the kernel: boot without lockdown=confidentiality",
     };
   }
   return { ...need, met: true, says: mode ?? "none" };

@@ -12,6 +12,7 @@ export class RingDecoder {
   readonly #wire: Wire;
   readonly #clock: BootClock;
   readonly #entries = new Map<string, IOUringEntry>();
+  #hidden = "";
 
   constructor(wire: Wire, clock: BootClock) {
     this.#wire = wire;
@@ -84,8 +85,14 @@ export class RingDecoder {
     this.#entries.set(ctx, entry);
   }
 
+  /** Leaves out a ring of our own. */
+  hide(ctx: string): void {
+    this.#hidden = ctx;
+  }
+
   /** The entries gathered so far, each handed out once. */
   take(): IOUringEntry[] {
+    this.#entries.delete(this.#hidden);
     const entries = [...this.#entries.values()];
     this.#entries.clear();
     return entries;

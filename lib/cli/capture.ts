@@ -265,7 +265,9 @@ function positive(
   const number = Number(value);
   if (!/^[0-9]*\.?[0-9]+$/.test(value) || number <= 0 || number > options.max) {
     throw new UsageError(
-      `Flag "--${options.flag}" cannot be ${JSON.stringify(value)}: it takes a number of seconds above 0`,
+      `Flag "--${options.flag}" cannot be ${
+        JSON.stringify(value)
+      }: it takes a number of seconds above 0`,
     );
   }
   return number;

@@ -146,7 +146,12 @@ export const COMMANDS: readonly CommandSpec[] = [
           "be repeated.",
       },
       { name: "duration", short: "d", value: "SECONDS", help: "Stop after this time" },
-      { name: "count", short: "n", value: "COUNT", help: "Stop after this many records of requests" },
+      {
+        name: "count",
+        short: "n",
+        value: "COUNT",
+        help: "Stop after this many records of requests",
+      },
       {
         name: "results",
         help: "Say how each request ended",
