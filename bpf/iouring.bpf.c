@@ -1123,6 +1123,51 @@ static __always_inline __u32 put_timeout(struct scratch *scratch, __u32 at,
 	return put_bytes(scratch, at, SECTION_TIMESPEC, flags, from, 16, false);
 }
 
+/*
+ * What a refused request was about. All that the kernel has of it is the entry, and what that
+ * points to.
+ */
+__noinline int put_refused(__u32 program, __u32 at, __u64 address)
+{
+	const struct io_uring_sqe *sqe = (void *)address;
+	struct scratch *scratch = scratch_of(program);
+	__u64 one, two;
+	__u8 opcode;
+
+	if (!scratch)
+		return at;
+	at = put_bytes(scratch, at, SECTION_SQE, 0, sqe, 64, false);
+	opcode = BPF_CORE_READ(sqe, opcode);
+	one = BPF_CORE_READ(sqe, addr);
+	two = BPF_CORE_READ(sqe, off);
+	switch (opcode) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+	case OP_STATX:
+	case OP_UNLINKAT:
+	case OP_MKDIRAT:
+		return put_string(scratch, at, SECTION_PATH, (void *)one, true);
+	case OP_RENAMEAT:
+	case OP_SYMLINKAT:
+	case OP_LINKAT:
+		at = put_string(scratch, at, SECTION_PATH, (void *)one, true);
+		return put_string(scratch, at, SECTION_PATH2, (void *)two, true);
+	case OP_SETXATTR:
+	case OP_GETXATTR:
+		if (!bpf_core_field_exists(sqe->addr3))
+			return at;
+		at = put_string(scratch, at, SECTION_PATH, (void *)BPF_CORE_READ(sqe, addr3), true);
+		return put_string(scratch, at, SECTION_NAME, (void *)one, true);
+	case OP_FSETXATTR:
+	case OP_FGETXATTR:
+		return put_string(scratch, at, SECTION_NAME, (void *)one, true);
+	case OP_CONNECT:
+	case OP_BIND:
+		return put_address(scratch, at, SECTION_SOCKADDR, (void *)one, two, true);
+	}
+	return at;
+}
+
 #define COMMAND_BYTES 64
 
 /* What else the opcode has to tell. */
@@ -1381,7 +1426,7 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 	put_seccomp(record, who->task, who->leader);
 
 	if (sqe) {
-		at = put_bytes(scratch, at, SECTION_SQE, 0, sqe, 64, false);
+		at = put_refused(program, at, (__u64)sqe);
 		BOUND(at, MAX_OFFSET);
 		*(__s32 *)&scratch->data[at + 8] = error;
 		at = section_head(scratch, at, SECTION_RESULT, 4, 0);

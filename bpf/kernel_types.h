@@ -203,10 +203,11 @@ struct task_struct {
 struct io_uring_sqe {
 	u8 opcode;
 	u8 flags;
-	s32 fd;
+	u64 off;
+	u64 addr;
 	u64 user_data;
-	u16 buf_index;
 	u16 personality;
+	u64 addr3; /* since 5.19 */
 };
 
 struct io_uring_cqe {

@@ -464,6 +464,10 @@ export class Decoder {
         case kinds.cred: {
           const ids = viewOf(bytes);
           facts.cred = { uid: ids.getUint32(0, true), euid: ids.getUint32(4, true) };
+          if (extra !== 0) {
+            facts.personality = extra;
+            unverified.push("io_uring.personality");
+          }
           break;
         }
         case kinds.file: {
@@ -579,7 +583,9 @@ export class Decoder {
     delete record.result;
     delete record.missing;
     delete record.unverified;
-    if (peer !== undefined) record.op_info = { ...peer, ...withoutPeer(record.op_info) };
+    if (waiting.record.io_uring?.opcode_number === ACCEPT) {
+      record.op_info = { ...peer, ...withoutPeer(record.op_info) };
+    }
     record.result = result;
     record.more = more;
     const { missing, unverified } = waiting.record;
