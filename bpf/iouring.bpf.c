@@ -1085,6 +1085,40 @@ static __always_inline __u32 put_named_address(struct scratch *scratch, __u32 at
 	}
 }
 
+/* The bytes at a user address, for whoever finds the address in the request. */
+static __always_inline __u32 put_user(struct scratch *scratch, __u32 at, __u64 address, __u32 length)
+{
+	BOUND(at, MAX_OFFSET);
+	BOUND(length, 511);
+	*(__u64 *)&scratch->data[at + 8] = address;
+	if (bpf_probe_read_user(&scratch->data[at + 16], length, (void *)address))
+		return at;
+	return section_head(scratch, at, SECTION_USER, length + 8, 0);
+}
+
+#define MAX_IOVECS 16
+#define IOVEC_BYTES 16
+#define MSGHDR_BYTES 56
+
+/* The list of buffers of a request, where the kernel has not copied it: before 6.10. */
+static __always_inline __u32 put_iovecs(struct scratch *scratch, __u32 at, __u64 address, __u64 count)
+{
+	if (!address || !count || count > MAX_IOVECS)
+		return at;
+	return put_user(scratch, at, address, count * IOVEC_BYTES);
+}
+
+static __always_inline __u32 put_message(struct scratch *scratch, __u32 at, __u64 address)
+{
+	/* struct user_msghdr: name, its length, iov, its length, … */
+	__u64 header[4] = {};
+
+	if (bpf_probe_read_user(header, sizeof(header), (void *)address))
+		return at;
+	at = put_user(scratch, at, address, MSGHDR_BYTES);
+	return put_iovecs(scratch, at, header[2], header[3]);
+}
+
 /* What a request over several buffers moves in all. */
 static __always_inline __u32 put_byte_count(struct scratch *scratch, __u32 at,
 					    struct io_kiocb *request, bool message)
@@ -1092,7 +1126,14 @@ static __always_inline __u32 put_byte_count(struct scratch *scratch, __u32 at,
 	void *async = BPF_CORE_READ(request, async_data);
 	bool copied = !bpf_core_type_exists(struct io_async_connect);
 
-	if (!async || !copied)
+	if (!copied) {
+		if (message)
+			return put_message(scratch, at,
+					   (__u64)BPF_CORE_READ((struct io_sr_msg *)request, umsg));
+		return put_iovecs(scratch, at, BPF_CORE_READ((struct io_rw *)request, addr),
+				  BPF_CORE_READ((struct io_rw *)request, len));
+	}
+	if (!async)
 		return at;
 	if (message)
 		return put_u64(scratch, at, SECTION_BYTES, 0,
@@ -1106,20 +1147,26 @@ static __always_inline __u32 put_byte_count(struct scratch *scratch, __u32 at,
 static __always_inline __u32 put_timeout(struct scratch *scratch, __u32 at,
 					 struct io_kiocb *request, __u8 opcode)
 {
+	struct io_timeout_data *data;
 	void *from;
 	__u32 flags;
 
 	if (opcode == OP_TIMEOUT_REMOVE) {
-		from = (void *)request + bpf_core_field_offset(struct io_timeout_rem, ts);
 		flags = BPF_CORE_READ((struct io_timeout_rem *)request, flags);
-	} else {
-		struct io_timeout_data *data = BPF_CORE_READ(request, async_data);
-
-		if (!data)
-			return put_fault(scratch, at, SECTION_TIMESPEC);
-		from = (void *)data + bpf_core_field_offset(struct io_timeout_data, ts);
-		flags = BPF_CORE_READ(data, flags);
+		if (!bpf_core_field_exists(struct io_timeout_rem, ts))
+			return put_u64(scratch, at, SECTION_TIMESPEC, flags,
+				       BPF_CORE_READ((struct io_timeout_rem___v7 *)request, time));
+		from = (void *)request + bpf_core_field_offset(struct io_timeout_rem, ts);
+		return put_bytes(scratch, at, SECTION_TIMESPEC, flags, from, 16, false);
 	}
+	data = BPF_CORE_READ(request, async_data);
+	if (!data)
+		return put_fault(scratch, at, SECTION_TIMESPEC);
+	flags = BPF_CORE_READ(data, flags);
+	if (!bpf_core_field_exists(struct io_timeout_data, ts))
+		return put_u64(scratch, at, SECTION_TIMESPEC, flags,
+			       BPF_CORE_READ((struct io_timeout_data___v7 *)data, time));
+	from = (void *)data + bpf_core_field_offset(struct io_timeout_data, ts);
 	return put_bytes(scratch, at, SECTION_TIMESPEC, flags, from, 16, false);
 }
 
@@ -1305,6 +1352,20 @@ static __always_inline struct io_uring_sqe *sqe_of(struct io_ring_ctx *ring)
 	return (void *)BPF_CORE_READ(ring, sq_sqes) + index * 64ul;
 }
 
+/* Before 5.19 a request does not keep the number of its file. */
+static __always_inline void entry_fd(struct request_record *record, struct io_ring_ctx *ring,
+				     __u64 user_data)
+{
+	struct io_uring_sqe *sqe = sqe_of(ring);
+
+	if (BPF_CORE_READ(sqe, user_data) == user_data) {
+		record->fd = BPF_CORE_READ(sqe, fd);
+		record->head.bits |= BIT_ENTRY_FD;
+	} else {
+		record->head.bits |= BIT_NO_FD;
+	}
+}
+
 /* What the request runs with, where that is not what its process has. */
 static __always_inline __u32 put_cred(struct scratch *scratch, __u32 at, struct identity *who,
 				      const struct cred *creds, struct io_ring_ctx *ring,
@@ -1437,7 +1498,7 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		if (bpf_core_field_exists(request->cqe.fd))
 			record->fd = BPF_CORE_READ(request, cqe.fd);
 		else
-			record->head.bits |= BIT_NO_FD;
+			entry_fd(record, ring, user_data);
 		at = put_arguments(program, at, (__u64)request, opcode);
 		if (bpf_core_field_exists(request->creds)) {
 			const struct cred *creds = BPF_CORE_READ(request, creds);

@@ -38,7 +38,7 @@ enum record_kind {
 #define BIT_AGAIN	(1 << 2) /* by the second program, which the first could not see */
 #define BIT_NO_REQUEST	(1 << 3) /* this kernel's tracepoint does not pass the request */
 #define BIT_OVERFLOW	(1 << 4) /* the completion went to the overflow list */
-#define BIT_PENDING	(1 << 5) /* the request waits for others, so its file may change */
+#define BIT_ENTRY_FD	(1 << 5) /* fd is from the ring's entry, which its owner can write */
 #define BIT_COMPAT	(1 << 6) /* of a 32-bit process */
 #define BIT_NO_FD	(1 << 7) /* fd could not be read */
 
@@ -180,7 +180,7 @@ enum section_kind {
 	SECTION_PATH2, /* the same */
 	SECTION_NAME, /* of an extended attribute */
 	SECTION_SOCKADDR, /* extra: 1 from user memory */
-	SECTION_TIMESPEC, /* two __s64; extra: flags of the timeout */
+	SECTION_TIMESPEC, /* __s64 s and ns, or ns alone; extra: flags of the timeout */
 	SECTION_BYTES, /* __u64: what a vectored request moves */
 	SECTION_SQE, /* struct io_uring_sqe, from the ring, which its owner can write */
 	SECTION_CRED, /* __u32 uid, euid: what the request runs with; extra: its personality */

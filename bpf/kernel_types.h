@@ -203,6 +203,7 @@ struct task_struct {
 struct io_uring_sqe {
 	u8 opcode;
 	u8 flags;
+	s32 fd;
 	u64 off;
 	u64 addr;
 	u64 user_data;
@@ -445,6 +446,14 @@ struct io_timeout_data {
 struct io_timeout_rem {
 	struct timespec64 ts;
 	u32 flags;
+};
+/* 7.x counts nanoseconds. */
+typedef s64 ktime_t;
+struct io_timeout_data___v7 {
+	ktime_t time;
+};
+struct io_timeout_rem___v7 {
+	ktime_t time;
 };
 struct io_uring_cmd {
 	const struct io_uring_sqe *sqe; /* since 6.3; ->cmd inside it before */

@@ -195,7 +195,7 @@ export class Decoder {
       rejected: wire.at("BIT_REJECTED"),
       again: wire.at("BIT_AGAIN"),
       noRequest: wire.at("BIT_NO_REQUEST"),
-      compat: wire.at("BIT_COMPAT"),
+      entryFd: wire.at("BIT_ENTRY_FD"),
       noFd: wire.at("BIT_NO_FD"),
     };
   }
@@ -326,6 +326,7 @@ export class Decoder {
       missing: thread.missing.length === 0 ? [] : [...thread.missing],
       unverified: thread.unverified.length === 0 ? [] : [...thread.unverified],
     };
+    if ((bits & this.#bit.entryFd) !== 0) facts.unverified.push("io_uring.fd");
     if (size > o.requestSize) {
       this.#arguments(this.#sections.read(view, at + o.requestSize, at + size), facts);
     }
@@ -439,7 +440,7 @@ export class Decoder {
           if (opcode === SEND || opcode === SEND_ZC) fields.off = undefined;
           break;
         case kinds.timespec:
-          known.timespec = { ok: true, bytes };
+          known.timespec = { ok: true, bytes: bytes.length === 8 ? timespecOf(bytes) : bytes };
           if (TIMEOUTS.has(opcode)) fields.opFlags = extra;
           break;
         case kinds.bytes:
@@ -515,6 +516,7 @@ export class Decoder {
     facts.info = info;
     for (const { path } of described.missing) missing.push(path);
     for (const path of described.unverified) unverified.push(path);
+    if (info?.fd !== undefined && unverified.includes("io_uring.fd")) unverified.push("op_info.fd");
     if (rejectedSqe && info !== undefined) {
       for (const key in info) {
         const path = `op_info.${key}`;
@@ -643,6 +645,12 @@ export class Decoder {
     this.#out.push(record);
     this.#out.lines.push(line);
   }
+}
+
+/** Nanoseconds as a timespec. */
+function timespecOf(bytes: Uint8Array): Uint8Array {
+  const ns = viewOf(bytes).getBigUint64(0, true);
+  return new Uint8Array(BigUint64Array.of(ns / 1_000_000_000n, ns % 1_000_000_000n).buffer);
 }
 
 /** User memory that was captured with the request. */

@@ -17,6 +17,10 @@ const KINDS: ReadonlyMap<number, string> = new Map([
   [0o100000, "file"],
 ]);
 
+/** Of `include/uapi/linux/magic.h`. */
+const PIPEFS_MAGIC = 0x50495045;
+const ANON_INODE_FS_MAGIC = 0x09041934;
+
 /** The open files that the kernel has described. */
 export class FileTable {
   readonly #wire: Wire;
@@ -36,8 +40,13 @@ export class FileTable {
     const kind = KINDS.get(mode & S_IFMT);
     const target: JsonObject = {};
     const components = section?.bytes ?? new Uint8Array();
-    if (kind === undefined) {
-      // An anonymous inode has no type, and a name in place of a path.
+    const magic = view.getUint32(at + wire.at("file_record.magic"), true);
+    if (magic === PIPEFS_MAGIC) {
+      const inode = view.getBigUint64(at + wire.at("file_record.inode"), true);
+      target.kind = "pipe";
+      target.path = `pipe:[${inode}]`;
+    } else if (kind === undefined || magic === ANON_INODE_FS_MAGIC) {
+      // An anonymous inode has a name in place of a path, and before 6.15 no type.
       target.kind = "anon_inode";
       putText(target, "name", components.subarray(0, Math.max(0, components.length - 1)));
     } else {

@@ -61,7 +61,8 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
     ...(btfPath === undefined ? {} : { btf: btfPath }),
     verbose: flags.has("verbose"),
     results: flags.has("results"),
-    again: false,
+    // 7.0 made both: tracepoints that can be preempted, and this type.
+    again: btf?.types.struct("delayed_filename") !== undefined,
     pids,
     opcodes,
     ...idLists(filter),

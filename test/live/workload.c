@@ -173,7 +173,8 @@ static void leave_dir(void)
 
 static void all_files(void)
 {
-	static char buffer[4096];
+	/* Older kernels register anonymous memory only. */
+	char *buffer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
 	struct iovec iov[2] = { { buffer, 10 }, { buffer + 10, 20 } };
 	struct open_how { uint64_t flags, mode, resolve; } how = { O_RDONLY | O_CLOEXEC, 0, 0x04 };
 	struct statx stx;
@@ -191,7 +192,7 @@ static void all_files(void)
 		 path);
 	if (fd < 0)
 		die("OPENAT gave %d", fd);
-	memset(buffer, 'x', sizeof(buffer));
+	memset(buffer, 'x', 4096);
 
 	sqe = get(IORING_OP_WRITE, fd);
 	sqe->addr = (uintptr_t)buffer;
@@ -244,11 +245,11 @@ static void all_files(void)
 	run("{\"offset\":50,\"len\":60,\"advice\":\"POSIX_FADV_SEQUENTIAL\"}");
 
 	sqe = get(IORING_OP_MADVISE, -1);
-	sqe->addr = (uintptr_t)buffer & ~4095ul;
+	sqe->addr = (uintptr_t)buffer;
 	sqe->len = 4096;
 	sqe->fadvise_advice = 0;
 	run("{\"address\":\"0x%lx\",\"len\":4096,\"advice\":\"MADV_NORMAL\"}",
-	    (uintptr_t)buffer & ~4095ul);
+	    (uintptr_t)buffer);
 
 	sqe = get(IORING_OP_OPENAT2, AT_FDCWD);
 	sqe->addr = (uintptr_t)path;
@@ -271,7 +272,7 @@ static void all_files(void)
 	registered[0] = fd;
 	registered[1] = -1;
 	io_uring_register_files(&ring, registered, 2);
-	io_uring_register_buffers(&ring, &(struct iovec){ buffer, sizeof(buffer) }, 1);
+	io_uring_register_buffers(&ring, &(struct iovec){ buffer, 4096 }, 1);
 	sqe = get(IORING_OP_READ_FIXED, 0);
 	sqe->flags = IOSQE_FIXED_FILE;
 	sqe->addr = (uintptr_t)buffer;
