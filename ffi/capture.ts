@@ -259,12 +259,6 @@ class KernelCapture implements CaptureDevice {
   #attach(options: CaptureOptions): Coverage {
     const hooks: string[] = [];
     const missing: { hook: string; hides: string }[] = [];
-    if (options.again) {
-      this.#check(
-        this.#symbols.iouring_capture_attach(this.#value("PROGRAM_SUBMIT_AGAIN")),
-        "attach the second program",
-      );
-    }
     for (const { program, hook, hides } of HOOKS) {
       const isSubmit = program === "PROGRAM_SUBMIT";
       const name = isSubmit && this.#symbols.iouring_capture_new_name() === 0
@@ -277,6 +271,14 @@ class KernelCapture implements CaptureDevice {
       }
       if (isSubmit) throw refusal(this.#symbols, `attach to ${name}`, result);
       missing.push({ hook: name, hides });
+    }
+    // Programs of one tracepoint run in the order in which they were attached: this one looks for
+    // what the first has left.
+    if (options.again) {
+      this.#check(
+        this.#symbols.iouring_capture_attach(this.#value("PROGRAM_SUBMIT_AGAIN")),
+        "attach the second program",
+      );
     }
     return { hooks, missing };
   }

@@ -88,6 +88,8 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   let nextLoss = startedAt + LOSS_INTERVAL_MS;
   let ringsOpen = true;
   for (;;) {
+    // Read before the records: what had come by then is decoded before anything is given up.
+    const clocks = device.clocks();
     const length = device.poll(batch, POLL_MS);
     if (length > 0) yield decoder.decode(batch, length);
     if (length === 0 || !ringsOpen) {
@@ -96,7 +98,6 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
       ringsOpen = false;
     }
     const time = now();
-    const clocks = device.clocks();
     decoder.clock.set(clocks);
     const expired = decoder.expire(clocks.boot);
     if (expired.length > 0) yield expired;

@@ -969,6 +969,59 @@ static void mode_ticks(char **args)
 	printf("{\"submitted\":%d}\n", count);
 }
 
+struct submitter {
+	int policy;
+	double seconds;
+	unsigned long submitted;
+};
+
+/* Submits NOPs on a ring of its own for a while, pinned to the first CPU. */
+static void *submitter(void *argument)
+{
+	struct submitter *self = argument;
+	struct sched_param param = { .sched_priority = self->policy == SCHED_FIFO ? 10 : 0 };
+	struct timespec start, now;
+	struct io_uring own;
+	struct io_uring_cqe *cqe;
+	cpu_set_t first;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	if (sched_setaffinity(0, sizeof(first), &first) ||
+	    sched_setscheduler(0, self->policy, &param) || io_uring_queue_init(64, &own, 0))
+		die("submitter");
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		unsigned int head, seen = 0;
+
+		for (int i = 0; i < 32; i++)
+			io_uring_prep_nop(io_uring_get_sqe(&own));
+		io_uring_submit_and_wait(&own, 32);
+		io_uring_for_each_cqe(&own, head, cqe)
+			seen++;
+		io_uring_cq_advance(&own, seen);
+		self->submitted += 32;
+		if (self->policy == SCHED_FIFO)
+			nanosleep(&(struct timespec){ 0, 20000 }, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec - start.tv_sec + (now.tv_nsec - start.tv_nsec) / 1e9 < self->seconds);
+	return NULL;
+}
+
+/* A real-time thread that interrupts a fair one on the same CPU, both submitting. */
+static void mode_preempt(char **args)
+{
+	struct submitter fair = { SCHED_OTHER, atof(args[0]), 0 };
+	struct submitter fifo = { SCHED_FIFO, atof(args[0]), 0 };
+	pthread_t threads[2];
+
+	pthread_create(&threads[0], NULL, submitter, &fair);
+	pthread_create(&threads[1], NULL, submitter, &fifo);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	printf("{\"submitted\":%lu}\n", fair.submitted + fifo.submitted);
+}
+
 /* Odd arguments: a path that is not UTF-8, one too long, one that is not there, a bad comm. */
 static void mode_odd(void)
 {
@@ -1027,6 +1080,7 @@ int main(int argc, char **argv)
 		{ "kinds", mode_kinds, NULL, 0 },
 		{ "samples", mode_samples, NULL, 0 },
 		{ "ticks", NULL, mode_ticks, 1 },
+		{ "preempt", NULL, mode_preempt, 1 },
 		{ "odd", mode_odd, NULL, 0 },
 		{ "overflow", mode_overflow, NULL, 0 },
 	};
