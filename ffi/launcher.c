@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
  * The front of the single file. Behind this program lie the Deno runtime, the bundled program
- * and its shared libraries; it copies each to a memory file and executes the runtime on them, so
- * that nothing is written to disk and nothing is loaded from it. build.ts appends them:
+ * and its shared libraries. build.ts appends them:
  *
  *	launcher | blob … | struct entry … | struct trailer
  *
  * All numbers are little-endian. The first entry is the launcher itself, so that the checksums
  * cover every byte of the file. They find damage, not forgery.
+ *
+ * Nothing is written to disk. The runtime is not copied either: the launcher maps its segments
+ * and its dynamic linker out of this file, as execve would, and jumps to it. So the pages are
+ * shared by all that run this file, starting costs no 95 MB copy, and the process keeps its name
+ * and command line. The bundle and the libraries, which are small, go to memory files.
  *
  * The runtime gets the libraries as one argument before the user's, "memory=5": the descriptor
  * by the name of the library.
@@ -23,7 +27,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #ifdef __SSE2__
 #include <cpuid.h>
@@ -32,8 +35,7 @@
 
 #define MAGIC "IOURING1"
 #define MAX_ENTRIES 32
-/* Small enough that what was checked is still in the cache when it is copied. */
-#define CHUNK (128u << 10)
+#define MAX_SEGMENTS 32
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x10
@@ -58,9 +60,9 @@ struct trailer {
 _Static_assert(sizeof(struct entry) == 48 && sizeof(struct trailer) == 32,
 	       "build.ts writes these");
 
-static _Noreturn void die(const char *action, const char *state)
+static _Noreturn void die(const char *what)
 {
-	fprintf(stderr, "Cannot start: %s%s%s\n", action, state ? ": " : "", state ? state : "");
+	fprintf(stderr, "Cannot start: %s: %s\n", what, strerror(errno));
 	exit(EXIT_FAILURE);
 }
 
@@ -119,43 +121,31 @@ static void crc32c_init(void)
 	}
 }
 
-static int memory_file(const char *name, unsigned int flags)
+static void check(const uint8_t *file, const struct entry *entry)
 {
-	/* Since Linux 6.3 a sysctl may demand that executability is stated. */
-	int fd = memfd_create(name, flags | MFD_EXEC);
-
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(name, flags);
-	if (fd < 0)
-		die("memfd_create", strerror(errno));
-	return fd;
+	if (~crc32c(~0u, file + entry->offset, entry->size) != entry->crc)
+		die_damaged(entry->name);
 }
 
-/* Checks an entry's bytes and, unless `fd` is -1, copies them there. */
-static void unpack(const uint8_t *file, const struct entry *entry, int fd)
+/* A memory file with an entry's bytes; it stays open for the runtime. */
+static int memory_file(const uint8_t *file, const struct entry *entry)
 {
-	const uint8_t *bytes = file + entry->offset;
-	uint32_t crc = ~0u;
+	/* Since Linux 6.3 a sysctl may demand that executability is stated. */
+	int fd = memfd_create(entry->name, MFD_EXEC);
 
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(entry->name, 0);
+	if (fd < 0)
+		die("memfd_create");
 	for (uint64_t done = 0; done < entry->size;) {
-		uint64_t len = entry->size - done;
+		ssize_t count = write(fd, file + entry->offset + done, entry->size - done);
 
-		if (len > CHUNK)
-			len = CHUNK;
-		crc = crc32c(crc, bytes + done, len);
-		for (uint64_t end = done + len; done < end;) {
-			ssize_t count = fd < 0 ? (ssize_t)(end - done) :
-						 write(fd, bytes + done, end - done);
-
-			if (count < 0 && errno == EINTR)
-				continue;
-			if (count <= 0)
-				die("copying to memory", strerror(errno));
+		if (count < 0 && errno != EINTR)
+			die("copying to memory");
+		if (count > 0)
 			done += (uint64_t)count;
-		}
 	}
-	if (~crc != entry->crc)
-		die_damaged(entry->name);
+	return fd;
 }
 
 /* What could make the dynamic linker, the C library or the runtime load or do something else. */
@@ -182,6 +172,8 @@ static char **clean_environment(char **envp)
 		"HOME=/proc/self/fdinfo",
 		"DENO_NO_UPDATE_CHECK=1",
 		"DENO_NO_PACKAGE_JSON=1",
+		/* On a terminal it would complain that there is no folder for its caches. */
+		"DENO_LOG=off",
 	};
 	size_t count = 0, kept = 0;
 	char **clean;
@@ -190,13 +182,165 @@ static char **clean_environment(char **envp)
 		count++;
 	clean = calloc(count + sizeof(ours) / sizeof(ours[0]) + 1, sizeof(*clean));
 	if (!clean)
-		die("out of memory", NULL);
+		die("allocating memory");
 	for (size_t i = 0; i < count; i++) {
 		if (!is_unwanted(envp[i]))
 			clean[kept++] = envp[i];
 	}
 	memcpy(clean + kept, ours, sizeof(ours));
 	return clean;
+}
+
+/* A program or a dynamic linker that lies in memory as execve would lay it. */
+struct loaded {
+	uint64_t headers; /* address of the program headers */
+	uint64_t header_count;
+	uint64_t base;
+	uint64_t entry;
+	char interpreter[256];
+};
+
+static void read_at(int fd, void *buffer, size_t size, uint64_t offset, const char *name)
+{
+	ssize_t count = pread(fd, buffer, size, (off_t)offset);
+
+	if (count < 0)
+		die(name);
+	if ((size_t)count != size) {
+		errno = ENOEXEC;
+		die(name);
+	}
+}
+
+/* Maps the position-independent ELF that starts `offset` bytes, a page's multiple, into `fd`. */
+static void load(int fd, uint64_t offset, const char *name, struct loaded *loaded)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	Elf64_Phdr segments[MAX_SEGMENTS];
+	Elf64_Ehdr header;
+	uint64_t span = 0;
+	uint8_t *base;
+
+	read_at(fd, &header, sizeof(header), offset, name);
+	if (memcmp(header.e_ident, ELFMAG, SELFMAG) || header.e_type != ET_DYN ||
+	    header.e_phentsize != sizeof(*segments) || header.e_phnum > MAX_SEGMENTS) {
+		errno = ENOEXEC;
+		die(name);
+	}
+	read_at(fd, segments, header.e_phnum * sizeof(*segments), offset + header.e_phoff, name);
+
+	memset(loaded, 0, sizeof(*loaded));
+	for (int i = 0; i < header.e_phnum; i++) {
+		const Elf64_Phdr *segment = &segments[i];
+
+		if (segment->p_type == PT_LOAD && segment->p_vaddr + segment->p_memsz > span)
+			span = segment->p_vaddr + segment->p_memsz;
+		if (segment->p_type == PT_INTERP &&
+		    segment->p_filesz <= sizeof(loaded->interpreter))
+			read_at(fd, loaded->interpreter, segment->p_filesz,
+				offset + segment->p_offset, name);
+	}
+	/* Reserve all of it first, so that the segments keep their distances. */
+	base = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		die(name);
+
+	for (int i = 0; i < header.e_phnum; i++) {
+		const Elf64_Phdr *segment = &segments[i];
+		uint64_t start = segment->p_vaddr & ~(page - 1);
+		uint64_t lead = segment->p_vaddr - start;
+		uint64_t file_end = segment->p_vaddr + segment->p_filesz;
+		uint64_t page_end = (file_end + page - 1) & ~(page - 1);
+		uint64_t end = segment->p_vaddr + segment->p_memsz;
+		int prot = (segment->p_flags & PF_R ? PROT_READ : 0) |
+			   (segment->p_flags & PF_W ? PROT_WRITE : 0) |
+			   (segment->p_flags & PF_X ? PROT_EXEC : 0);
+
+		if (segment->p_type != PT_LOAD)
+			continue;
+		if (mmap(base + start, lead + segment->p_filesz, prot, MAP_PRIVATE | MAP_FIXED, fd,
+			 (off_t)(offset + segment->p_offset - lead)) == MAP_FAILED)
+			die(name);
+		if (end == file_end)
+			continue;
+		/* The rest is zeros: first of the last page of the file, then whole pages. */
+		memset(base + file_end, 0, page_end - file_end);
+		if (end > page_end && mmap(base + page_end, end - page_end, prot,
+					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+					   0) == MAP_FAILED)
+			die(name);
+	}
+	loaded->base = (uint64_t)(uintptr_t)base;
+	loaded->headers = loaded->base + header.e_phoff;
+	loaded->header_count = header.e_phnum;
+	loaded->entry = loaded->base + header.e_entry;
+}
+
+/* Starts the runtime on a stack that says what execve's would. */
+static _Noreturn void start(int fd, uint64_t offset, char **args, char **envp,
+			    const Elf64_auxv_t *auxv)
+{
+	struct loaded program, linker;
+	size_t arg_count = 0, env_count = 0, aux_count = 0, words;
+	uint64_t *stack, *at;
+	int linker_fd;
+
+	load(fd, offset, "mapping the runtime", &program);
+	linker_fd = open(program.interpreter, O_RDONLY | O_CLOEXEC);
+	if (linker_fd < 0)
+		die(program.interpreter);
+	load(linker_fd, 0, program.interpreter, &linker);
+	close(linker_fd);
+	close(fd);
+
+	while (args[arg_count])
+		arg_count++;
+	while (envp[env_count])
+		env_count++;
+	while (auxv[aux_count++].a_type != AT_NULL)
+		;
+	words = 1 + arg_count + 1 + env_count + 1 + 2 * aux_count;
+	/* On the stack, where it has to be; the linker wants it aligned to 16 bytes. */
+	stack = __builtin_alloca_with_align(words * sizeof(*stack), 128);
+	at = stack;
+	*at++ = arg_count;
+	for (size_t i = 0; i <= arg_count; i++)
+		*at++ = (uint64_t)(uintptr_t)args[i];
+	for (size_t i = 0; i <= env_count; i++)
+		*at++ = (uint64_t)(uintptr_t)envp[i];
+	for (size_t i = 0; i < aux_count; i++) {
+		uint64_t value = auxv[i].a_un.a_val;
+
+		switch (auxv[i].a_type) {
+		case AT_PHDR:
+			value = program.headers;
+			break;
+		case AT_PHNUM:
+			value = program.header_count;
+			break;
+		case AT_BASE:
+			value = linker.base;
+			break;
+		case AT_ENTRY:
+			value = program.entry;
+			break;
+		}
+		*at++ = auxv[i].a_type;
+		*at++ = value;
+	}
+#ifdef __x86_64__
+	/* rdx: no function to register with atexit. */
+	__asm__ volatile("mov %0, %%rsp\n\t"
+			 "xor %%edx, %%edx\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "jmp *%1"
+			 :
+			 : "S"(stack), "D"(linker.entry)
+			 : "rdx", "memory");
+#else
+#error "The launcher knows x86-64 only"
+#endif
+	__builtin_unreachable();
 }
 
 int main(int argc, char **argv, char **envp)
@@ -208,23 +352,24 @@ int main(int argc, char **argv, char **envp)
 	};
 	const size_t option_count = sizeof(options) / sizeof(options[0]);
 	char program[32] = "", libraries[MAX_ENTRIES * 40] = "";
-	int fd, runtime = -1;
-	const uint8_t *file;
-	const struct entry *index;
+	struct entry index[MAX_ENTRIES];
 	struct trailer trailer;
+	const uint8_t *file;
 	struct stat st;
-	char **args;
+	char **args, **env_end = envp;
+	uint64_t runtime_offset = 0;
 	size_t length;
+	int exe;
 
-	fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		die("/proc is needed and cannot be read", strerror(errno));
-	if (fstat(fd, &st))
-		die("fstat", strerror(errno));
+	exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	if (exe < 0)
+		die("/proc is needed");
+	if (fstat(exe, &st))
+		die("fstat");
 	length = (size_t)st.st_size;
-	file = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+	file = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, exe, 0);
 	if (file == MAP_FAILED)
-		die("mmap", strerror(errno));
+		die("mmap");
 	if (length < sizeof(trailer))
 		die_damaged("truncated");
 	memcpy(&trailer, file + length - sizeof(trailer), sizeof(trailer));
@@ -235,7 +380,7 @@ int main(int argc, char **argv, char **envp)
 		die_damaged("index");
 
 	crc32c_init();
-	index = (const struct entry *)(file + trailer.index_offset);
+	memcpy(index, file + trailer.index_offset, trailer.entries * sizeof(*index));
 	if (~crc32c(~0u, (const uint8_t *)index, trailer.entries * sizeof(*index)) !=
 	    trailer.index_crc)
 		die_damaged("index");
@@ -243,38 +388,36 @@ int main(int argc, char **argv, char **envp)
 	for (uint32_t i = 0; i < trailer.entries; i++) {
 		const struct entry *entry = &index[i];
 
-		/* The index is intact, so these hold unless build.ts is wrong. */
+		/* The index is intact, so this holds unless build.ts is wrong. */
 		if (entry->offset > length || entry->size > length - entry->offset)
 			die_damaged("index");
-		if (!strcmp(entry->name, "launcher")) {
-			unpack(file, entry, -1);
+		check(file, entry);
+		if (!strcmp(entry->name, "launcher"))
 			continue;
-		}
-		if (!strcmp(entry->name, "runtime")) {
-			runtime = memory_file("iouring", MFD_CLOEXEC);
-			unpack(file, entry, runtime);
-			continue;
-		}
-		fd = memory_file(entry->name, 0);
-		unpack(file, entry, fd);
-		if (!strcmp(entry->name, "program"))
-			snprintf(program, sizeof(program), "/proc/self/fd/%d", fd);
+		if (!strcmp(entry->name, "runtime"))
+			runtime_offset = entry->offset;
+		else if (!strcmp(entry->name, "program"))
+			snprintf(program, sizeof(program), "/proc/self/fd/%d",
+				 memory_file(file, entry));
 		else
 			snprintf(libraries + strlen(libraries),
-				 sizeof(libraries) - strlen(libraries), "%s%s=%d",
-				 *libraries ? "," : "", entry->name, fd);
+				 sizeof(libraries) - strlen(libraries), "%s%.23s=%d",
+				 *libraries ? "," : "", entry->name, memory_file(file, entry));
 	}
-	if (runtime < 0 || !*program)
+	if (!runtime_offset || !*program)
 		die_damaged("index");
 
 	args = calloc(option_count + 2 + (size_t)argc + 1, sizeof(*args));
 	if (!args)
-		die("out of memory", NULL);
+		die("allocating memory");
 	memcpy(args, options, sizeof(options));
 	args[option_count] = program;
 	args[option_count + 1] = libraries;
 	for (int i = 1; i < argc; i++)
 		args[option_count + 1 + (size_t)i] = argv[i];
-	syscall(SYS_execveat, runtime, "", args, clean_environment(envp), AT_EMPTY_PATH);
-	die("executing from memory", strerror(errno));
+	/* The auxiliary vector follows the environment. */
+	while (*env_end++)
+		;
+	munmap((void *)(uintptr_t)file, length);
+	start(exe, runtime_offset, args, clean_environment(envp), (const Elf64_auxv_t *)env_end);
 }

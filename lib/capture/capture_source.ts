@@ -1,6 +1,6 @@
 import type { RecordBatch } from "../chain/chain.ts";
 import { processFilter } from "../chain/process_filter.ts";
-import type { ProcessFilterConfig } from "../config/config.ts";
+import type { ProcessFilterConfig } from "../config/process_filter.ts";
 import type { Btf } from "../kernel/btf.ts";
 import type { Diagnostic, IOUringStatus } from "../record/records.ts";
 import type { CaptureDevice, StopSignal } from "./capture_device.ts";

@@ -515,6 +515,10 @@ export class Decoder {
     if (target !== undefined) info = { ...info, target };
     facts.info = info;
     for (const { path } of described.missing) missing.push(path);
+    if (facts.result?.errno === "ENAMETOOLONG" && known.path?.ok === true) {
+      // Only its beginning was taken.
+      missing.push("op_info.path");
+    }
     for (const path of described.unverified) unverified.push(path);
     if (info?.fd !== undefined && unverified.includes("io_uring.fd")) unverified.push("op_info.fd");
     if (rejectedSqe && info !== undefined) {

@@ -1,4 +1,5 @@
 import { printable, printableField } from "../record/printable.ts";
+import { UNKNOWN_ID } from "../record/records.ts";
 import { opcodeName } from "../uapi/opcodes.ts";
 
 /**
@@ -53,13 +54,16 @@ export function seccompCell(entry: Fields): string {
   return entry.seccomp_active === true ? "on" : entry.seccomp_active === false ? "off" : "?";
 }
 
-/** An opcode without its prefix; one without a name by its number. */
+/** An opcode without its prefix; one without a name by its number; a registration's operation. */
 export function opcodeCell(record: Fields): string {
+  if (record.type === "IOUringRegister") return cell(record.operation).replace(/^IORING_/, "");
   return shortName(record.opcode, fieldsOf(record.io_uring).opcode_number);
 }
 
 /** What a request is about: its paths or its peer, else its fields. */
-export function detailCell(info: Fields): string {
+export function detailCell(record: Fields): string {
+  if (record.type === "IOUringRegister") return `count=${cell(record.count)}`;
+  const info = fieldsOf(record.op_info);
   if ("old_path" in info || "new_path" in info) {
     return `${printableField(info, "old_path")} -> ${printableField(info, "new_path")}`;
   }
@@ -79,6 +83,12 @@ export function resultCell(result: Fields): string {
   return typeof result.res === "number" ? String(result.res) : "";
 }
 
+/** The ids of the rules that fired, the gravest first. */
+export function rulesCell(record: Fields): string {
+  return arrayOf(fieldsOf(record.classification).rules).map((rule) => cell(fieldsOf(rule).id))
+    .join(",");
+}
+
 /** `10.0.0.1:443`, `[::1]:443`. */
 function peer({ addr, port }: Fields): string {
   const host = cell(addr);
@@ -93,6 +103,8 @@ function requestName(request: unknown): string {
 
 function shortName(opcode: unknown, number: unknown): string {
   if (typeof opcode !== "string") return "?";
+  // A completion alone does not say what was completed.
+  if (number === UNKNOWN_ID) return "?";
   if (opcode === "UNKNOWN" && typeof number === "number") return `op${number}`;
   return printable(opcode.replace(/^IORING_OP_/, ""));
 }

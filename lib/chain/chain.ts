@@ -1,3 +1,4 @@
+import { withClassification } from "../record/line_classification.ts";
 import type { StreamRecord } from "../record/records.ts";
 import type { Sink } from "./sink.ts";
 import type { Tally } from "./tally.ts";
@@ -8,7 +9,10 @@ export interface RecordBatch extends ReadonlyArray<StreamRecord> {
   readonly lines?: readonly (Uint8Array | string)[];
 }
 
-/** Passes a record on, changed or not, or leaves it out. */
+/**
+ * Passes a record on, or leaves it out. It may pass on a copy with another `classification`; any
+ * other change would not be written where the record has a line.
+ */
 export type Transform = (record: StreamRecord) => StreamRecord | undefined;
 
 /** What a source runs through. */
@@ -28,31 +32,77 @@ export interface Chain {
  * what was written is whole.
  */
 export function runChain(source: Iterable<RecordBatch>, chain: Chain): void {
-  const { transforms, tally } = chain;
-  let sink: Sink | undefined;
+  const run = new ChainRun(chain);
   try {
-    for (const batch of source) {
-      sink ??= chain.openSink();
-      for (let i = 0; i < batch.length; i++) {
-        const original = batch[i]!;
-        let record: StreamRecord | undefined = original;
-        for (const transform of transforms) {
-          record = transform(record);
-          if (record === undefined) break;
-        }
-        if (record === undefined) {
-          tally.leaveOut();
-          continue;
-        }
-        tally.add(record);
-        // A record that a transform made anew is no longer what its line says.
-        sink.write(record, record === original ? batch.lines?.[i] : undefined);
-      }
-      if (chain.live) sink.flush();
-    }
-    // An empty stream still makes a valid document.
-    sink ??= chain.openSink();
+    for (const batch of source) run.push(batch);
+    run.end();
   } finally {
-    sink?.finish();
+    run.finish();
   }
 }
+
+/** As {@linkcode runChain}, for a source that is waited for. */
+export async function runChainAsync(
+  source: AsyncIterable<RecordBatch>,
+  chain: Chain,
+): Promise<void> {
+  const run = new ChainRun(chain);
+  try {
+    for await (const batch of source) run.push(batch);
+    run.end();
+  } finally {
+    run.finish();
+  }
+}
+
+class ChainRun {
+  readonly #chain: Chain;
+  #sink: Sink | undefined;
+
+  constructor(chain: Chain) {
+    this.#chain = chain;
+  }
+
+  push(batch: RecordBatch): void {
+    const { transforms, tally, live } = this.#chain;
+    const sink = this.#sink ??= this.#chain.openSink();
+    for (let i = 0; i < batch.length; i++) {
+      const original = batch[i]!;
+      let record: StreamRecord | undefined = original;
+      for (const transform of transforms) {
+        record = transform(record);
+        if (record === undefined) break;
+      }
+      if (record === undefined) {
+        tally.leaveOut();
+        continue;
+      }
+      tally.add(record);
+      const line = batch.lines?.[i];
+      sink.write(
+        record,
+        line === undefined || record === original ? line : reclassified(line, record),
+      );
+    }
+    if (live) sink.flush();
+  }
+
+  /** The source came to its end; an empty stream still makes a valid document. */
+  end(): void {
+    this.#sink ??= this.#chain.openSink();
+  }
+
+  finish(): void {
+    this.#sink?.finish();
+  }
+}
+
+function reclassified(line: Uint8Array | string, record: StreamRecord): string {
+  const text = typeof line === "string" ? line : DECODER.decode(line);
+  return withClassification(
+    text,
+    record.type === "IOUringStatus" ? undefined : record.classification,
+  );
+}
+
+const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });

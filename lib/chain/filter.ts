@@ -1,9 +1,10 @@
 import type { Config } from "../config/config.ts";
 import type { Transform } from "./chain.ts";
-import { processFilter } from "./process_filter.ts";
+import { eventFilter } from "./event_filter.ts";
+import { processFilter, type Verdict } from "./process_filter.ts";
 import { count } from "./tally.ts";
 
-/** Types of the records that have a process to judge. All others pass. */
+/** Types of the records that there is something to judge of. All others pass. */
 const JUDGED: ReadonlySet<string> = new Set([
   "IOUringEntry",
   "IOUringEvent",
@@ -11,13 +12,28 @@ const JUDGED: ReadonlySet<string> = new Set([
   "IOUringResult",
 ]);
 
+/** Judges one record, by its process and by its requests; it depends on nothing else. */
+export type RecordFilter = (record: object) => Verdict;
+
+/** Builds the filter of a config: `process_filter` AND `event_filter`. */
+export function recordFilter(config: Config): RecordFilter {
+  const byProcess = processFilter(config.process_filter ?? {});
+  const byEvent = eventFilter(config.event_filter ?? {});
+  return (record) => {
+    const verdict = byProcess(record);
+    if (verdict === "drop") return verdict;
+    const event = byEvent(record);
+    return event === "pass" ? verdict : event;
+  };
+}
+
 /** A config's filter as a transform. */
 export class Filter {
   readonly transform: Transform;
   #unreadable = 0;
 
   constructor(config: Config) {
-    const judge = processFilter(config.process_filter ?? {});
+    const judge = recordFilter(config);
     this.transform = (record) => {
       if (!JUDGED.has(record.type)) return record;
       const verdict = judge(record);
@@ -30,6 +46,7 @@ export class Filter {
   get warning(): string | undefined {
     return this.#unreadable === 0
       ? undefined
-      : `${count(this.#unreadable, "record")} filtered out because the process could not be read`;
+      : `${count(this.#unreadable, "record")} filtered out because what the config asks for ` +
+        "could not be read";
   }
 }

@@ -1,4 +1,4 @@
-import type { ProcessFilterConfig } from "../config/config.ts";
+import type { ProcessFilterConfig } from "../config/process_filter.ts";
 
 /** What a filter says of one record. `unreadable`: left out for want of a value that a condition needs. */
 export type Verdict = "pass" | "drop" | "unreadable";

@@ -1,9 +1,14 @@
-import { LineReader, type LineReaderOptions } from "../record/line_reader.ts";
+import { LineReader, type LineReaderOptions, type ReadBytes } from "../record/line_reader.ts";
 import type { StreamRecord } from "../record/records.ts";
 import type { RecordBatch } from "./chain.ts";
 
 const NEWLINE = 10;
 const BLANK = /^[ \t\r]*$/;
+
+/** A line that is no record, where none may be left out; exit code 1. */
+export class BadLineError extends Error {
+  override readonly name = "BadLineError";
+}
 
 /** How a {@linkcode RecordReader} reads. */
 export interface RecordReaderOptions extends LineReaderOptions {
@@ -21,15 +26,14 @@ export class RecordReader {
   // A BOM inside the stream is not JSON, and must not vanish from the offsets.
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-  /** @param read Fills the front of a buffer; the number of bytes, or null at the end. */
-  constructor(read: (buffer: Uint8Array) => number | null, options: RecordReaderOptions) {
+  constructor(read: ReadBytes, options: RecordReaderOptions) {
     this.#lines = new LineReader(read, options);
     this.#onBadLine = options.onBadLine;
   }
 
   /** The records, a batch for what one read brought. `lines` of a batch are valid until the next. */
-  *batches(): Generator<RecordBatch> {
-    for (const { bytes, firstLine, tooLong } of this.#lines.blocks()) {
+  async *batches(): AsyncGenerator<RecordBatch> {
+    for await (const { bytes, firstLine, tooLong } of this.#lines.blocks()) {
       if (tooLong) this.#onBadLine(firstLine, "is too long");
       else yield this.#parse(bytes, firstLine);
     }

@@ -4,13 +4,15 @@ const GAP = "  ";
 /** Rows that are measured before the widths are settled. */
 const MEASURED = 256;
 const MIN_FLEXIBLE = 10;
+/** What the flexible column is padded to where nothing is cut; longer cells push the rest along. */
+const WIDE_FLEXIBLE = 48;
 
 /** One column of a {@linkcode Table}. */
 export interface Column {
   readonly title: string;
   /** Most columns of the terminal it takes where the table is fitted to one. */
   readonly max?: number;
-  /** Takes what the other columns leave; the one column without `max`. */
+  /** Takes what the other columns leave: the one column without `max`. */
   readonly flexible?: boolean;
   /** Aligned to the right: numbers. */
   readonly right?: boolean;
@@ -79,12 +81,11 @@ export class Table {
       return columns === undefined || max === undefined ? widest : Math.min(widest, max);
     });
     const flexible = this.#columns.findIndex((column) => column.flexible);
-    if (columns !== undefined && flexible >= 0) {
-      const others = widths.reduce((sum, width, i) => i === flexible ? sum : sum + width, 0);
-      const left = columns - others - GAP.length * (widths.length - 1);
-      widths[flexible] = Math.min(widths[flexible]!, Math.max(left, MIN_FLEXIBLE));
-    }
-    return widths;
+    const others = widths.reduce((sum, width, i) => i === flexible ? sum : sum + width, 0);
+    const left = columns === undefined
+      ? WIDE_FLEXIBLE
+      : Math.max(columns - others - GAP.length * (widths.length - 1), MIN_FLEXIBLE);
+    return widths.map((width, i) => i === flexible ? Math.min(width, left) : width);
   }
 
   #print({ cells, style }: Row): void {

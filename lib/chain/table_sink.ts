@@ -8,6 +8,7 @@ import {
   opcodeCell,
   opsCell,
   resultCell,
+  rulesCell,
   seccompCell,
 } from "./cells.ts";
 import { LineBuffer, type Sink, type WriteBytes } from "./sink.ts";
@@ -20,7 +21,8 @@ const RINGS: readonly Column[] = [
   { title: "CTX", max: 18 },
   { title: "OPS", flexible: true },
   { title: "SECCOMP", max: 8 },
-  { title: "FOUND_BY", max: 24 },
+  { title: "FOUND_BY", max: 16 },
+  { title: "RULES", max: 24 },
 ];
 const EVENTS: readonly Column[] = [
   { title: "TIME", max: 12 },
@@ -30,6 +32,7 @@ const EVENTS: readonly Column[] = [
   { title: "OPCODE", max: 16 },
   { title: "DETAIL", flexible: true },
   { title: "RESULT", max: 12 },
+  { title: "RULES", max: 24 },
 ];
 const RED = "31";
 const YELLOW = "33";
@@ -38,8 +41,6 @@ const STYLES: Readonly<Record<string, string>> = {
   high: RED,
   medium: YELLOW,
 };
-/** Warnings about single records that are shown before the rest is only counted. */
-const MAX_WARNINGS = 20;
 
 /** How a {@linkcode TableSink} looks, and where it says what does not fit into rows. */
 export interface TableSinkOptions extends TableOptions {
@@ -48,15 +49,15 @@ export interface TableSinkOptions extends TableOptions {
 }
 
 /**
- * Rows for people: one table for rings, one for events. Diagnostics and losses go to `warn`. Text
- * of other processes is made printable.
+ * Rows for people: one table for rings, one for events. What the stream says of itself goes to
+ * `warn`; what single rings lack is only counted there. Text of other processes is made printable.
  */
 export class TableSink implements Sink {
   readonly #lines: LineBuffer;
   readonly #rings: Table;
   readonly #events: Table;
   readonly #warn: (line: string) => void;
-  #warnings = 0;
+  #lacking = 0;
   #otherRecords = 0;
 
   constructor(write: WriteBytes, options: TableSinkOptions) {
@@ -74,6 +75,7 @@ export class TableSink implements Sink {
         return this.#writeRing(record as object as Record<string, unknown>);
       case "IOUringEvent":
       case "IOUringResult":
+      case "IOUringRegister":
         return this.#writeEvent(record as object as Record<string, unknown>);
       case "IOUringStatus":
         return this.#writeStatus(record as object as Record<string, unknown>);
@@ -90,8 +92,11 @@ export class TableSink implements Sink {
 
   finish(): void {
     this.flush();
-    if (this.#warnings > MAX_WARNINGS) {
-      this.#warn(`warning: ${this.#warnings - MAX_WARNINGS} more about single records`);
+    if (this.#lacking > 0) {
+      this.#warn(
+        `warning: Something of ${count(this.#lacking, "ring")} could not be read, ` +
+          "the records' diagnostics say what",
+      );
     }
     if (this.#otherRecords > 0) {
       this.#warn(`warning: ${count(this.#otherRecords, "record")} of other types not shown`);
@@ -106,11 +111,9 @@ export class TableSink implements Sink {
       opsCell(entry),
       seccompCell(entry),
       arrayOf(entry.found_by).map(cell).join(","),
+      rulesCell(entry),
     ], styleOf(entry));
-    for (const diagnostic of arrayOf(entry.diagnostics)) {
-      if (++this.#warnings > MAX_WARNINGS) continue;
-      this.#warn(`warning: Ring ${cell(entry.ctx_addr)}: ${diagnosticText(diagnostic)}`);
-    }
+    if (arrayOf(entry.diagnostics).length > 0) this.#lacking++;
   }
 
   #writeEvent(event: Record<string, unknown>): void {
@@ -122,8 +125,9 @@ export class TableSink implements Sink {
       printableField(process, "comm" in process ? "comm" : "filename"),
       arrayOf(event.missing).includes("process.uid") ? "?" : cell(process.uid),
       opcodeCell(event),
-      detailCell(fieldsOf(event.op_info)),
+      detailCell(event),
       resultCell(fieldsOf(event.result)),
+      rulesCell(event),
     ], styleOf(event));
   }
 

@@ -1,4 +1,5 @@
-import type { StreamRecord } from "../record/records.ts";
+import type { Severity, StreamRecord } from "../record/records.ts";
+import { severityRank } from "./classifier.ts";
 
 /** Processes that are told apart; a stream may name more, and memory stays bounded. */
 const MAX_PROCESSES = 65_536;
@@ -11,10 +12,15 @@ export class Tally {
   #leftOut = 0;
   #lost = 0;
   #incomplete = false;
+  #severity: Severity | undefined;
   readonly #pids = new Set<unknown>();
 
   /** Counts a record that passed. */
   add(record: StreamRecord): void {
+    if (record.type !== "IOUringStatus" && record.classification !== undefined) {
+      const { severity } = record.classification;
+      if (severityRank(severity) > severityRank(this.#severity)) this.#severity = severity;
+    }
     switch (record.type) {
       case "IOUringEntry":
         this.#rings++;
@@ -26,12 +32,21 @@ export class Tally {
         this.#see(record.process?.pid);
         if (record.classification?.suspicious) this.#suspicious++;
         break;
+      case "IOUringResult":
+      case "IOUringRegister":
+        if (record.classification?.suspicious) this.#suspicious++;
+        break;
       case "IOUringStatus":
         if (record.phase === "end") {
           if (record.complete === false) this.#incomplete = true;
           if (typeof record.totals?.lost === "number") this.#lost += record.totals.lost;
         }
     }
+  }
+
+  /** The highest severity of what passed, if any rule fired. */
+  get severity(): Severity | undefined {
+    return this.#severity;
   }
 
   /** Counts a record that a transform left out. */

@@ -2,13 +2,16 @@ import { UnsupportedHostError } from "../capture/capture_device.ts";
 import { captureSource } from "../capture/capture_source.ts";
 import { captureNeeds, type Need, unmetNeed } from "../capture/needs.ts";
 import { runChain, type Transform } from "../chain/chain.ts";
+import { Classifier } from "../chain/classifier.ts";
 import { Filter } from "../chain/filter.ts";
 import { Tally } from "../chain/tally.ts";
-import type { ProcessFilterConfig } from "../config/config.ts";
+import type { ProcessFilterConfig } from "../config/process_filter.ts";
 import { nearest } from "../config/nearest.ts";
 import { Btf } from "../kernel/btf.ts";
 import type { Diagnostic } from "../record/records.ts";
 import { OPCODE_CATEGORIES, OPCODES, opcodesOfCategory } from "../uapi/opcodes.ts";
+import { opcodeNumbers } from "../config/event_filter.ts";
+import { exitCode } from "./fail_on.ts";
 import { BrokenPipe, FileError, type Host } from "./host.ts";
 import { loadConfig } from "./load_config.ts";
 import type { CommandArgs } from "./parse.ts";
@@ -64,12 +67,13 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
     // 7.0 made both: tracepoints that can be preempted, and this type.
     again: btf?.types.struct("delayed_filename") !== undefined,
     pids,
-    opcodes,
+    opcodes: opcodesInKernel(opcodes, config.event_filter?.opcode ?? []),
     ...idLists(filter),
     binary,
     deny: filter.deny_list ?? false,
   });
   const selection = new Filter(config);
+  const classifier = new Classifier(config.classifier ?? {});
   const tally = new Tally();
   const counter = new RecordCounter(count);
   let gone = false;
@@ -93,7 +97,7 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
       diagnostics: diagnosticsOf(needs),
     });
     runChain(source, {
-      transforms: [selection.transform, counter.transform],
+      transforms: [selection.transform, classifier.transform, counter.transform],
       openSink: () => output.open(),
       tally,
       live: true,
@@ -107,7 +111,7 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
   }
   if (selection.warning !== undefined) say(host, `warning: ${selection.warning}`);
   if (!gone) say(host, tally.summary());
-  return 0;
+  return exitCode(args, tally);
 }
 
 /** Passes records of requests until there are enough. */
@@ -256,6 +260,16 @@ function opcodesOf(value: string | undefined): number[] {
     }
   }
   return [...opcodes];
+}
+
+/** The opcodes that pass both the command line and the config; a list that is empty is "any". */
+function opcodesInKernel(wanted: readonly number[], config: readonly string[]): number[] {
+  if (config.length === 0) return [...wanted];
+  const numbers = [...opcodeNumbers(config)];
+  if (wanted.length === 0) return numbers;
+  const both = numbers.filter((number) => wanted.includes(number));
+  if (both.length > 0) return both;
+  throw new UsageError("No opcode passes both --opcode and the config's event_filter");
 }
 
 function positive(

@@ -81,9 +81,18 @@ const CONFIG: FlagSpec = {
   name: "config",
   short: "c",
   value: "FILE",
-  help: "YAML file that says which records pass",
-  details: "YAML file that says which records pass. Every mistake in it is shown with its line " +
-    "and column. An empty file passes everything.",
+  help: "YAML file that says which records pass, and how they are classified",
+  details: "YAML file that says which records pass and how they are classified. Every mistake in " +
+    "it is shown with its line and column. Without it everything passes, and the built-in rules " +
+    "apply.",
+};
+
+const FAIL_ON: FlagSpec = {
+  name: "fail-on",
+  value: "SEVERITY",
+  choices: ["info", "low", "medium", "high", "critical"],
+  help: "Exit with 3 when a rule of this severity or above fires",
+  details: "Exit with 3 when a rule of this severity or above fires on a record that passed.",
 };
 
 /** Flags that every command has. */
@@ -177,6 +186,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       OUTPUT,
       APPEND,
       COLOR,
+      FAIL_ON,
       { name: "verbose", short: "v", help: "Let the BPF loader say what it does" },
     ],
   },
@@ -207,6 +217,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       OUTPUT,
       APPEND,
       COLOR,
+      FAIL_ON,
       {
         name: "slice",
         value: "OUT",
@@ -219,11 +230,12 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "filter",
-    summary: "Pass on the records that a config selects",
+    summary: "Pass on the records that a config selects, classified",
     description: [
       "Reads NDJSON records from FILE or standard input and writes those that the config selects, " +
-      "unchanged byte for byte. Status records and records of unknown types always pass. A line " +
-      "that is not a record is reported with its number and left out.",
+      "unchanged byte for byte except for classification, which the rules decide anew. Status " +
+      "records and records of unknown types always pass. A line that is not a record is reported " +
+      "with its number and left out.",
       "A stream that starts but does not end was cut short: what came is written, and the exit " +
       "code is 1.",
     ],
@@ -238,7 +250,7 @@ export const COMMANDS: readonly CommandSpec[] = [
         what: "Only look for mistakes in web.yaml",
       },
       {
-        line: "iouring filter --config /dev/null --format table rings.ndjson",
+        line: "iouring filter --format table rings.ndjson",
         what: "Show saved records as a table",
       },
     ],
@@ -252,6 +264,13 @@ export const COMMANDS: readonly CommandSpec[] = [
       OUTPUT,
       APPEND,
       COLOR,
+      FAIL_ON,
+      {
+        name: "strict",
+        help: "End at the first line that is no record",
+        details:
+          "End with exit code 1 at the first line that is no record, rather than leave it out.",
+      },
     ],
   },
 ];

@@ -18,7 +18,7 @@ export interface OutputFile extends Output {
 /** A stream of bytes read front to back. */
 export interface Input {
   /** Fills the front of `buffer`; the number of bytes read, or null at the end. */
-  read(buffer: Uint8Array): number | null;
+  read(buffer: Uint8Array): Promise<number | null>;
   readonly isTerminal: boolean;
   close(): void;
 }
@@ -55,8 +55,15 @@ export interface Host {
   readFile(path: string, limit: number): Uint8Array;
   /** Creates a file, or appends to one. Without `append` an existing file is refused. Throws {@linkcode FileError}. */
   createFile(path: string, options: { append: boolean }): OutputFile;
+  /** Whether there is something at `path`. */
+  exists(path: string): boolean;
   /** Wall clock, ms since 1970. */
   now(): number;
+  /**
+   * Resolves at the first SIGINT or SIGTERM, which then does not end the process; the second does.
+   * It resolves only while something is awaited.
+   */
+  untilStopped(): Promise<void>;
 }
 
 /** The reader of an output has gone; the program ends quietly with 0. */

@@ -1,6 +1,6 @@
 import { JsonSink, NdjsonSink, type Sink } from "../chain/sink.ts";
 import { TableSink } from "../chain/table_sink.ts";
-import type { Host, OutputFile } from "./host.ts";
+import { FileError, type Host, type OutputFile } from "./host.ts";
 import type { CommandArgs } from "./parse.ts";
 import { say } from "./say.ts";
 import { UsageError } from "./usage_error.ts";
@@ -14,7 +14,10 @@ export class RecordOutput {
   readonly #color: boolean;
   #file: OutputFile | undefined;
 
-  /** @throws {UsageError} Flags that do not go together. */
+  /**
+   * @throws {UsageError} Flags that do not go together.
+   * @throws {FileError} The file exists already.
+   */
   constructor({ flags }: CommandArgs, host: Host) {
     this.#host = host;
     this.#path = flags.get("output");
@@ -29,6 +32,9 @@ export class RecordOutput {
     }
     if (this.#append && this.#format === "json") {
       throw new UsageError("Cannot append to a JSON array, use --format ndjson");
+    }
+    if (this.#path !== undefined && !this.#append && host.exists(this.#path)) {
+      throw new FileError("create", this.#path, "file exists");
     }
   }
 

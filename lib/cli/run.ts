@@ -1,4 +1,5 @@
 import { UnsupportedHostError } from "../capture/capture_device.ts";
+import { BadLineError } from "../chain/record_reader.ts";
 import { CutStreamError } from "../chain/stream_ends.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { ImageError } from "../memory/image_error.ts";
@@ -54,7 +55,7 @@ function report(error: unknown, host: Host): number {
     return 4;
   }
   const expected = error instanceof FileError || error instanceof ImageError ||
-    error instanceof CutStreamError;
+    error instanceof CutStreamError || error instanceof BadLineError;
   say(host, expected ? text : `Internal error: ${text}`);
   return 1;
 }

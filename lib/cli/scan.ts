@@ -1,10 +1,12 @@
 import { runChain } from "../chain/chain.ts";
+import { Classifier } from "../chain/classifier.ts";
 import { Filter } from "../chain/filter.ts";
 import { Tally } from "../chain/tally.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import type { StreamRecord } from "../record/records.ts";
 import { scanImage, type ScanOptions } from "../scan/scan_image.ts";
-import type { Host } from "./host.ts";
+import { exitCode } from "./fail_on.ts";
+import { FileError, type Host } from "./host.ts";
 import { loadConfig } from "./load_config.ts";
 import type { CommandArgs } from "./parse.ts";
 import { Progress } from "./progress.ts";
@@ -32,11 +34,13 @@ export function scanWith(
 ): number {
   const output = new RecordOutput(args, host);
   const path = args.flags.get("config");
-  const selection = new Filter(path === undefined ? {} : loadConfig(path, host));
+  const config = path === undefined ? {} : loadConfig(path, host);
+  const selection = new Filter(config);
+  const classifier = new Classifier(config.classifier ?? {});
   const tally = new Tally();
   const progress = new Progress(host);
-  const image = host.openImage(args.operand!);
   const slice = sliceWriter(args, host);
+  const image = host.openImage(args.operand!);
   try {
     const batches = source(image, {
       now: () => host.now(),
@@ -46,7 +50,7 @@ export function scanWith(
       ...(slice === undefined ? {} : { slice }),
     });
     runChain(clearing(batches, progress), {
-      transforms: [selection.transform],
+      transforms: [selection.transform, classifier.transform],
       openSink: () => output.open(),
       tally,
       live: false,
@@ -58,7 +62,7 @@ export function scanWith(
   }
   if (selection.warning !== undefined) say(host, `warning: ${selection.warning}`);
   say(host, tally.summary());
-  return 0;
+  return exitCode(args, tally);
 }
 
 /** Writes the pieces of a slice to the file that `--slice` names, once there is one to write. */
@@ -68,6 +72,8 @@ function sliceWriter(
 ): ((pieces: Iterable<Uint8Array>) => void) | undefined {
   const path = args.flags.get("slice");
   if (path === undefined) return undefined;
+  // Known now rather than after the scan.
+  if (host.exists(path)) throw new FileError("create", path, "file exists");
   return (pieces) => {
     const file = host.createFile(path, { append: false });
     try {

@@ -1,37 +1,28 @@
-import { type Document, LineCounter, type Node, parseDocument } from "yaml";
-import { UNKNOWN_ID } from "../record/records.ts";
+import {
+  type Document,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  type Node,
+  parseDocument,
+} from "yaml";
+import type { JsonObject } from "../uapi/json_value.ts";
 import { configError, type Problem } from "./config_error.ts";
-import { boolean, integer, list, mapping, text, Walk } from "./schema.ts";
+import { EVENT_FILTER, type EventFilterConfig } from "./event_filter.ts";
+import { PROCESS_FILTER, type ProcessFilterConfig } from "./process_filter.ts";
+import { CLASSIFIER, type ClassifierConfig } from "./rule.ts";
+import { RULES } from "./rules.ts";
+import { mapping, unknownWord, Walk } from "./schema.ts";
 
 /** Largest config, in bytes. */
 export const CONFIG_LIMIT = 1024 * 1024;
 
-/** Which executables. The lists are alternatives; an empty or absent one is no condition. */
-export interface BinaryConfig {
-  /** Names without a directory, at most 32 bytes each. */
-  readonly name?: readonly string[];
-  /** Whole paths, at most 4095 bytes each. */
-  readonly path?: readonly string[];
-  /** Beginnings of paths, at most 255 bytes each. */
-  readonly prefix?: readonly string[];
-}
-
-/** Which processes. An empty or absent list is "any". */
-export interface ProcessFilterConfig {
-  /** True turns the whole filter round. */
-  readonly deny_list?: boolean;
-  /** Real user ids. */
-  readonly uid?: readonly number[];
-  /** Effective user ids. */
-  readonly euid?: readonly number[];
-  /** Login user ids; 4294967295 is a process that nobody logged in for. */
-  readonly auid?: readonly number[];
-  readonly binary?: BinaryConfig;
-}
-
 /** A validated config. */
 export interface Config {
   readonly process_filter?: ProcessFilterConfig;
+  readonly event_filter?: EventFilterConfig;
+  readonly classifier?: ClassifierConfig;
 }
 
 /** A config, and what its author should hear about it. */
@@ -40,30 +31,18 @@ export interface ParsedConfig {
   readonly warnings: readonly Problem[];
 }
 
-const ID_LIST = list(integer({ min: 0, max: UNKNOWN_ID }));
-
-const absolute = (path: string) =>
-  path.startsWith("/") ? undefined : `Path ${JSON.stringify(path)} does not start with "/"`;
-
 const CONFIG = mapping<Config>({
-  process_filter: mapping<ProcessFilterConfig>({
-    deny_list: boolean,
-    uid: ID_LIST,
-    euid: ID_LIST,
-    auid: ID_LIST,
-    binary: mapping<BinaryConfig>({
-      name: list(text({
-        maxBytes: 32,
-        check: (name) =>
-          name.includes("/")
-            ? `Name ${JSON.stringify(name)} has a "/" in it, use path or prefix`
-            : undefined,
-      })),
-      path: list(text({ maxBytes: 4095, check: absolute })),
-      prefix: list(text({ maxBytes: 255, check: absolute })),
-    }),
-  }),
+  process_filter: PROCESS_FILTER,
+  event_filter: EVENT_FILTER,
+  classifier: CLASSIFIER,
 }, { aliases: { process_fiter: "process_filter" } });
+
+/** The JSON Schema (draft 2020-12) of a config, for editors. */
+export const CONFIG_SCHEMA: JsonObject = {
+  $schema: "https://json-schema.org/draft/2020-12/schema",
+  title: "Config of iouring",
+  ...CONFIG.schema,
+};
 
 /**
  * Reads a config.
@@ -108,8 +87,36 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
     : [walk.at(deepest.pos[0], "Not a YAML config: Nested too deeply")];
   if (problems.length > 0) throw configError(name, problems, source);
   const config = walk.read(document.contents as Node | null, CONFIG);
+  checkRuleIds(document, config?.classifier ?? {}, walk);
   if (walk.errors.length > 0 || config === undefined) {
-    throw configError(name, walk.errors, source);
+    const inOrder = walk.errors.toSorted((a, b) => a.line - b.line || a.column - b.column);
+    throw configError(name, inOrder, source);
   }
   return { config, warnings: walk.warnings };
+}
+
+/** Reports ids that no rule has, and rules that have the same one. */
+function checkRuleIds(document: Document, classifier: ClassifierConfig, walk: Walk): void {
+  const known = new Set(RULES.map(({ id }) => id));
+  const nodeAt = (...path: (string | number)[]) => {
+    const node = document.getIn(["classifier", ...path], true);
+    return isNode(node) ? node : undefined;
+  };
+  for (const [i, { id }] of (classifier.rules ?? []).entries()) {
+    if (known.has(id)) {
+      walk.error(nodeAt("rules", i, "id"), `Rule ${JSON.stringify(id)} is there already`);
+    }
+    known.add(id);
+  }
+  const check = (id: string, node: Node | undefined) => {
+    if (!known.has(id)) walk.error(node, unknownWord("rule", id, [...known]));
+  };
+  for (const [i, id] of (classifier.disable ?? []).entries()) check(id, nodeAt("disable", i));
+  const severity = nodeAt("severity");
+  for (const id of Object.keys(classifier.severity ?? {})) {
+    const pair = isMap(severity)
+      ? severity.items.find(({ key }) => isScalar(key) && key.value === id)
+      : undefined;
+    check(id, pair?.key as Node | undefined);
+  }
 }

@@ -1,5 +1,6 @@
 import type { PhysicalMemory } from "../memory/physical_memory.ts";
 import { type FaultReason, MemoryFault } from "./memory_fault.ts";
+import { ReadBudget } from "./read_budget.ts";
 
 /** Root and shape of a set of x86-64 page tables. */
 export interface PageTableRoot {
@@ -14,7 +15,13 @@ export interface PageTableRoot {
 const PAGE_SIZE = 4096;
 /** A single read never has to be larger; a length from hostile memory may claim to be. */
 const MAX_READ = 64 * 1024 * 1024;
+/** Translations kept. A real scan needs some ten thousand. */
+const MAX_CACHED_PAGES = 1 << 20;
+/** Bytes whose copying costs one unit of a {@linkcode ReadBudget}. */
+const BYTES_PER_UNIT = 64;
 
+/** Entries of a page table of any level. */
+const ENTRIES = 512;
 const PRESENT = 1;
 const PAGE_SIZE_BIT = 1 << 7;
 /** `_PAGE_PROTNONE`: resident, but without access (`arch/x86/include/asm/pgtable_types.h`). */
@@ -27,22 +34,30 @@ const PROT_NONE = 1 << 8;
 export class AddressSpace {
   readonly physical: PhysicalMemory;
   readonly pageTable: PageTableRoot;
+  /** What may still be read, here and in all spaces made of this one. */
+  readonly budget: ReadBudget;
   /** Physical page address, by virtual page number; negative values are faults. */
   #pages = new Map<number, number>();
   /** Bits 32 to 51 of an entry that are address bits. */
   #highMask: number;
   #lowMask: number;
 
-  constructor(physical: PhysicalMemory, pageTable: PageTableRoot) {
+  /** `budget` grows with the memory by default. */
+  constructor(
+    physical: PhysicalMemory,
+    pageTable: PageTableRoot,
+    budget: ReadBudget = ReadBudget.forBytes(sizeOf(physical)),
+  ) {
     this.physical = physical;
     this.pageTable = pageTable;
+    this.budget = budget;
     this.#highMask = 0xfffff & ~Number(pageTable.smeMask >> 32n);
     this.#lowMask = ~0xfff & ~Number(pageTable.smeMask & 0xffffffffn);
   }
 
   /** An address space of other tables in the same machine, such as a process's. */
   withRoot(root: number): AddressSpace {
-    return new AddressSpace(this.physical, { ...this.pageTable, root });
+    return new AddressSpace(this.physical, { ...this.pageTable, root }, this.budget);
   }
 
   /**
@@ -54,6 +69,11 @@ export class AddressSpace {
     const page = this.#page(address);
     if (page < 0) throw new MemoryFault(address, FAULTS[-page - 1]!);
     return page + Number(address & 0xfffn);
+  }
+
+  /** Whether the page tables say where the page of `address` is, in the image or not. */
+  isMapped(address: bigint): boolean {
+    return this.#page(address) >= 0;
   }
 
   /** Whether the page of `address` can be read. */
@@ -68,7 +88,10 @@ export class AddressSpace {
    * @throws {MemoryFault} at the first byte that cannot be read.
    */
   read(address: bigint, length: number): Uint8Array {
-    if (length > MAX_READ) throw new MemoryFault(address, "unmapped");
+    if (!(length >= 0 && length <= MAX_READ)) throw new MemoryFault(address, "unmapped");
+    if (!this.budget.spend(1 + length / BYTES_PER_UNIT)) {
+      throw new MemoryFault(address, "over_budget");
+    }
     const inPage = PAGE_SIZE - Number(address & 0xfffn);
     if (length <= inPage) {
       const bytes = this.physical.read(this.translate(address), length);
@@ -132,7 +155,9 @@ export class AddressSpace {
     if (signBits !== 0 && signBits !== allSet) return NON_CANONICAL;
     let page = this.#pages.get(key);
     if (page === undefined) {
+      if (!this.budget.spend(1)) return OVER_BUDGET;
       page = high === 0 && low < PAGE_SIZE ? NULL : this.#walk(high, low);
+      if (this.#pages.size >= MAX_CACHED_PAGES) this.#pages.clear();
       this.#pages.set(key, page);
     }
     return page;
@@ -152,6 +177,8 @@ export class AddressSpace {
         // A swap entry, or a page without access whose frame number is stored inverted
         // (`arch/x86/include/asm/pgtable-invert.h`).
         if ((flags & PROT_NONE) === 0) return level <= 2 ? SWAPPED : UNMAPPED;
+        // Only pages lose their access; a table that is not present is none.
+        if (level > 1 && (flags & PAGE_SIZE_BIT) === 0) return UNMAPPED;
         entryLow = ~entryLow;
         entryHigh = ~entryHigh;
       }
@@ -171,7 +198,8 @@ export class AddressSpace {
 
   /**
    * What the tables map between two addresses of the upper half, ascending, in stretches that are
-   * contiguous both virtually and physically. Tables that are not in the image map nothing.
+   * contiguous both virtually and physically. Tables that are not in the image map nothing, and
+   * neither do those that are left when the budget is spent.
    */
   *mappings(start: bigint, end: bigint): Generator<Mapping> {
     const { root, levels } = this.pageTable;
@@ -196,11 +224,11 @@ export class AddressSpace {
     { start, end, base }: { start: bigint; end: bigint; base: bigint },
   ): Generator<Mapping> {
     const bytes = this.physical.read(table, PAGE_SIZE);
-    if (bytes === undefined) return;
+    if (bytes === undefined || !this.budget.spend(ENTRIES)) return;
     const view = new DataView(bytes.buffer, bytes.byteOffset, PAGE_SIZE);
     const shift = BigInt(12 + 9 * (level - 1));
     const top = this.pageTable.levels;
-    for (let i = 0; i < 512; i++) {
+    for (let i = 0; i < ENTRIES; i++) {
       const entryLow = view.getUint32(i * 8, true);
       if ((entryLow & PRESENT) === 0) continue;
       let at = base + (BigInt(i) << shift);
@@ -249,9 +277,15 @@ const FAULTS: readonly FaultReason[] = [
   "not_in_image",
   "non_canonical",
   "null",
+  "over_budget",
 ];
 const UNMAPPED = -1;
 const SWAPPED = -2;
 const NOT_IN_IMAGE = -3;
 const NON_CANONICAL = -4;
 const NULL = -5;
+const OVER_BUDGET = -6;
+
+function sizeOf(memory: PhysicalMemory): number {
+  return memory.ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
+}

@@ -1,5 +1,3 @@
-import { Buffer } from "node:buffer";
-
 /**
  * BTF, the type information a kernel carries of itself (`include/uapi/linux/btf.h`,
  * Documentation/bpf/btf.rst).
@@ -16,6 +14,12 @@ const MAGIC = 0xeb9f;
 const MAX_TYPES = 4_000_000;
 /** Typedefs and qualifiers in a row, and structs within structs. */
 const MAX_DEPTH = 32;
+/** Members of one struct, those of anonymous ones included; a kernel's largest have hundreds. */
+const MAX_MEMBERS = 65_536;
+/** `KSYM_NAME_LEN`: no name in a kernel is longer. */
+const MAX_NAME = 512;
+/** Bytes of the largest integer type, `__int128`. */
+const LARGEST_INT = 16;
 
 const KIND_INT = 1;
 const KIND_PTR = 2;
@@ -64,6 +68,8 @@ export class Btf {
   readonly size: number;
   #types: DataView;
   #strings: Uint8Array;
+  /** All strings with their NULs: an engine searches text much faster than bytes. */
+  #text: string;
   /** Offset of each type in the type section, by id; id 0 is void. */
   #offsets: Uint32Array;
   #count: number;
@@ -71,7 +77,8 @@ export class Btf {
   #structsByName = new Map<number, number>();
   #enums: number[] = [];
   #structs = new Map<number, StructType>();
-  #nameOffsets = new Map<string, number>();
+  /** Offsets of names that were asked for, undefined where there is no such string. */
+  #nameOffsets = new Map<string, number | undefined>();
 
   /**
    * Indexes a blob that starts with a BTF header; bytes after it are ignored.
@@ -93,6 +100,7 @@ export class Btf {
     this.size = length;
     this.#types = new DataView(bytes.buffer, bytes.byteOffset + typeStart, typeLength);
     this.#strings = bytes.subarray(stringStart, stringStart + stringLength);
+    this.#text = LATIN1.decode(this.#strings);
     // The smallest type takes 12 bytes.
     this.#offsets = new Uint32Array(Math.min(MAX_TYPES, typeLength / 12 + 2));
     this.#count = this.#index(typeLength);
@@ -116,7 +124,7 @@ export class Btf {
     let struct = this.#structs.get(id);
     if (struct === undefined) {
       const members = new Map<string, Member>();
-      this.#collect(id, 0, members, 0);
+      this.#collect(id, 0, { members, left: MAX_MEMBERS, depth: 0 });
       const at = this.#offsets[id]!;
       struct = {
         name: this.#string(this.#types.getUint32(at, true)),
@@ -137,12 +145,11 @@ export class Btf {
     switch ((info >>> 24) & 0x1f) {
       case KIND_INT: {
         const encoding = this.#types.getUint32(at + 12, true);
-        return { kind: "int", size: sizeOrType, signed: (encoding & (1 << 24)) !== 0 };
+        return integer(sizeOrType, (encoding & (1 << 24)) !== 0);
       }
       case KIND_ENUM:
-        return { kind: "int", size: sizeOrType, signed: info >>> 31 === 1 };
       case KIND_ENUM64:
-        return { kind: "int", size: sizeOrType, signed: info >>> 31 === 1 };
+        return integer(sizeOrType, info >>> 31 === 1);
       case KIND_PTR:
         return { kind: "pointer", target: sizeOrType };
       case KIND_ARRAY:
@@ -235,26 +242,30 @@ export class Btf {
   }
 
   /** Adds the members of a struct, those of anonymous structs in their place. */
-  #collect(id: number, base: number, members: Map<string, Member>, depth: number): void {
+  #collect(id: number, base: number, into: Collection): void {
     const at = this.#offsetOf(id);
-    if (at === undefined || depth > MAX_DEPTH) return;
+    if (at === undefined || into.depth > MAX_DEPTH) return;
     const info = this.#types.getUint32(at + 4, true);
     const kind = (info >>> 24) & 0x1f;
     if (kind !== KIND_STRUCT && kind !== KIND_UNION) return;
     const hasBitFields = info >>> 31 === 1;
     for (let i = 0; i < (info & 0xffff); i++) {
+      // Damaged structs may hold each other over and over.
+      if (--into.left < 0) return;
       const item = at + 12 + i * 12;
       const nameOffset = this.#types.getUint32(item, true);
       const typeId = this.#types.getUint32(item + 4, true);
       const raw = this.#types.getUint32(item + 8, true);
       const bitOffset = base + (hasBitFields ? raw & 0xffffff : raw);
       if (nameOffset === 0) {
-        this.#collect(this.#bare(typeId), bitOffset, members, depth + 1);
+        into.depth++;
+        this.#collect(this.#bare(typeId), bitOffset, into);
+        into.depth--;
         continue;
       }
       const name = this.#string(nameOffset);
-      if (members.has(name)) continue;
-      members.set(name, { bitOffset, bitWidth: hasBitFields ? raw >>> 24 : 0, typeId });
+      if (into.members.has(name)) continue;
+      into.members.set(name, { bitOffset, bitWidth: hasBitFields ? raw >>> 24 : 0, typeId });
     }
   }
 
@@ -274,21 +285,33 @@ export class Btf {
   }
 
   #string(offset: number): string {
-    const end = this.#strings.indexOf(0, offset);
-    return LATIN1.decode(this.#strings.subarray(offset, end < 0 ? undefined : end));
+    const bytes = this.#strings.subarray(offset, offset + MAX_NAME);
+    const end = bytes.indexOf(0);
+    return LATIN1.decode(end < 0 ? bytes : bytes.subarray(0, end));
   }
 
   /** Offset of a string. BTF keeps each string once, between NULs. */
   #nameOffset(name: string): number | undefined {
-    let offset = this.#nameOffsets.get(name);
-    if (offset === undefined) {
-      const found = indexOfBytes(this.#strings, new TextEncoder().encode(`\0${name}\0`));
-      if (found < 0) return undefined;
-      offset = found + 1;
-      this.#nameOffsets.set(name, offset);
+    if (!this.#nameOffsets.has(name)) {
+      const found = this.#text.indexOf(`\0${name}\0`);
+      this.#nameOffsets.set(name, found < 0 ? undefined : found + 1);
     }
-    return offset;
+    return this.#nameOffsets.get(name);
   }
+}
+
+/** The members of a struct as they are collected. */
+interface Collection {
+  readonly members: Map<string, Member>;
+  /** Members that may still be looked at. */
+  left: number;
+  /** Structs within structs. */
+  depth: number;
+}
+
+/** An integer of a size that one can have. */
+function integer(size: number, signed: boolean): TypeShape {
+  return size > 0 && size <= LARGEST_INT ? { kind: "int", size, signed } : { kind: "other" };
 }
 
 /** Length in bytes of the BTF that a header announces, or undefined when it is not one. */
@@ -330,9 +353,3 @@ function trailing(kind: number, count: number): number {
 }
 
 const LATIN1 = new TextDecoder("latin1");
-
-/** Offset of a byte string within another, or -1. */
-function indexOfBytes(haystack: Uint8Array, needle: Uint8Array): number {
-  // Buffer's search is native; a view costs nothing.
-  return Buffer.from(haystack.buffer, haystack.byteOffset, haystack.byteLength).indexOf(needle);
-}

@@ -10,6 +10,9 @@ export const KERNEL_IMAGE_END = 0xffffffffc0000000n;
 /** `"0\0" … "9\0"`: single digits stand for themselves in every token table. */
 const DIGITS = new Uint8Array([..."0123456789"].flatMap((c) => [c.charCodeAt(0), 0]));
 const TOKENS = 256;
+/** What a search costs of a {@linkcode ReadBudget}: it is native, and fast. */
+const UNITS_PER_SEARCH = 8;
+const SEARCHED_PER_UNIT = 1024;
 
 /**
  * Finds the tables of kallsyms in the kernel's image without any symbol, by the shape of the token
@@ -27,6 +30,7 @@ export function* findKallsyms(space: AddressSpace): Generator<KallsymsTables> {
   const image = new Image(space, mappings);
   for (const { start, length, physical } of mappings) {
     const end = physical + length;
+    if (!space.budget.spend(UNITS_PER_SEARCH + length / SEARCHED_PER_UNIT)) return;
     for (const hit of space.physical.search(DIGITS, { start: physical, end, limit: 4096 })) {
       const digits = image.offset(start) + (hit - physical);
       const tokens = tokenTables(image, digits);
@@ -72,6 +76,17 @@ class Image {
     }
   }
 
+  /** Bytes at an offset, up to the first page that cannot be read. */
+  bytesUpTo(offset: number, most: number): Uint8Array {
+    let bytes = new Uint8Array();
+    for (let length = PAGE_SIZE - offset % PAGE_SIZE;; length += PAGE_SIZE) {
+      const longer = this.bytes(offset, Math.min(length, most));
+      if (longer === undefined) return bytes;
+      bytes = longer.slice();
+      if (length >= most) return bytes;
+    }
+  }
+
   view(offset: number, length: number): DataView | undefined {
     const bytes = this.bytes(offset, length);
     return bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -99,8 +114,8 @@ interface TokenTables {
 
 /** The token table around a run of digits, proven by the index that follows it. */
 function tokenTables(image: Image, digits: number): TokenTables | undefined {
-  const rest = image.bytes(digits, Math.min(16 * 1024, image.length - digits));
-  if (rest === undefined) return undefined;
+  // The table may end the part of the image that is there, as in a slice.
+  const rest = image.bytesUpTo(digits, Math.min(16 * 1024, image.length - digits));
   let end = 0;
   for (let token = 0x30; token < TOKENS; token++) {
     end = rest.indexOf(0, end) + 1;
@@ -169,7 +184,7 @@ interface Names {
 function findNames(image: Image, markers: Markers): Names | undefined {
   // The last marker's names, at most 256 of them, lie between it and the markers.
   const latest = markers.at - markers.last;
-  const earliest = Math.max(8, latest - MAX_MARKER_STEP - 16);
+  const earliest = Math.max(4, latest - MAX_MARKER_STEP - 16);
   for (let names = Math.floor(latest / 4) * 4; names >= earliest; names -= 4) {
     for (const gap of [8, 4]) {
       const numSyms = names - gap;

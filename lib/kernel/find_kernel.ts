@@ -7,6 +7,7 @@ import { findKallsyms, KERNEL_IMAGE_END, KERNEL_IMAGE_START } from "./find_kalls
 import { Kallsyms, KallsymsError, type KallsymsTables } from "./kallsyms.ts";
 import { MemoryFault } from "./memory_fault.ts";
 import { Program } from "./program.ts";
+import { ReadBudget } from "./read_budget.ts";
 import { findVmcoreinfo, Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** Ways to find the page tables, in the order in which they are tried. */
@@ -33,6 +34,10 @@ export interface FindKernelOptions {
   readonly cpus: readonly CpuState[];
   readonly vmcoreinfo: string | undefined;
   readonly sources?: readonly PageTableSource[];
+  /** What {@linkcode findVmcoreinfo} finds, where the caller has looked already. */
+  readonly inMemory?: readonly Vmcoreinfo[];
+  /** What may be read in the search; shared by searches that belong together. */
+  readonly budget?: ReadBudget;
 }
 
 const ALL_SOURCES: readonly PageTableSource[] = [
@@ -41,6 +46,14 @@ const ALL_SOURCES: readonly PageTableSource[] = [
   "cpu_state",
   "swapper",
 ];
+
+/** Finding a kernel takes less than half a million units, whatever the size of the image. */
+const SEARCH_UNITS = 32_000_000;
+
+/** The budget of a search. */
+export function searchBudget(): ReadBudget {
+  return new ReadBudget(SEARCH_UNITS);
+}
 
 /** Page tables that may be the kernel's. */
 interface Candidate {
@@ -58,12 +71,18 @@ interface Candidate {
  */
 export function findKernel(memory: PhysicalMemory, options: FindKernelOptions): FoundKernel {
   const reasons = new Reasons();
-  for (const candidate of candidates(memory, options)) {
+  // One for all candidates: remnants and decoys may be many.
+  const { budget = searchBudget() } = options;
+  for (const candidate of candidates(memory, options, budget)) {
     reasons.note(0, "page tables were found, but they do not map a kernel");
-    const space = new AddressSpace(memory, candidate.root);
+    const space = new AddressSpace(memory, candidate.root, budget);
     for (const { tables, source } of symbolTables(space, candidate.vmcoreinfo)) {
       const kernel = reasons.attempt(() => openKernel(space, candidate, { tables, source }));
       if (kernel !== undefined) return kernel;
+    }
+    if (budget.isSpent) {
+      reasons.giveUp();
+      break;
     }
   }
   throw new ImageError(
@@ -106,6 +125,11 @@ class Reasons {
     this.closest = why;
   }
 
+  giveUp(): void {
+    this.closest =
+      `gave up among many that look like one; of the last that came close: ${this.closest}`;
+  }
+
   attempt<T>(open: () => T): T | undefined {
     try {
       return open();
@@ -133,11 +157,13 @@ function openKernel(
       stext !== undefined
         ? address === stext
         : address >= KERNEL_IMAGE_START && address < KERNEL_IMAGE_END &&
-          (address & 0xfffn) === 0n && space.isReadable(address),
+          (address & 0xfffn) === 0n && space.isMapped(address),
   );
   const banner = readBanner(space, symbols);
   checkDepth(space, symbols);
-  const program = new Program(space, readTypes(space, symbols), symbols);
+  const types = readTypes(space, symbols);
+  // The search is over: what reads from here on has a budget of its own.
+  const program = new Program(new AddressSpace(space.physical, space.pageTable), types, symbols);
   return { program, banner, vmcoreinfo, pageTables, symbols: source, tables };
 }
 
@@ -167,7 +193,8 @@ function checkDepth(space: AddressSpace, symbols: Kallsyms): void {
 
 function* candidates(
   memory: PhysicalMemory,
-  { cpus, vmcoreinfo, sources = ALL_SOURCES }: FindKernelOptions,
+  { cpus, vmcoreinfo, sources = ALL_SOURCES, inMemory }: FindKernelOptions,
+  budget: ReadBudget,
 ): Generator<Candidate> {
   for (const source of sources) {
     switch (source) {
@@ -175,25 +202,31 @@ function* candidates(
         if (vmcoreinfo !== undefined) yield* ofVmcoreinfo(new Vmcoreinfo(vmcoreinfo), source);
         break;
       case "vmcoreinfo_memory":
-        for (const info of findVmcoreinfo(memory)) yield* ofVmcoreinfo(info, source);
+        for (const info of inMemory ?? findVmcoreinfo(memory)) yield* ofVmcoreinfo(info, source);
         break;
       case "cpu_state":
         yield* ofCpus(memory, cpus);
         break;
       case "swapper":
-        yield* ofSwapper(memory);
+        yield* ofSwapper(memory, budget);
         break;
     }
   }
 }
 
-/** The page tables that VMCOREINFO names; unknown depth is tried both ways. */
-function* ofVmcoreinfo(info: Vmcoreinfo, source: PageTableSource): Generator<Candidate> {
+/** Physical address of the page tables that VMCOREINFO names, or undefined. */
+export function pageTablesOf(info: Vmcoreinfo): number | undefined {
   const table = info.symbol("swapper_pg_dir") ?? info.symbol("init_top_pgt");
   const physBase = info.number("phys_base");
-  if (table === undefined || physBase === undefined) return;
+  if (table === undefined || physBase === undefined) return undefined;
   const root = Number(table - KERNEL_IMAGE_START + physBase);
-  if (root < 0) return;
+  return root >= 0 ? root : undefined;
+}
+
+/** The page tables that VMCOREINFO names; unknown depth is tried both ways. */
+function* ofVmcoreinfo(info: Vmcoreinfo, source: PageTableSource): Generator<Candidate> {
+  const root = pageTablesOf(info);
+  if (root === undefined) return;
   const smeMask = info.number("sme_mask") ?? 0n;
   const deep = info.number("pgtable_l5_enabled");
   const depths: (4 | 5)[] = deep === undefined ? [4, 5] : deep === 1n ? [5] : [4];
@@ -230,31 +263,39 @@ function* ofCpus(memory: PhysicalMemory, cpus: readonly CpuState[]): Generator<C
 
 /** `comm` of the first task: TASK_COMM_LEN is 16. */
 const SWAPPER = new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0");
+/** Anyone can write these bytes into memory; those of the first task must be among the hits. */
+const MOST_SWAPPERS = 65_536;
 /** A kernel's BTF starts so: magic, version 1, flags 0, header of 24 bytes. */
 const BTF_START = new Uint8Array([0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]);
 const LARGEST_BTF = 64 * 1024 * 1024;
+/** BTF looked at in all; a kernel has 3 to 10 MiB, a machine two or three copies. */
+const MOST_BTF = 2 * LARGEST_BTF;
 const MAX_BANNER = 512;
 
 /** Half of the window around the first task in which the kernel's image can lie. */
 const IMAGE_SPAN = 128 * 1024 * 1024;
 const PAGE_SIZE = 4096;
+/** The image is aligned to this at least, physically and virtually (CONFIG_PHYSICAL_ALIGN). */
+const IMAGE_ALIGN = 2 * 1024 * 1024;
 
 /**
  * The page tables, found from the task `swapper/0`: it lies in the kernel's image and is its own
  * parent, so both its physical and its virtual address are known. The kernel's top table lies in
  * the image too, so of the pages around it one translates that address, and that of the next task.
  */
-function* ofSwapper(memory: PhysicalMemory): Generator<Candidate> {
-  const tasks = memory.search(SWAPPER, { limit: 256 });
-  if (tasks.length === 0) return;
+function* ofSwapper(memory: PhysicalMemory, budget: ReadBudget): Generator<Candidate> {
+  const names = memory.search(SWAPPER, { limit: MOST_SWAPPERS });
+  if (names.length === 0) return;
   for (const layout of taskLayouts(memory)) {
-    for (const comm of tasks) {
+    for (const comm of names) {
+      if (!budget.spend(1)) return;
       const physical = comm - layout.comm;
       const virtual = readPointer(memory, physical + layout.realParent);
       const next = readPointer(memory, physical + layout.tasks);
       if (virtual === undefined || next === undefined) continue;
       if (virtual < KERNEL_IMAGE_START || virtual >= KERNEL_IMAGE_END) continue;
-      for (const root of rootsAround(memory, { physical, virtual, next })) {
+      if (Number(virtual % BigInt(IMAGE_ALIGN)) !== physical % IMAGE_ALIGN) continue;
+      for (const root of rootsAround(memory, { physical, virtual, next }, budget)) {
         yield { source: "swapper", root, vmcoreinfo: undefined };
       }
     }
@@ -264,17 +305,22 @@ function* ofSwapper(memory: PhysicalMemory): Generator<Candidate> {
 function* rootsAround(
   memory: PhysicalMemory,
   { physical, virtual, next }: { physical: number; virtual: bigint; next: bigint },
+  budget: ReadBudget,
 ): Generator<PageTableRoot> {
   const page = physical - physical % PAGE_SIZE;
+  const roots: number[] = [];
+  const start = Math.max(0, page - IMAGE_SPAN);
+  for (let root = start; root < page + IMAGE_SPAN; root += PAGE_SIZE) {
+    // The image is mapped by the last entry of the top table in either depth.
+    const last = memory.read(root + PAGE_SIZE - 8, 1);
+    if (last !== undefined && (last[0]! & 1) === 1) roots.push(root);
+  }
   // 4 first: a page that points to the top table of 4 levels would pass for one of 5.
   for (const levels of [4, 5] as const) {
     for (const smeMask of [0n, 1n << 47n, 1n << 51n]) {
-      const start = Math.max(0, page - IMAGE_SPAN);
-      for (let root = start; root < page + IMAGE_SPAN; root += PAGE_SIZE) {
-        // The image is mapped by the last entry of the top table in either depth.
-        const last = memory.read(root + PAGE_SIZE - 8, 1);
-        if (last === undefined || (last[0]! & 1) === 0) continue;
-        const space = new AddressSpace(memory, { root, levels, smeMask });
+      for (const root of roots) {
+        if (budget.isSpent) return;
+        const space = new AddressSpace(memory, { root, levels, smeMask }, budget);
         try {
           if (space.translate(virtual) !== physical) continue;
           space.translate(next);
@@ -298,12 +344,14 @@ interface TaskLayout {
 /** Layouts of every BTF that lies in physical memory in one piece: the live one and remnants. */
 function taskLayouts(memory: PhysicalMemory): TaskLayout[] {
   const layouts = new Map<string, TaskLayout>();
-  for (const address of memory.search(BTF_START, { align: 4 })) {
+  let looked = 0;
+  for (const address of memory.search(BTF_START, { align: 4, limit: 4096 })) {
     const header = memory.read(address, 24);
     const length = header && btfLength(header);
-    if (length === undefined || length > LARGEST_BTF) continue;
+    if (length === undefined || length > LARGEST_BTF || looked + length > MOST_BTF) continue;
     const bytes = memory.read(address, length);
     if (bytes === undefined) continue;
+    looked += length;
     try {
       const members = new Btf(bytes).struct("task_struct")?.members;
       if (members === undefined) continue;

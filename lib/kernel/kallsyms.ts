@@ -27,6 +27,7 @@ export type AddressEncoding = "absolute" | "base_relative" | "absolute_percpu" |
 const MAX_SYMBOLS = 4_000_000;
 const MAX_NAME_BYTES = 32 * 1024 * 1024;
 const TOKENS = 256;
+const SYMBOLS_PER_MARKER = 256;
 /** 256 tokens of at most some dozen characters. */
 const MAX_TOKEN_TABLE = 16 * 1024;
 
@@ -72,7 +73,7 @@ export class Kallsyms {
     this.#starts = new Uint32Array(this.count);
     this.#tokenCounts = new Uint16Array(this.count);
     this.#lengths = new Uint16Array(this.count);
-    this.#index();
+    this.#checkMarkers(this.#index());
 
     const values = tables.addresses ?? tables.offsets;
     if (values === undefined) throw new KallsymsError("there is no table of addresses");
@@ -114,7 +115,8 @@ export class Kallsyms {
     return text.slice(1);
   }
 
-  #index(): void {
+  /** Records where each name lies; the offset after the last. */
+  #index(): number {
     const tokenLengths = this.#tokens.map((token) => token.length);
     const names = this.#names;
     let at = 0;
@@ -122,6 +124,7 @@ export class Kallsyms {
       let length = names[at++];
       // Since Linux 6.1 (73bbb94466fd) a long name has its length in two bytes of 7 bits.
       if (length !== undefined && length > 0x7f) length = (length & 0x7f) | (names[at++] ?? 0) << 7;
+      if (length === 0) throw new KallsymsError(`symbol ${i} of ${this.count} has no name`);
       if (length === undefined || at + length > names.length) {
         throw new KallsymsError(`kallsyms_names ends after ${i} of ${this.count} symbols`);
       }
@@ -132,6 +135,29 @@ export class Kallsyms {
       this.#lengths[i] = Math.max(0, Math.min(characters, 0xffff));
       at += length;
     }
+    return at;
+  }
+
+  /**
+   * Compares the names with `kallsyms_markers` behind them, the offset of every 256th name. One
+   * damaged length would give all later names the addresses of others.
+   */
+  #checkMarkers(end: number): void {
+    const view = new DataView(this.#names.buffer, this.#names.byteOffset, this.#names.byteLength);
+    const count = Math.ceil(this.count / SYMBOLS_PER_MARKER);
+    // Aligned to 8 bytes, since Linux 7.0 to 4.
+    const agree = [8, 4].some((align) => {
+      const markers = Math.ceil(end / align) * align;
+      if (markers + count * 4 > view.byteLength) return false;
+      for (let i = 0; i < count; i++) {
+        const at = view.getUint32(markers + i * 4, true);
+        // A name's tokens start behind its length, which has one byte or two.
+        const distance = this.#starts[i * SYMBOLS_PER_MARKER]! - at;
+        if (distance !== 1 && distance !== 2) return false;
+      }
+      return true;
+    });
+    if (!agree) throw new KallsymsError("kallsyms_names does not agree with kallsyms_markers");
   }
 
   #chooseEncoding(isStext: (address: bigint) => boolean): AddressEncoding {

@@ -1,9 +1,15 @@
 /**
  * Why memory could not be read. `unmapped`: no page table entry. `swapped`: the entry names a
  * swap slot. `not_in_image`: the page is known, the image does not hold it. `non_canonical`: not
- * an address. `null`: a null pointer.
+ * an address. `null`: a null pointer. `over_budget`: more was read than a real kernel calls for.
  */
-export type FaultReason = "unmapped" | "swapped" | "not_in_image" | "non_canonical" | "null";
+export type FaultReason =
+  | "unmapped"
+  | "swapped"
+  | "not_in_image"
+  | "non_canonical"
+  | "null"
+  | "over_budget";
 
 /** A read of memory that cannot be done. */
 export class MemoryFault extends Error {

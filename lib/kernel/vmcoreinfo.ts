@@ -59,7 +59,7 @@ export function findVmcoreinfo(memory: PhysicalMemory): Vmcoreinfo[] {
     if (text.startsWith("OSRELEASE=")) found.set(text, new Vmcoreinfo(text));
   };
   const search = (pattern: string, offset: number) =>
-    memory.search(new TextEncoder().encode(pattern), { align: PAGE, start: offset });
+    memory.search(new TextEncoder().encode(pattern), { align: PAGE, start: offset, limit: MOST });
   for (const address of search("OSRELEASE=", 0)) add(memory.read(address, PAGE));
   // The note's name lies 12 bytes into its page, after three 32-bit sizes.
   for (const address of search("VMCOREINFO\0", NOTE_NAME)) {
@@ -71,4 +71,6 @@ export function findVmcoreinfo(memory: PhysicalMemory): Vmcoreinfo[] {
 }
 
 const PAGE = 4096;
+/** Anyone can write such a page; the kernel's own must be among the hits. */
+const MOST = 4096;
 const NOTE_NAME = 12;

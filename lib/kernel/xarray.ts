@@ -8,8 +8,9 @@ export interface XarrayEntry {
   readonly value: bigint;
 }
 
-/** 64-bit indexes at 6 bits a level need 11 levels. */
+/** 64-bit indexes at 6 bits a level need 11 levels, the topmost with this shift. */
 const MAX_DEPTH = 11;
+const MAX_SHIFT = 60;
 /** Entries of an xarray of rings or personalities; a page cache may have more, and is bounded. */
 const MAX_ENTRIES = 1_000_000;
 /** Internal entries up to this are markers (sibling, retry, zero), not nodes (`xa_is_node`). */
@@ -24,14 +25,13 @@ const LARGEST_MARKER = 4096n;
  */
 export function* xaForEach(xarray: KernelObject): Generator<XarrayEntry> {
   const budget = { left: MAX_ENTRIES };
-  yield* walk(xarray, xarray.pointer("xa_head"), 0n, MAX_DEPTH, budget);
+  yield* walk(xarray, xarray.pointer("xa_head"), { index: 0n, below: MAX_SHIFT + 1 }, budget);
 }
 
 function* walk(
   xarray: KernelObject,
   entry: bigint,
-  index: bigint,
-  depth: number,
+  { index, below }: { index: bigint; below: number },
   budget: { left: number },
 ): Generator<XarrayEntry> {
   if (--budget.left < 0) throw new BrokenList(`xarray has more than ${MAX_ENTRIES} entries`);
@@ -43,7 +43,8 @@ function* walk(
   if (entry <= LARGEST_MARKER) return;
   const node = xarray.program.object("xa_node", entry - 2n);
   const shift = node.number("shift");
-  if (depth === 0 || shift > 60) {
+  // Each level shifts less than the one above: a node that leads back up does not fit.
+  if (shift >= below) {
     throw new BrokenList(`xarray node at 0x${node.address.toString(16)} has shift ${shift}`);
   }
   const slots = node.bytes("slots");
@@ -52,7 +53,7 @@ function* walk(
     const slot = view.getBigUint64(i * 8, true);
     if (slot === 0n) continue;
     const at = index | BigInt(i) << BigInt(shift);
-    yield* walk(xarray, slot, at, depth - 1, budget);
+    yield* walk(xarray, slot, { index: BigInt.asUintN(64, at), below: shift }, budget);
   }
 }
 

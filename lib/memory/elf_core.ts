@@ -27,8 +27,13 @@ const PT_LOAD = 1;
 const PT_NOTE = 4;
 const PN_XNUM = 0xffff;
 const PHDR_SIZE = 56;
-/** A note section of a real core is a few KiB a vCPU; more is damage. */
-const MAX_NOTE_BYTES = 64 * 1024 * 1024;
+/** The notes of a real core take less than a KiB a vCPU; more is damage. */
+const MAX_NOTE_BYTES = 16 * 1024 * 1024;
+/** A core of a machine's page tables may have some hundred thousand; more is damage. */
+const MAX_HEADERS = 1024 * 1024;
+/** Bytes compared where segments overlap. */
+const MAX_COMPARED = 64 * 1024 * 1024;
+const PAGE_SIZE = 4096;
 
 const MACHINES: Readonly<Record<number, string>> = {
   2: "SPARC",
@@ -92,6 +97,7 @@ export function readElfCore(image: ImageFile): ElfCore {
     count = view.getUint32(sections + 44, true);
   }
   if (count === 0) fail("ELF file has no program headers");
+  if (count > MAX_HEADERS) fail(`${count} ELF program headers are more than a memory image has`);
   if (table + count * PHDR_SIZE > size) {
     fail(`${count} ELF program headers at ${table} end outside the file of ${size} bytes`);
   }
@@ -101,6 +107,7 @@ export function readElfCore(image: ImageFile): ElfCore {
   const notes: { offset: number; size: number }[] = [];
   let cut = 0;
   let outside = 0;
+  let notesOutside = 0;
   for (let i = 0; i < count; i++) {
     const at = table + i * PHDR_SIZE;
     const kind = view.getUint32(at, true);
@@ -111,7 +118,7 @@ export function readElfCore(image: ImageFile): ElfCore {
     const memorySize = Number(view.getBigUint64(at + 40, true));
     if (kind === PT_NOTE) {
       if (offset + fileSize <= size) notes.push({ offset, size: fileSize });
-      else damage.push("a note segment points outside the file");
+      else notesOutside++;
       continue;
     }
     let length = Math.min(fileSize, memorySize);
@@ -129,6 +136,7 @@ export function readElfCore(image: ImageFile): ElfCore {
   }
   if (outside > 0) damage.push(`${outside} of ${count} segments point outside the file`);
   if (cut > 0) damage.push(`${cut} of ${count} segments are cut short by the end of the file`);
+  if (notesOutside > 0) damage.push(`${notesOutside} note segments point outside the file`);
   const ranges = withoutOverlap(segments, bytes, damage);
   if (ranges.length === 0) {
     fail(`none of its ${count} program headers holds memory inside the file`);
@@ -136,22 +144,28 @@ export function readElfCore(image: ImageFile): ElfCore {
 
   const cpus: CpuState[] = [];
   let vmcoreinfo: string | undefined;
+  let noteBytes = 0;
+  let skipped = 0;
   for (const note of notes) {
-    if (note.size > MAX_NOTE_BYTES) {
-      damage.push(`a note segment of ${note.size} bytes was skipped`);
+    if (noteBytes + note.size > MAX_NOTE_BYTES) {
+      skipped++;
       continue;
     }
+    noteBytes += note.size;
     for (const { owner, data } of elfNotes(bytes.subarray(note.offset, note.offset + note.size))) {
       if (owner === "QEMU") {
         const cpu = qemuCpuState(data);
         if (cpu !== undefined) cpus.push(cpu);
       } else if (owner === "VMCOREINFO") {
-        vmcoreinfo ??= new TextDecoder("latin1").decode(data);
+        vmcoreinfo ??= LATIN1.decode(data);
       }
     }
   }
+  if (skipped > 0) damage.push(`${skipped} note segments were skipped: they are too large`);
   return { ranges, cpus, vmcoreinfo, damage };
 }
+
+const LATIN1 = new TextDecoder("latin1");
 
 /** The notes of one PT_NOTE segment: name and descriptor, each padded to 4 bytes. */
 export function* elfNotes(bytes: Uint8Array): Generator<{ owner: string; data: Uint8Array }> {
@@ -163,8 +177,7 @@ export function* elfNotes(bytes: Uint8Array): Generator<{ owner: string; data: U
     const nameAt = at + 12;
     const dataAt = nameAt + Math.ceil(nameSize / 4) * 4;
     if (nameSize > 256 || dataAt + dataSize > bytes.length) return;
-    const owner = new TextDecoder("latin1")
-      .decode(bytes.subarray(nameAt, nameAt + nameSize)).replace(/\0[^]*$/, "");
+    const owner = LATIN1.decode(bytes.subarray(nameAt, nameAt + nameSize)).replace(/\0[^]*$/, "");
     yield { owner, data: bytes.subarray(dataAt, dataAt + dataSize) };
     at = dataAt + Math.ceil(dataSize / 4) * 4;
   }
@@ -191,6 +204,7 @@ function withoutOverlap(
   const sorted = [...segments].sort((a, b) => a.start - b.start || b.end - a.end);
   const ranges: MemoryRange[] = [];
   let differing = 0;
+  let compared = 0;
   for (const segment of sorted) {
     const previous = ranges.at(-1);
     if (previous === undefined || segment.start >= previous.end) {
@@ -205,8 +219,9 @@ function withoutOverlap(
       continue;
     }
     const there = previous.offset + (segment.start - previous.start);
-    if (segment.offset !== there) {
-      const length = Math.min(4096, previous.end - segment.start, segment.end - segment.start);
+    if (segment.offset !== there && compared < MAX_COMPARED) {
+      const length = Math.min(PAGE_SIZE, previous.end - segment.start, segment.end - segment.start);
+      compared += length;
       for (let i = 0; i < length; i++) {
         if (bytes[segment.offset + i] !== bytes[there + i]) {
           differing++;

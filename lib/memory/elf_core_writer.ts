@@ -11,27 +11,30 @@ export interface ElfCoreNotes {
 
 const HEADER_SIZE = 64;
 const PHDR_SIZE = 56;
+const SHDR_SIZE = 64;
 const PAGE_SIZE = 4096;
-/** The program header count has 16 bits, and its last value says that it is elsewhere. */
-const MAX_SEGMENTS = 0xfffe;
+/** The header's count of program headers has 16 bits; this one says that it is elsewhere. */
+const PN_XNUM = 0xffff;
+/** Bytes handed on at once. */
+const PIECE = 1024 * 1024;
 
 /**
  * An ELF64 x86-64 core of some stretches of physical memory, in pieces to be written in order.
- * Stretches are ascending and whole pages; parts that memory does not hold are left out. Where
- * there are more than an ELF header can count, neighbours are joined with what lies between them.
+ * Stretches are ascending; parts that memory does not hold are left out.
  */
 export function* writeElfCore(
   memory: PhysicalMemory,
   runs: readonly { start: number; length: number }[],
   { vmcoreinfo, cpus = [] }: ElfCoreNotes = {},
 ): Generator<Uint8Array> {
-  const segments = joinNeighbours(runs, MAX_SEGMENTS - 1);
+  const segments = [...held(memory, runs)];
   const notes = concat([
     ...(vmcoreinfo === undefined ? [] : [note("VMCOREINFO", new TextEncoder().encode(vmcoreinfo))]),
     ...cpus.map((cpu) => note("QEMU", qemuCpuState(cpu))),
   ]);
   const count = segments.length + 1;
-  const notesAt = HEADER_SIZE + count * PHDR_SIZE;
+  const sectionsAt = HEADER_SIZE + count * PHDR_SIZE;
+  const notesAt = sectionsAt + (count >= PN_XNUM ? SHDR_SIZE : 0);
   let offset = Math.ceil((notesAt + notes.length) / PAGE_SIZE) * PAGE_SIZE;
   const head = new Uint8Array(offset);
   const view = new DataView(head.buffer);
@@ -42,7 +45,14 @@ export function* writeElfCore(
   view.setBigUint64(32, BigInt(HEADER_SIZE), true);
   view.setUint16(52, HEADER_SIZE, true);
   view.setUint16(54, PHDR_SIZE, true);
-  view.setUint16(56, count, true);
+  view.setUint16(56, Math.min(count, PN_XNUM), true);
+  if (count >= PN_XNUM) {
+    // The count is in sh_info of section header 0 (elf(5)).
+    view.setBigUint64(40, BigInt(sectionsAt), true);
+    view.setUint16(58, SHDR_SIZE, true);
+    view.setUint16(60, 1, true);
+    view.setUint32(sectionsAt + 44, count, true);
+  }
   putHeader(view, HEADER_SIZE, { type: 4, offset: notesAt, address: 0, length: notes.length });
   segments.forEach(({ start, length }, i) => {
     const at = HEADER_SIZE + (i + 1) * PHDR_SIZE;
@@ -52,9 +62,34 @@ export function* writeElfCore(
   head.set(notes, notesAt);
   yield head;
   for (const { start, length } of segments) {
-    for (let at = start; at < start + length; at += PAGE_SIZE) {
-      yield memory.read(at, PAGE_SIZE) ?? new Uint8Array(PAGE_SIZE);
+    for (let done = 0; done < length; done += PIECE) {
+      const take = Math.min(PIECE, length - done);
+      yield memory.read(start + done, take) ?? new Uint8Array(take);
     }
+  }
+}
+
+/** The parts of the runs that memory holds, in order. */
+function* held(
+  { ranges }: PhysicalMemory,
+  runs: readonly { start: number; length: number }[],
+): Generator<{ start: number; length: number }> {
+  let next = 0;
+  for (const run of runs) {
+    const runEnd = run.start + run.length;
+    while (next < ranges.length && ranges[next]!.end <= run.start) next++;
+    let open: { start: number; length: number } | undefined;
+    for (let i = next; i < ranges.length && ranges[i]!.start < runEnd; i++) {
+      const start = Math.max(run.start, ranges[i]!.start);
+      const length = Math.min(runEnd, ranges[i]!.end) - start;
+      if (open !== undefined && open.start + open.length === start) {
+        open.length += length;
+      } else {
+        if (open !== undefined) yield open;
+        open = { start, length };
+      }
+    }
+    if (open !== undefined) yield open;
   }
 }
 
@@ -98,26 +133,6 @@ function qemuCpuState({ cr3, cr4 }: CpuState): Uint8Array {
   view.setBigUint64(416, cr3, true);
   view.setBigUint64(424, cr4, true);
   return bytes;
-}
-
-function joinNeighbours(
-  runs: readonly { start: number; length: number }[],
-  most: number,
-): { start: number; length: number }[] {
-  let joined = runs.map((run) => ({ ...run }));
-  for (let gap = PAGE_SIZE; joined.length > most; gap *= 2) {
-    const next: { start: number; length: number }[] = [];
-    for (const run of joined) {
-      const last = next.at(-1);
-      if (last !== undefined && run.start - (last.start + last.length) <= gap) {
-        last.length = run.start + run.length - last.start;
-      } else {
-        next.push(run);
-      }
-    }
-    joined = next;
-  }
-  return joined;
 }
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {

@@ -34,7 +34,19 @@ export class RangeMemory implements PhysicalMemory {
   search(pattern: Uint8Array, options: PhysicalSearchOptions = {}): number[] {
     const { start = 0, end = Infinity, align = 1, limit = 64 } = options;
     const hits: number[] = [];
+    let previous: MemoryRange | undefined;
     for (const range of this.ranges) {
+      if (previous?.end === range.start && pattern.length > 1) {
+        // What lies across the border is in two places of the file.
+        const border = Math.max(start, range.start - pattern.length + 1);
+        for (let at = border; at < range.start && hits.length < limit; at++) {
+          if ((at - start) % align !== 0 || at + pattern.length > end) continue;
+          const bytes = this.read(at, pattern.length);
+          if (bytes !== undefined && pattern.every((byte, i) => bytes[i] === byte)) hits.push(at);
+        }
+        if (hits.length >= limit) break;
+      }
+      previous = range;
       const from = Math.max(start, range.start);
       const to = Math.min(end, range.end);
       if (to - from < pattern.length) continue;

@@ -1,5 +1,8 @@
 const NEWLINE = 10;
 
+/** Fills the front of a buffer; the number of bytes, or null at the end. */
+export type ReadBytes = (buffer: Uint8Array) => Promise<number | null>;
+
 /** How a {@linkcode LineReader} reads. */
 export interface LineReaderOptions {
   /**
@@ -27,13 +30,12 @@ export interface LineBlock {
  * most twice the limit.
  */
 export class LineReader {
-  readonly #read: (buffer: Uint8Array) => number | null;
+  readonly #read: ReadBytes;
   readonly #limit: number;
   readonly #chunk: number;
   #buffer: Uint8Array;
 
-  /** @param read Fills the front of a buffer; the number of bytes, or null at the end. */
-  constructor(read: (buffer: Uint8Array) => number | null, options: LineReaderOptions = {}) {
+  constructor(read: ReadBytes, options: LineReaderOptions = {}) {
     this.#read = read;
     this.#limit = options.limit ?? 64 * 1024 * 1024;
     this.#chunk = options.chunk ?? 256 * 1024;
@@ -41,13 +43,13 @@ export class LineReader {
   }
 
   /** The blocks, front to back. Call it once. */
-  *blocks(): Generator<LineBlock> {
+  async *blocks(): AsyncGenerator<LineBlock> {
     let used = 0;
     let firstLine = 1;
     let skipping = false;
     for (;;) {
       if (used === this.#buffer.length) this.#grow();
-      const count = this.#read(this.#buffer.subarray(used));
+      const count = await this.#read(this.#buffer.subarray(used));
       if (count === null) break;
       const end = used + count;
       let start = 0;

@@ -12,8 +12,16 @@ import {
   TIMEOUT_UPDATE_MASK,
 } from "../uapi/op_flags.ts";
 import { readSqe, SQE_SIZE } from "../uapi/sqe.ts";
-import { type CommandReader, integerOf, type Member, type SlotName } from "./command_reader.ts";
+import {
+  type CommandReader,
+  integerOf,
+  type Member,
+  type SlotName,
+  taskOf,
+} from "./command_reader.ts";
 import { readable } from "./diagnostics.ts";
+import { fileOfFd } from "./file_target.ts";
+import { fixedFile } from "./fixed_files.ts";
 
 /** Where an opcode's `io_*_prep()` function puts what the SQE holds. */
 interface CommandLayout {
@@ -47,31 +55,47 @@ export function readCommand(reader: CommandReader): void {
   layout.more?.(reader);
 }
 
+const POLL_ADD = 6;
+
 /** Work left for the task that does not mean the request has its result. */
 const UNFINISHED_WORK: readonly string[] = [
-  "io_uring_cmd_work",
   "io_poll_task_func",
-  "io_apoll_task_func",
-  "io_async_task_func",
   "io_req_task_submit",
+  "io_uring_cmd_work",
 ];
 
 /**
- * The file that a request works on: since Linux 5.18 (6bf9c47a3989) the number is kept until the
- * file is needed, in the place of the completion's flags. What has a result has lost it.
+ * The file that a request works on. Since Linux 5.18 (6bf9c47a3989) its number is kept, in
+ * `io_kiocb.fd` or since 5.19 (cef216fc32d7) in `io_kiocb.cqe.fd`, which is also the place of the
+ * completion's flags: a result overwrites it, and so does each wake-up of a poll, with 0.
  */
 function fileDescriptor(reader: CommandReader): void {
   const { kiocb, program, context } = reader;
   if (!reader.inFlight || reader.hasFlag("FAIL")) return;
+  const fd = integerOf(kiocb, ["cqe.fd", "fd"]);
   const result = integerOf(kiocb, ["cqe.res", "result"]);
-  if (result === undefined || BigInt.asIntN(32, result) < 0n) return;
+  if (fd === undefined || result === undefined || BigInt.asIntN(32, result) < 0n) return;
   if (context.taskWork === true) {
     const work = integerOf(kiocb, "io_task_work.func");
     if (work === undefined || work === 0n) return;
     if (!UNFINISHED_WORK.some((name) => program.symbols.lookup(name) === work)) return;
   }
-  // The kernel itself has it in io_kiocb.fd in 5.18, in io_kiocb.cqe.fd since 5.19 (cef216fc32d7).
-  reader.put("fd", integerOf(kiocb, ["cqe.fd", "fd"]));
+  const polled = reader.opcode === POLL_ADD || reader.hasFlag("POLLED");
+  if (fd === 0n && polled && !isFirstFile(reader)) return;
+  reader.put("fd", fd);
+}
+
+/** Whether the request's file is number 0 of its process, or of its ring's table. */
+function isFirstFile(reader: CommandReader): boolean {
+  const { kiocb } = reader;
+  const file = readable(() => kiocb.pointer("file"));
+  if (file === undefined || file === 0n) return false;
+  const first = readable(() => {
+    if (reader.hasFlag("FIXED_FILE")) return fixedFile(kiocb.deref("ctx"), 0);
+    const task = taskOf(kiocb);
+    return task && fileOfFd(task, 0);
+  });
+  return first?.address === file;
 }
 
 /**
@@ -80,7 +104,7 @@ function fileDescriptor(reader: CommandReader): void {
  *
  * - a `struct delayed_filename` that holds the pointer: since Linux 7.0
  * - a pointer to it
- * - STATX before Linux 5.19 (1b6fe6e0dfec): the user's pointer itself
+ * - STATX before Linux 5.18 (1b6fe6e0dfec): the user's pointer itself
  */
 function path(reader: CommandReader, name: ArgumentName, member: string): void {
   const delayed = `${member}.__incomplete_filename`;
@@ -148,9 +172,7 @@ function position(reader: CommandReader, done: bigint): void {
   const mode = file && integerOf(file, "f_mode");
   if (mode !== undefined && (mode & FMODE_STREAM) !== 0n && at === 0n) {
     // A stream has no position: the kernel puts 0 in place of -1.
-    const asked = reader.sqe?.off;
-    if (asked === CURRENT_POSITION || asked === 0n) reader.put("off", asked);
-    return;
+    return reader.put("off", reader.sqe?.off === 0n ? 0n : CURRENT_POSITION);
   }
   const start = BigInt.asIntN(64, at) - done;
   if (start >= -1n) reader.put("off", start);

@@ -19,6 +19,8 @@ const REASONS: { readonly [reason in FaultReason]: MissingReason } = {
   not_in_image: "not_in_image",
   non_canonical: "invalid",
   null: "null",
+  // The end record says that not everything was read.
+  over_budget: "not_in_image",
 };
 
 /** What a slot holds of an integer of any size and sign. */
@@ -208,6 +210,15 @@ export class CommandReader {
   }
 }
 
+/**
+ * The `struct task_struct` that submitted a `struct io_kiocb`, or undefined; by way of its
+ * `struct io_uring_task` since Linux 6.13 (b6f58a3f4aa8).
+ */
+export function taskOf(kiocb: KernelObject): KernelObject | undefined {
+  if (kiocb.has("tctx")) return kiocb.tryDeref("tctx")?.tryDeref("task");
+  return kiocb.tryDeref("task");
+}
+
 /** An integer or a pointer of a struct, by the first of its names that this kernel has. */
 export function integerOf(object: KernelObject, member: Member): bigint | undefined {
   const path = typeof member === "string" ? member : member.find((path) => object.has(path));
@@ -229,7 +240,7 @@ function flagBits(program: Program): ReadonlyMap<string, number> {
 
 /**
  * Tables of what each opcode needs, newest first: `async_size` lies in `io_issue_defs` since
- * Linux 6.10, in `io_cold_defs` since 6.3 (a7dd27828b00), in `io_op_defs` before.
+ * Linux 6.10, in `io_cold_defs` since 6.3 (f30bd4d03824), in `io_op_defs` before.
  */
 const DEFINITION_TABLES: readonly (readonly [symbol: string, type: string])[] = [
   ["io_issue_defs", "io_issue_def"],

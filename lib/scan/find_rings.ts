@@ -35,6 +35,8 @@ export const ROUTES_NOT_RUN: readonly string[] = ["unix_socket_queue", "carved"]
 /** `NR_OPEN` can be raised; more descriptors than this are damage. */
 const MAX_FDS = 16 * 1024 * 1024;
 const FDS_AT_ONCE = 65536;
+/** A process can duplicate a descriptor a million times. */
+const MAX_HOLDERS = 65536;
 
 /**
  * Every `io_ring_ctx` that a task leads to, each once: by file descriptors, by each thread's
@@ -59,6 +61,8 @@ class Finder {
   /** Whether a `struct file` is a ring's, by the address of its operations. */
   #ringOperations = new Map<bigint, boolean>();
   #fops: bigint | undefined;
+  /** Rings with more holders than are kept. */
+  #crowded = new Set<FoundRing>();
 
   constructor(context: ScanContext) {
     this.#context = context;
@@ -152,7 +156,7 @@ class Finder {
         const address = view.getBigUint64(i * 8, true);
         if (address === 0n) continue;
         const ring = this.#fileRing(address, "fd");
-        ring?.holders.push({ process, fd: first + i });
+        if (ring !== undefined) this.#hold(ring, { process, fd: first + i });
       }
     }
   }
@@ -161,7 +165,7 @@ class Finder {
     const hold = (ring: FoundRing | undefined) => {
       if (ring === undefined) return;
       ring.submitters.add(process);
-      holdWithoutFd(ring, process);
+      this.#holdWithoutFd(ring, process);
     };
     // Since Linux 5.12 (baf186c4d345) a node a ring, keyed by the ring; before, the ring's file.
     const hasNodes = this.#program.types.struct("io_tctx_node") !== undefined;
@@ -190,7 +194,7 @@ class Finder {
       const address = vma.pointer("vm_file");
       if (address === 0n) continue;
       const ring = this.#fileRing(address, "vma");
-      if (ring !== undefined) holdWithoutFd(ring, process);
+      if (ring !== undefined) this.#holdWithoutFd(ring, process);
     }
   }
 
@@ -235,6 +239,25 @@ class Finder {
     return ring;
   }
 
+  /** Notes that a process holds a ring, unless one of its descriptors already says so. */
+  #holdWithoutFd(ring: FoundRing, process: Process): void {
+    // All of a process comes before the next one.
+    if (ring.holders.at(-1)?.process !== process) this.#hold(ring, { process, fd: -1 });
+  }
+
+  #hold(ring: FoundRing, holder: Holder): void {
+    if (ring.holders.length < MAX_HOLDERS) {
+      ring.holders.push(holder);
+    } else if (!this.#crowded.has(ring)) {
+      this.#crowded.add(ring);
+      this.#context.diagnostics.report(
+        "too_many_holders",
+        `ring at 0x${ring.ctx.address.toString(16)} has more than ${MAX_HOLDERS} holders`,
+        "all but the first of them",
+      );
+    }
+  }
+
   #attempt(process: Process, code: string, hides: string, read: () => void): void {
     this.#context.diagnostics.attempt({ code, action: `process ${process.pid}`, hides }, read);
   }
@@ -242,10 +265,3 @@ class Finder {
 
 /** `IO_RINGFD_REG_MAX`. */
 const REGISTERED_RINGS = 16;
-
-/** Notes that a process holds a ring, unless one of its descriptors already says so. */
-function holdWithoutFd(ring: FoundRing, process: Process): void {
-  if (!ring.holders.some((holder) => holder.process === process)) {
-    ring.holders.push({ process, fd: -1 });
-  }
-}

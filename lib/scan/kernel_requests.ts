@@ -30,8 +30,8 @@ export interface HeldRequest {
   readonly state: RequestState;
 }
 
-/** More requests of one ring than this are a damaged list. */
-const MAX_REQUESTS = 1_000_000;
+/** More requests of one ring than this are a damaged list, or too many to tell of. */
+const MAX_REQUESTS = 262_144;
 /** `hash_bits` follows from the ring's size, which has at most 17 bits. */
 const MAX_HASH_BITS = 20;
 /** `PF_IO_WORKER` (`include/linux/sched.h`). */
@@ -161,7 +161,10 @@ export function readHeldRequests(
     }
   }
   for (const { kiocb } of [...found.values()]) {
-    for (const linked of chain(kiocb)) add(linked, "linked");
+    for (const linked of chain(kiocb)) {
+      if (found.size >= MAX_REQUESTS) break;
+      add(linked, "linked");
+    }
   }
   return [...found.values()].filter(({ kiocb }) =>
     readable(() => kiocb.pointer("ctx")) === ctx.address
@@ -293,6 +296,7 @@ export function readRecycledRequests(ctx: KernelObject, notes: RingNotes): Kerne
     // The free list has one pointer, the others have two; all start with the first entry.
     try {
       for (const kiocb of entries(ctx.program, ctx.addressOf(name), "comp_list")) {
+        if (found.size >= MAX_REQUESTS) break;
         found.set(kiocb.address, kiocb);
       }
     } catch (error) {

@@ -2,9 +2,11 @@ import {
   findKernel,
   type FindKernelOptions,
   type FoundKernel,
+  pageTablesOf,
   reopenKernel,
+  searchBudget,
 } from "../kernel/find_kernel.ts";
-import { findVmcoreinfo } from "../kernel/vmcoreinfo.ts";
+import { findVmcoreinfo, type Vmcoreinfo } from "../kernel/vmcoreinfo.ts";
 import { ImageError } from "../memory/image_error.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import { type OpenedMemory, squeezedMemory } from "../memory/open_memory.ts";
@@ -53,37 +55,53 @@ export function openKernelOf(
   if (memory.format !== "raw") {
     return { kernel: findKernel(memory, options), memory, layout: undefined };
   }
-  let kernel: FoundKernel;
-  try {
-    kernel = findKernel(memory, options);
-  } catch (error) {
-    const squeezed = error instanceof ImageError ? findAboveHole(image, memory) : undefined;
-    if (squeezed === undefined) throw error;
-    return squeezed;
-  }
+  const inMemory = findVmcoreinfo(memory);
+  const above = findAboveHole(image, memory, inMemory);
+  if (above !== undefined) return above;
+  const kernel = findKernel(memory, { ...options, inMemory });
   return rawLayout(image, { kernel, memory, layout: undefined }, diagnostics);
 }
 
-/** A kernel above 4 GiB in an image without the hole: every place for the hole is tried. */
-function findAboveHole(image: ImageFile, flat: PhysicalMemory): OpenedKernel | undefined {
-  if (image.size <= HOLE_STEP) return undefined;
-  for (const { text } of findVmcoreinfo(flat)) {
+/**
+ * A kernel that VMCOREINFO places above 4 GiB, and that is not there: every place for the hole that
+ * may be missing from the file is tried.
+ */
+function findAboveHole(
+  image: ImageFile,
+  flat: PhysicalMemory,
+  inMemory: readonly Vmcoreinfo[],
+): OpenedKernel | undefined {
+  const budget = searchBudget();
+  for (const info of inMemory) {
+    if ((pageTablesOf(info) ?? 0) < FOUR_GIB) continue;
+    const options = {
+      name: image.name,
+      cpus: [],
+      vmcoreinfo: undefined,
+      inMemory: [info],
+      sources: ["vmcoreinfo_memory"],
+      budget,
+    } as const;
+    if (tryFindKernel(flat, options) !== undefined) return undefined;
     for (let lowEnd = HOLE_STEP; lowEnd < Math.min(FOUR_GIB, image.size); lowEnd += HOLE_STEP) {
       const memory = squeezedMemory(image, lowEnd);
-      try {
-        const kernel = findKernel(memory, {
-          name: image.name,
-          cpus: [],
-          vmcoreinfo: text,
-          sources: ["vmcoreinfo_note"],
-        });
-        return { kernel, memory, layout: "squeezed" };
-      } catch (error) {
-        if (!(error instanceof ImageError)) throw error;
-      }
+      const kernel = tryFindKernel(memory, options);
+      if (kernel !== undefined) return { kernel, memory, layout: "squeezed" };
     }
   }
   return undefined;
+}
+
+function tryFindKernel(
+  memory: PhysicalMemory,
+  options: FindKernelOptions,
+): FoundKernel | undefined {
+  try {
+    return findKernel(memory, options);
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    return undefined;
+  }
 }
 
 /** Compares the file's size with the memory that the firmware reported to the kernel. */

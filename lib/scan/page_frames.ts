@@ -20,8 +20,21 @@ const LOWER_HALF_END = 1n << 63n;
 const GIB = 1n << 30n;
 /** 52 bits of physical address need no more of the map than this. */
 const MAX_GIBS = 64 * 1024;
+const MAX_SEARCHES = 8;
 
-const bases = new WeakMap<Program, bigint>();
+/** What is the same for every page of a program. */
+interface PageArray {
+  /** The struct that an entry of a page cache points to; folios came with Linux 5.16. */
+  readonly entryType: "folio" | "page";
+  /** `sizeof(struct page)`. */
+  readonly size: number;
+  /** Where the array of all `struct page` starts. */
+  base: bigint | undefined;
+  /** Searches for it that are still allowed: each may cost thousands of reads. */
+  searches: number;
+}
+
+const arrays = new WeakMap<Program, PageArray>();
 
 /**
  * The page frame number of a cached page of a file, or undefined where the entry is none of that
@@ -29,31 +42,40 @@ const bases = new WeakMap<Program, bigint>();
  */
 export function pageFrameOf(program: Program, page: CachedPage): number | undefined {
   return readable(() => {
-    // Linux 5.16 has folios; a folio's first page lies where the folio does.
-    const type = program.types.struct("folio") === undefined ? "page" : "folio";
-    const head = program.object(type, page.entry);
+    const array = pageArrayOf(program);
+    // A folio's first page lies where the folio does.
+    const head = program.object(array.entryType, page.entry);
     if (head.pointer("mapping") !== page.mapping) return undefined;
     const offset = page.index - head.bigint("index");
     if (offset < 0n || offset >= MAX_FOLIO_PAGES) return undefined;
-    const base = vmemmapBase(program, page.entry);
-    const size = BigInt(program.struct("page").size);
-    if (base === undefined || page.entry < base || (page.entry - base) % size !== 0n) {
-      return undefined;
+    if (array.base === undefined && array.searches-- > 0) {
+      array.base = vmemmapBase(program, { page: page.entry, size: array.size });
     }
-    return Number((page.entry - base) / size + offset);
+    const size = BigInt(array.size);
+    if (array.base === undefined || page.entry < array.base) return undefined;
+    const distance = page.entry - array.base;
+    return distance % size === 0n ? Number(distance / size + offset) : undefined;
   });
 }
 
-/** Where the array of all `struct page` starts, given the address of one of them. */
-function vmemmapBase(program: Program, page: bigint): bigint | undefined {
-  let base = bases.get(program);
-  if (base === undefined) {
-    const symbol = program.symbols.lookup("vmemmap_base");
-    base = symbol === undefined ? undefined : readable(() => program.memory.readPointer(symbol));
-    base ??= findVmemmapBase(program.memory, { page, size: program.struct("page").size });
-    if (base !== undefined && base >= LOWER_HALF_END) bases.set(program, base);
+function pageArrayOf(program: Program): PageArray {
+  let array = arrays.get(program);
+  if (array === undefined) {
+    array = {
+      entryType: program.types.struct("folio") === undefined ? "page" : "folio",
+      size: program.struct("page").size,
+      base: undefined,
+      searches: MAX_SEARCHES,
+    };
+    arrays.set(program, array);
   }
-  return base;
+  return array;
+}
+
+function vmemmapBase(program: Program, one: { page: bigint; size: number }): bigint | undefined {
+  const symbol = program.symbols.lookup("vmemmap_base");
+  const value = symbol && readable(() => program.memory.readPointer(symbol));
+  return value ?? findVmemmapBase(program.memory, one);
 }
 
 /**

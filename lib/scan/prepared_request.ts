@@ -4,6 +4,8 @@ import type { RequestFields } from "../uapi/request_fields.ts";
 import { readCommand } from "./command_layouts.ts";
 import { CommandReader, type RequestContext } from "./command_reader.ts";
 
+export { taskOf } from "./command_reader.ts";
+
 const IOSQE_IO_DRAIN = 1 << 1;
 const IOSQE_ASYNC = 1 << 4;
 
@@ -46,15 +48,6 @@ export function resultOfCompleted(kiocb: KernelObject): number {
 }
 
 /**
- * The `struct task_struct` that submitted a `struct io_kiocb`, or undefined; by way of its
- * `struct io_uring_task` since Linux 6.13 (b6f58a3f4aa8).
- */
-export function taskOf(kiocb: KernelObject): KernelObject | undefined {
-  if (kiocb.has("tctx")) return kiocb.tryDeref("tctx")?.tryDeref("task");
-  return kiocb.tryDeref("task");
-}
-
-/**
  * What a prepared `struct io_kiocb` that has not completed holds of its SQE. User pointers go into
  * the slots, for the owner's memory to be read through; what the kernel has copied is in `known`.
  *
@@ -80,7 +73,7 @@ export function readPreparedRequest(
  */
 export function readCompletedRequest(kiocb: KernelObject): CompletedRequest {
   const reader = new CommandReader(kiocb, { inFlight: false });
-  // Linux 5.10 to 5.15 reuse the command's memory to complete it (0f7e466b393a).
+  // Until Linux 5.15 a completion overwrites the command; d17e56eb4907 ended that.
   if (!kiocb.has("compl")) readCommand(reader);
   const flags = submittedFlags(reader);
   return {
@@ -95,11 +88,12 @@ export function readCompletedRequest(kiocb: KernelObject): CompletedRequest {
 
 /**
  * The `IOSQE_*` bits: the lowest of `io_kiocb.flags`. IOSQE_CQE_SKIP_SUCCESS is one since Linux
- * 5.17 (04c76b41ca97); before, the bit meant something else. The kernel sets IOSQE_ASYNC and
- * IOSQE_IO_DRAIN on its own account too, and only the SQE can tell.
+ * 5.17 (04c76b41ca97), before, the bit meant something else; the kernel sets it when the CQE has
+ * been posted. It sets IOSQE_ASYNC and IOSQE_IO_DRAIN on its own account too, and only the SQE can
+ * tell.
  */
 function submittedFlags(reader: CommandReader): number {
-  const mask = reader.knowsFlag("CQE_SKIP") ? 0x7fn : 0x3fn;
+  const mask = reader.inFlight && reader.knowsFlag("CQE_SKIP") ? 0x7fn : 0x3fn;
   const flags = Number(reader.flags & mask);
   const asked = reader.sqe?.flags;
   if (asked === undefined) return flags;

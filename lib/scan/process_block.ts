@@ -1,5 +1,5 @@
 import { listForEachEntry } from "../kernel/lists.ts";
-import type { KernelObject } from "../kernel/program.ts";
+import type { KernelObject, Program } from "../kernel/program.ts";
 import { type ProcessBlock, UNKNOWN_ID } from "../record/records.ts";
 import { capabilityText } from "../uapi/capabilities.ts";
 import { containerId } from "../uapi/container_id.ts";
@@ -54,7 +54,12 @@ export function readProcess(leader: KernelObject, context: ScanContext): ReadPro
     if (value === undefined) missing.push(`process.${key}`);
     return value ?? standIn;
   };
-  const id = (key: string, read: () => number) => orMissing(key, UNKNOWN_ID, read);
+  const id = (key: string, read: () => number) =>
+    orMissing(key, UNKNOWN_ID, () => {
+      const value = read();
+      // Signed in the kernel, and never below 0 there.
+      return value >= 0 ? value : undefined;
+    });
   const capabilities = (key: string) =>
     orMissing(key, "", () => capabilityText(readCapabilities(leader.deref("cred"), key)));
 
@@ -247,9 +252,7 @@ function* cgroupsOf(task: KernelObject): Generator<KernelObject> {
   if (set === undefined) return;
   const unified = readable(() => set.deref("dfl_cgrp"));
   if (unified !== undefined) yield unified;
-  for (const name of V1_CONTROLLERS) {
-    const index = set.program.types.enumWith(`${name}_cgrp_id`)?.get(`${name}_cgrp_id`);
-    if (index === undefined || index < 0) continue;
+  for (const index of controllersOf(set.program)) {
     const cgroup = readable(() => {
       if (index >= set.count("subsys")) return undefined;
       const slot = set.addressOf("subsys") + 8n * BigInt(index);
@@ -259,6 +262,20 @@ function* cgroupsOf(task: KernelObject): Generator<KernelObject> {
     // A controller that is on the default hierarchy says nothing new.
     if (cgroup !== undefined && cgroup.address !== unified?.address) yield cgroup;
   }
+}
+
+const controllers = new WeakMap<Program, readonly number[]>();
+
+/** Where `css_set.subsys` has the controllers that are asked for, as this kernel numbers them. */
+function controllersOf(program: Program): readonly number[] {
+  let indexes = controllers.get(program);
+  if (indexes === undefined) {
+    indexes = V1_CONTROLLERS.flatMap((name) =>
+      program.types.enumWith(`${name}_cgrp_id`)?.get(`${name}_cgrp_id`) ?? []
+    ).filter((index) => index >= 0);
+    controllers.set(program, indexes);
+  }
+  return indexes;
 }
 
 /** The path of a `struct kernfs_node` below its hierarchy's root: `kernfs_path()`. */

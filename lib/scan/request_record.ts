@@ -72,9 +72,14 @@ function argumentsOf(request: JoinedRequest, around: RequestSurroundings): Argum
   }
   if (request.state === undefined) {
     const done = readable(() => readCompletedRequest(kiocb));
-    return { fields: done && { ...done.fields, ...compat }, known: {} };
+    return { fields: done && { ...done.fields, ...compat }, known: done?.known ?? {} };
   }
-  const prepared = readable(() => readPreparedRequest(kiocb));
+  const prepared = readable(() =>
+    readPreparedRequest(kiocb, {
+      ...(slot === undefined ? {} : { sqe: slot.sqe }),
+      taskWork: request.state === "task_work",
+    })
+  );
   if (prepared === undefined) return { fields: slot?.sqe, known: {} };
   const { fields, known } = prepared;
   const held: RequestFields = { ...fields };

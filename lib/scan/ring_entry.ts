@@ -32,6 +32,12 @@ export interface RingSource {
   readonly opcodeNames: ReadonlyMap<number, string>;
 }
 
+/**
+ * Characters of all arguments of one ring. A process can fill its ring with requests that all name
+ * the same long path, which would make a line too long for anyone to read.
+ */
+const MAX_ARGUMENTS = 32 * 1024 * 1024;
+
 /** The record of one ring. Never throws on bad memory: what could not be read is in the record. */
 export function ringEntry(source: RingSource, context: ScanContext): IOUringEntry {
   const { ring } = source;
@@ -218,12 +224,26 @@ function requestsOf(
     compat: readable(() => ctx.has("compat") && ctx.number("compat") !== 0) ?? false,
     notes,
   };
+  let left = MAX_ARGUMENTS;
   const records = (name: string, requests: readonly JoinedRequest[]) =>
-    requests.map((request, i) => requestRecord(request, `${name}.${i}`, around));
-  return {
+    requests.map((request, i) => {
+      const record = requestRecord(request, `${name}.${i}`, around);
+      left -= JSON.stringify(record.op_info ?? "").length;
+      if (left < 0) delete record.op_info;
+      return record;
+    });
+  const requests = {
     all: [...joined.pending, ...joined.inFlight, ...joined.history],
     pending: records("pending", joined.pending),
     inFlight: records("in_flight", joined.inFlight),
     history: records("history", joined.history),
   };
+  if (left < 0) {
+    notes.report(
+      "arguments_cut",
+      `the arguments of its requests take more than ${MAX_ARGUMENTS} characters`,
+      "arguments of all requests after that",
+    );
+  }
+  return requests;
 }

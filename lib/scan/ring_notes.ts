@@ -17,6 +17,11 @@ export class RingNotes {
     this.#add({ code, message, hides });
   }
 
+  /** Notes something odd that hides nothing. */
+  remark(code: string, message: string): void {
+    this.#add({ code, message });
+  }
+
   /** Notes that the value at a path of the record could not be had, and why. */
   miss(path: string, reason: string): void {
     this.missing.push(path);

@@ -55,7 +55,7 @@ export function joinRequests(
     const userData = readable(() => userDataOf(kiocb));
     if (opcode === undefined || userData === undefined) continue;
     // The latest slot that fits is the one it came from; earlier ones are done.
-    const slot = consumed.get(keyOf({ opcode, userData }))?.findLast((s) => !running.has(s));
+    const slot = consumed.get(keyOf({ opcode, userData }))?.pop();
     if (slot !== undefined) running.add(slot);
     inFlight.push({
       ...request(opcode, userData),
@@ -69,11 +69,11 @@ export function joinRequests(
 
   const done = slots.filter((slot) => !running.has(slot));
   const alone = joinCompletions(state, done, inFlight);
-  const forgotten = joinRecycled(recycled, done, alone);
+  const { forgotten, answered } = joinRecycled(recycled, done, alone);
   return {
     pending: state.pending.map((slot) => ofSlot(slot)),
     inFlight,
-    history: [...forgotten, ...alone, ...done],
+    history: [...forgotten, ...alone.filter((request) => !answered.has(request)), ...done],
   };
 }
 
@@ -136,16 +136,20 @@ function completesInOrder(state: RingState, inFlight: readonly JoinedRequest[]):
 }
 
 /**
- * Joins the objects that the kernel keeps for reuse; the requests that only they remember. Their
- * opcode, user_data and result are the kernel's own.
+ * Joins the objects that the kernel keeps for reuse. Their opcode, user_data and result are the
+ * kernel's own. Gives the requests that only they remember, and the completions that belong to one
+ * of these.
  */
 function joinRecycled(
   recycled: readonly KernelObject[],
   done: readonly JoinedRequest[],
-  alone: JoinedRequest[],
-): JoinedRequest[] {
-  const byKey = groupBy(done, keyOf);
+  alone: readonly JoinedRequest[],
+): { forgotten: JoinedRequest[]; answered: ReadonlySet<JoinedRequest> } {
+  const open = new OpenRequests(done);
+  const answers = new Map<bigint, Set<JoinedRequest>>();
+  for (const request of alone) addTo(answers, request.userData, request);
   const forgotten: JoinedRequest[] = [];
+  const answered = new Set<JoinedRequest>();
   for (const kiocb of recycled) {
     const opcode = readable(() => opcodeOf(kiocb));
     const userData = readable(() => userDataOf(kiocb));
@@ -153,11 +157,7 @@ function joinRecycled(
     if (opcode === undefined || userData === undefined || result === undefined) continue;
     // Objects are allocated in batches: one that is all zero has never been a request.
     if (opcode === 0 && userData === 0n) continue;
-    const same = (byKey.get(keyOf({ opcode, userData })) ?? []).filter((r) =>
-      !r.sources.has("kiocb")
-    );
-    const match = same.find((r) => r.results.includes(result)) ??
-      (same.length === 1 && same[0]!.results.length === 0 ? same[0] : undefined);
+    const match = open.take(keyOf({ opcode, userData }), result);
     if (match !== undefined) {
       if (match.results.length === 0) match.results.push(result);
       match.sources.add("kiocb");
@@ -170,14 +170,46 @@ function joinRecycled(
       sources: new Set<RequestSource>(["kiocb"]),
     };
     // A completion that no slot remembers any more may be this request's.
-    const answers = alone.filter((r) => r.opcode === undefined && r.userData === userData);
-    if (answers.length === 1 && answers[0]!.results.includes(result)) {
+    const left = answers.get(userData);
+    const answer = left?.size === 1 ? first(left) : undefined;
+    if (answer?.results.includes(result)) {
       record.sources.add("cqe");
-      alone.splice(alone.indexOf(answers[0]!), 1);
+      left!.delete(answer);
+      answered.add(answer);
     }
     forgotten.push(record);
   }
-  return forgotten;
+  return { forgotten, answered };
+}
+
+/** Requests that no object of the kernel has been joined to yet, by opcode and user_data. */
+class OpenRequests {
+  #byKey = new Map<string, Set<JoinedRequest>>();
+  #byResult = new Map<string, Set<JoinedRequest>>();
+
+  constructor(requests: readonly JoinedRequest[]) {
+    for (const request of requests) {
+      const key = keyOf(request);
+      addTo(this.#byKey, key, request);
+      for (const result of request.results) addTo(this.#byResult, `${key} ${result}`, request);
+    }
+  }
+
+  /** The first with the result, or the only one left, where it has no result. */
+  take(key: string, result: number): JoinedRequest | undefined {
+    const left = this.#byKey.get(key);
+    if (left === undefined) return undefined;
+    let match = first(this.#byResult.get(`${key} ${result}`) ?? []);
+    if (match === undefined && left.size === 1) {
+      const only = first(left);
+      if (only?.results.length === 0) match = only;
+    }
+    if (match !== undefined) {
+      left.delete(match);
+      for (const result of match.results) this.#byResult.get(`${key} ${result}`)?.delete(match);
+    }
+    return match;
+  }
 }
 
 function request(opcode: number | undefined, userData: bigint): JoinedRequest {
@@ -221,6 +253,16 @@ function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [value]);
   else list.push(value);
+}
+
+function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
+  const set = map.get(key);
+  if (set === undefined) map.set(key, new Set([value]));
+  else set.add(value);
+}
+
+function first<T>(items: Iterable<T>): T | undefined {
+  for (const item of items) return item;
 }
 
 function groupBy<K, V>(items: readonly V[], key: (item: V) => K): Map<K, V[]> {

@@ -51,7 +51,7 @@ const MAX_SQ_ENTRIES = 32768;
 const MAX_CQ_ENTRIES = 2 * MAX_SQ_ENTRIES;
 
 /** Completions that overflow take kernel memory, and are charged to the process. */
-const MAX_OVERFLOW = 1_000_000;
+const MAX_OVERFLOW = 262_144;
 
 const SETUP_SQE128 = 1 << 10;
 const SETUP_CQE32 = 1 << 11;
@@ -203,10 +203,9 @@ class Queues {
       if (mixed) i++;
     }
     if (bogus > 0) {
-      this.#notes.report(
-        "sq_array_absurd",
-        `${bogus} entries of the index array point outside the submission queue`,
-        "requests at these entries, which the kernel drops too",
+      this.#notes.remark(
+        "sq_index_invalid",
+        `${bogus} entries of the index array point outside the queue; the kernel drops them`,
       );
     }
     return slots;
@@ -256,7 +255,7 @@ class Queues {
       if (!isUnreadable(error)) throw error;
       this.#notes.report("cq_unreadable", `completion queue: ${error.message}`, "results");
     }
-    completions.push(...this.#overflowed());
+    for (const completion of this.#overflowed()) completions.push(completion);
     return completions;
   }
 

@@ -3,7 +3,7 @@ import { writeElfCore } from "../memory/elf_core_writer.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import { openMemory } from "../memory/open_memory.ts";
 import { RecordingMemory } from "../memory/recording_memory.ts";
-import type { IOUringStatus, StreamRecord } from "../record/records.ts";
+import type { IOUringEntry, IOUringStatus, StreamRecord } from "../record/records.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import { readClock } from "./clock.ts";
 import type { ScanContext } from "./context.ts";
@@ -29,8 +29,8 @@ export interface ScanOptions {
 }
 
 const CR4_LA57 = 1n << 12n;
-/** Rings a batch. */
-const BATCH = 64;
+/** Requests a batch, of which a ring counts for 64. */
+const BATCH = 4096;
 
 /**
  * Scans a memory image: a start record, an entry for each `io_ring_ctx`, an end record.
@@ -61,24 +61,35 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   if (present) {
     const context: ScanContext = { program, clock: readClock(program), diagnostics };
     const processes = listProcesses(context);
-    const rings = findRings(context, processes).sort(byOwner);
+    const rings = inOrder(findRings(context, processes));
     const taskRequests = readTaskRequests(context, processes);
     const opcodeNames = opcodesOf(kernel);
     let batch: StreamRecord[] = [];
+    let size = 0;
     for (const ring of rings) {
       const ofTasks = taskRequests.get(ring.ctx.address) ?? [];
-      batch.push(ringEntry({ ring, taskRequests: ofTasks, opcodeNames }, context));
+      const entry = ringEntry({ ring, taskRequests: ofTasks, opcodeNames }, context);
+      batch.push(entry);
+      size += 64 + requestCount(entry);
       entries++;
       options.progress?.(entries, rings.length, "rings");
-      if (batch.length === BATCH) {
+      if (size >= BATCH) {
         yield batch;
         batch = [];
+        size = 0;
       }
     }
     if (batch.length > 0) yield batch;
   }
   if (recorder !== undefined) {
     options.slice!(writeElfCore(found.memory, recorder.recorded(), notesOf(kernel)));
+  }
+  if (program.memory.budget.isSpent) {
+    diagnostics.report(
+      "work_limit_reached",
+      "reading stopped: structures lead to more than a kernel keeps in this much memory",
+      "whatever was not read by then",
+    );
   }
   if (image.shrank) {
     diagnostics.report(
@@ -176,9 +187,20 @@ function opcodesOf({ program }: FoundKernel): ReadonlyMap<number, string> {
   return names;
 }
 
+function requestCount({ pending, in_flight, history }: IOUringEntry): number {
+  return (pending?.length ?? 0) + (in_flight?.length ?? 0) + (history?.length ?? 0);
+}
+
 /** By the lowest pid that holds the ring, then by address: the same order for every image format. */
-function byOwner(a: FoundRing, b: FoundRing): number {
-  const pid = (ring: FoundRing) =>
-    Math.min(...ring.holders.map((h) => h.process.pid), ...[...ring.submitters].map((p) => p.pid));
-  return pid(a) - pid(b) || (a.ctx.address < b.ctx.address ? -1 : 1);
+function inOrder(rings: readonly FoundRing[]): FoundRing[] {
+  return rings.map((ring) => ({ ring, pid: lowestPid(ring) }))
+    .sort((a, b) => a.pid - b.pid || (a.ring.ctx.address < b.ring.ctx.address ? -1 : 1))
+    .map(({ ring }) => ring);
+}
+
+function lowestPid({ holders, submitters }: FoundRing): number {
+  let lowest = Infinity;
+  for (const { process } of holders) lowest = Math.min(lowest, process.pid);
+  for (const { pid } of submitters) lowest = Math.min(lowest, pid);
+  return lowest;
 }

@@ -1,7 +1,8 @@
 import { listForEachEntry, listForEachEntryReverse } from "../kernel/lists.ts";
 import type { KernelObject } from "../kernel/program.ts";
+import { UNKNOWN_ID } from "../record/records.ts";
 import type { ScanContext } from "./context.ts";
-import { isUnreadable, readable } from "./diagnostics.ts";
+import { type Diagnostics, isUnreadable, readable } from "./diagnostics.ts";
 
 /** A process: its group leader and all threads, the leader among them. */
 export interface Process {
@@ -59,7 +60,7 @@ export function listProcesses(context: ScanContext): Process[] {
       },
       () => ({
         leader,
-        pid: leader.number("tgid"),
+        pid: pidOf(leader, diagnostics),
         comm: leader.text("comm"),
         threads: listThreads(context, leader),
       }),
@@ -67,6 +68,18 @@ export function listProcesses(context: ScanContext): Process[] {
     if (process !== undefined) processes.push(process);
   }
   return processes;
+}
+
+/** The id of a process; {@linkcode UNKNOWN_ID} where it is none, and what is there is no task. */
+function pidOf(leader: KernelObject, diagnostics: Diagnostics): number {
+  const pid = leader.number("tgid");
+  if (pid >= 0 && pid <= MAX_TASKS) return pid;
+  diagnostics.report(
+    "task_absurd",
+    `task at 0x${leader.address.toString(16)} claims to be process ${pid}`,
+    "the real process there, if there is one",
+  );
+  return UNKNOWN_ID;
 }
 
 /** All threads of a group, by `signal->thread_head` (since Linux 3.14, 0c740d0afc3b). */

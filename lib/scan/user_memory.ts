@@ -260,6 +260,8 @@ function missingReason(reason: FaultReason): MissingReason {
     case "swapped":
     case "not_in_image":
       return reason;
+    case "over_budget":
+      return "not_in_image";
     default:
       return "unmapped";
   }

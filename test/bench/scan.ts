@@ -58,10 +58,10 @@ function row(...cells: (string | number)[]): void {
 const mb = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
 const ms = (value: number) => `${value.toFixed(0)} ms`;
 
-// What the launcher copies to memory counts whether or not it is resident in the process.
-const copied = statSync(PROGRAM).size;
 const start = Array.from({ length: RUNS }, () => time(PROGRAM, ["--version"]));
-print(`iouring --version: median ${ms(median(start))} of ${RUNS}, file ${mb(copied)}\n`);
+print(
+  `iouring --version: median ${ms(median(start))} of ${RUNS}, file ${mb(statSync(PROGRAM).size)}\n`,
+);
 
 const images = Deno.args.length > 0
   ? Deno.args
@@ -76,10 +76,10 @@ for (const image of images) {
     scans.push(time(PROGRAM, ["scan", image]));
     sums.push(time("sha256sum", [image]));
   }
-  const { anon, file } = await peakMemory(["scan", image]);
+  const { anon, shmem, file } = await peakMemory(["scan", image]);
   const scan = median(scans);
   const sum = median(sums);
   const name = image.split("/").slice(-2).join("/");
   const ratio = (scan / sum).toFixed(2);
-  row(name, mb(statSync(image).size), ms(scan), ms(sum), ratio, mb(anon + copied), mb(file));
+  row(name, mb(statSync(image).size), ms(scan), ms(sum), ratio, mb(anon + shmem), mb(file));
 }

@@ -7,11 +7,14 @@ import { Tally } from "../../lib/chain/tally.ts";
 import type { StreamRecord } from "../../lib/record/records.ts";
 import { event, ring, status } from "./records.ts";
 
+const DECODER = new TextDecoder();
+
 /** A sink that notes what is asked of it. */
 class NotingSink implements Sink {
   readonly log: string[] = [];
-  write(record: StreamRecord, line?: Uint8Array): void {
-    this.log.push(record.type + (line === undefined ? "" : `=${new TextDecoder().decode(line)}`));
+  write(record: StreamRecord, line?: Uint8Array | string): void {
+    const text = typeof line === "string" || line === undefined ? line : DECODER.decode(line);
+    this.log.push(record.type + (text === undefined ? "" : `=${text}`));
   }
   flush(): void {
     this.log.push("flush");
@@ -35,11 +38,19 @@ Deno.test("runChain() writes an unchanged record as it was read", () => {
   assert.deepEqual(sink.log, ["IOUringEntry=a", "IOUringEvent=b", "finish"]);
 });
 
-Deno.test("runChain() writes a changed record anew", () => {
+Deno.test("runChain() changes the classification of a line and nothing else", () => {
   const sink = new NotingSink();
-  const transforms = [(record: StreamRecord) => ({ ...record })];
-  runChain([batch([ring()], ["a"])], chain(sink, { transforms }));
-  assert.deepEqual(sink.log, ["IOUringEntry", "finish"]);
+  const classification = { suspicious: false, severity: "info" as const, rules: [] };
+  const transforms = [(record: StreamRecord) => ({ ...record, classification } as StreamRecord)];
+  runChain([batch([ring()], ['{ "n": 12345678901234567890 }'])], chain(sink, { transforms }));
+  runChain([[ring()]], chain(sink, { transforms }));
+  assert.deepEqual(sink.log, [
+    'IOUringEntry={ "n": 12345678901234567890 ,' +
+    '"classification":{"suspicious":false,"severity":"info","rules":[]}}',
+    "finish",
+    "IOUringEntry",
+    "finish",
+  ]);
 });
 
 Deno.test("runChain() does not show a record that was left out to the next transform", () => {
@@ -99,7 +110,10 @@ Deno.test("Filter passes status records and unknown types", () => {
   assert.equal(filter.transform(start), start);
   const other = { type: "Else" } as unknown as StreamRecord;
   assert.equal(filter.transform(other), other);
-  assert.equal(filter.warning, "1 record filtered out because the process could not be read");
+  assert.equal(
+    filter.warning,
+    "1 record filtered out because what the config asks for could not be read",
+  );
   assert.equal(new Filter({}).warning, undefined);
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { processFilter, type Verdict } from "../../lib/chain/process_filter.ts";
-import type { ProcessFilterConfig } from "../../lib/config/config.ts";
+import type { ProcessFilterConfig } from "../../lib/config/process_filter.ts";
 
 const NSLOOKUP = {
   pid: 10,

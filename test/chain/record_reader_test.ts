@@ -2,22 +2,26 @@ import assert from "node:assert/strict";
 import { RecordReader, type RecordReaderOptions } from "../../lib/chain/record_reader.ts";
 
 /** The records of `input` and the complaints, read `step` bytes at a time. */
-function read(input: string | Uint8Array, step: number, over: Partial<RecordReaderOptions> = {}) {
+async function read(
+  input: string | Uint8Array,
+  step: number,
+  over: Partial<RecordReaderOptions> = {},
+) {
   const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
   const bad: string[] = [];
   const lines: string[] = [];
   let at = 0;
   const reader = new RecordReader((buffer) => {
-    if (at === bytes.length) return null;
+    if (at === bytes.length) return Promise.resolve(null);
     const part = bytes.subarray(at, at + Math.min(step, buffer.length));
     buffer.set(part);
     at += part.length;
-    return part.length;
+    return Promise.resolve(part.length);
   }, { onBadLine: (line, problem) => void bad.push(`${line} ${problem}`), ...over });
-  for (const batch of reader.batches()) {
+  for await (const batch of reader.batches()) {
     assert.equal(batch.length, batch.lines?.length);
     batch.forEach((record, i) => {
-      const line = new TextDecoder().decode(batch.lines![i]);
+      const line = new TextDecoder().decode(batch.lines![i] as Uint8Array);
       assert.deepEqual(JSON.parse(line), record);
       lines.push(line);
     });
@@ -27,20 +31,20 @@ function read(input: string | Uint8Array, step: number, over: Partial<RecordRead
 
 const STEPS = [1, 7, 100_000];
 
-Deno.test("RecordReader pairs each record with its line", () => {
+Deno.test("RecordReader pairs each record with its line", async () => {
   const input = '{"type":"A"}\n { "type" : "B", "ü": "漢" } \r\n\n{"type":"C"}';
   for (const step of STEPS) {
-    assert.deepEqual(read(input, step), {
+    assert.deepEqual(await read(input, step), {
       lines: ['{"type":"A"}', ' { "type" : "B", "ü": "漢" } \r', '{"type":"C"}'],
       bad: [],
     });
   }
 });
 
-Deno.test("RecordReader reports what is no record, with its line", () => {
+Deno.test("RecordReader reports what is no record, with its line", async () => {
   const input = 'x\n[]\n{"type":"A"}\nnull\n7\n{}\n{"type":1}\n{"type":"B"\n\x00\n{"type":"C"}\n';
   for (const step of STEPS) {
-    assert.deepEqual(read(input, step), {
+    assert.deepEqual(await read(input, step), {
       lines: ['{"type":"A"}', '{"type":"C"}'],
       bad: [
         "1 is not JSON",
@@ -56,30 +60,30 @@ Deno.test("RecordReader reports what is no record, with its line", () => {
   }
 });
 
-Deno.test("RecordReader leaves out a line that is not UTF-8, and only that", () => {
+Deno.test("RecordReader leaves out a line that is not UTF-8, and only that", async () => {
   const input = new Uint8Array([
     ...new TextEncoder().encode('{"type":"Ä"}\n{"type":"'),
     0xff,
     ...new TextEncoder().encode('"}\n{"type":"B"}\n'),
   ]);
   for (const step of STEPS) {
-    assert.deepEqual(read(input, step), {
+    assert.deepEqual(await read(input, step), {
       lines: ['{"type":"Ä"}', '{"type":"B"}'],
       bad: ["2 is not UTF-8"],
     });
   }
 });
 
-Deno.test("RecordReader leaves out a line that is too long", () => {
+Deno.test("RecordReader leaves out a line that is too long", async () => {
   const input = `{"type":"A"}\n${"x".repeat(1000)}\n{"type":"B"}\n`;
-  assert.deepEqual(read(input, 16, { limit: 100, chunk: 16 }), {
+  assert.deepEqual(await read(input, 16, { limit: 100, chunk: 16 }), {
     lines: ['{"type":"A"}', '{"type":"B"}'],
     bad: ["2 is too long"],
   });
 });
 
-Deno.test("RecordReader takes a million nested brackets", () => {
-  assert.deepEqual(read("[".repeat(1_000_000) + "\n", 100_000).bad, ["1 is not JSON"]);
+Deno.test("RecordReader takes a million nested brackets", async () => {
+  assert.deepEqual((await read("[".repeat(1_000_000) + "\n", 100_000)).bad, ["1 is not JSON"]);
   const deep = "[".repeat(1_000_000) + "]".repeat(1_000_000);
-  assert.deepEqual(read(deep + "\n", 100_000).bad, ["1 is not a record"]);
+  assert.deepEqual((await read(deep + "\n", 100_000)).bad, ["1 is not a record"]);
 });

@@ -15,6 +15,8 @@ export interface FakeHostOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Whether standard output and error are a terminal. */
   readonly terminal?: boolean;
+  /** Resolves when the person presses Ctrl-C. */
+  readonly stopped?: Promise<void>;
   /** Writes to standard output that succeed before its reader is gone. */
   readonly writes?: number;
 }
@@ -82,6 +84,14 @@ export class FakeHost implements Host {
     };
   }
 
+  exists(path: string): boolean {
+    return this.files.has(path);
+  }
+
+  untilStopped(): Promise<void> {
+    return this.#options.stopped ?? new Promise(() => {});
+  }
+
   now(): number {
     return this.#now += 300;
   }
@@ -98,11 +108,11 @@ function input(text: string): Input {
   return {
     isTerminal: false,
     read(buffer) {
-      if (rest.length === 0) return null;
+      if (rest.length === 0) return Promise.resolve(null);
       const part = rest.subarray(0, buffer.length);
       buffer.set(part);
       rest = rest.subarray(part.length);
-      return part.length;
+      return Promise.resolve(part.length);
     },
     close() {},
   };

@@ -71,7 +71,7 @@ Deno.test("run() refuses flags that do not go together", async () => {
   const files = { c: "" };
   for (
     const [argv, message] of [
-      ["filter", "Cannot filter without a config: give --config FILE"],
+      ["filter --check", 'Flag "--check" needs --config FILE'],
       ["filter -c c --append", 'Flag "--append" needs -o FILE'],
       [
         "filter -c c --append -o x --format json",
@@ -183,7 +183,7 @@ Deno.test("scan filters by a config and leaves no file behind when it fails at o
   assert.equal(out.split("\n").length, 2);
   assert.equal(
     err,
-    "warning: 1 record filtered out because the process could not be read\n" +
+    "warning: 1 record filtered out because what the config asks for could not be read\n" +
       "0 rings in 0 processes, 0 suspicious, 1 filtered out\n",
   );
   const host = new FakeHost({ files: { "dump.raw": "" } });

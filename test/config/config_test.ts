@@ -78,7 +78,7 @@ Deno.test("parseConfig() follows aliases", () => {
 const WRONG: readonly (readonly [source: string, ...errors: string[]])[] = [
   ["process_filter:\n  euuid: [0]\n", '2:3: Unknown key "euuid", did you mean "euid"?'],
   ["proces_filter: {}\n", '1:1: Unknown key "proces_filter", did you mean "process_filter"?'],
-  ["zebra: {}\n", '1:1: Unknown key "zebra", known: process_filter'],
+  ["zebra: {}\n", '1:1: Unknown key "zebra", known: process_filter, event_filter, classifier'],
   ["process_filter:\n  gid: [0]\n", '2:3: Unknown key "gid", did you mean "uid"?'],
   [
     "process_filter: {}\nprocess_fiter: {}\n",
@@ -121,6 +121,87 @@ const WRONG: readonly (readonly [source: string, ...errors: string[]])[] = [
   [
     `process_filter:\n  binary: {prefix: [/${"é".repeat(128)}]}\n`,
     `2:21: Text "/${"é".repeat(58)}…" is 257 bytes, at most 255 fit`,
+  ],
+  [
+    "event_filter: {opcode: [OPENAT]}\n",
+    '1:25: Unknown opcode or category "OPENAT", did you mean "IORING_OP_OPENAT"?',
+  ],
+  [
+    "event_filter: {opcode: [netwrok, IORING_OP_OPENATT]}\n",
+    '1:25: Unknown opcode or category "netwrok", did you mean "network"?',
+    '1:34: Unknown opcode or category "IORING_OP_OPENATT", did you mean "IORING_OP_OPENAT"?',
+  ],
+  ["event_filter: {path: [/etc]}\n", "1:22: Expected keys and values, found a list"],
+  ["event_filter: {path: {exact: [etc]}}\n", '1:31: Path "etc" does not start with "/"'],
+  [
+    "event_filter: {path: {glob: ['etc/*']}}\n",
+    '1:30: Glob "etc/*" starts with neither "/" nor "*"',
+  ],
+  ["event_filter: {path: {glob: ['/[a']}}\n", '1:30: Glob "/[a" has a "[" without its "]"'],
+  [
+    "event_filter: {path: {glob: ['/[z-a]']}}\n",
+    '1:30: Glob "/[z-a]" has a range that runs backward',
+  ],
+  ["event_filter: {path: {glob: ['/***']}}\n", '1:30: Glob "/***" has three stars together'],
+  ["event_filter: {path: {glob: ['/a\\']}}\n", '1:30: Glob "/a\\\\" ends in a backslash'],
+  ["event_filter: {address: [10.0.0]}\n", '1:26: "10.0.0" is no IP address or CIDR range'],
+  [
+    "event_filter: {address: [10.0.0.0/33]}\n",
+    '1:26: Prefix length of "10.0.0.0/33" is not from 0 to 32',
+  ],
+  [
+    "event_filter: {address: [10.1.0.0/8]}\n",
+    '1:26: "10.1.0.0/8" has bits set after its prefix, the range begins at 10.0.0.0',
+  ],
+  [
+    "event_filter: {address: ['2001:db8:::/32']}\n",
+    '1:26: "2001:db8:::/32" is no IP address or CIDR range',
+  ],
+  ["event_filter: {port: [65536]}\n", "1:23: Number 65536 is not from 0 to 65535"],
+  ["event_filter: {port: [-1]}\n", "1:23: Number -1 is not from 0 to 65535"],
+  [
+    "event_filter: {port: [https]}\n",
+    '1:23: "https" is no port or range of ports, such as 8000-8999',
+  ],
+  ["event_filter: {port: [9-8]}\n", '1:23: Port range "9-8" runs backward'],
+  ["event_filter: {port: [1-70000]}\n", '1:23: Port range "1-70000" is not within 0 to 65535'],
+  ["event_filter: {port: [1.5]}\n", "1:23: Expected text, found 1.5, put it in quotes"],
+  [
+    "classifier: {disable: [suid-hnt]}\n",
+    '1:24: Unknown rule "suid-hnt", did you mean "suid-hunt"?',
+  ],
+  [
+    "classifier: {severity: {suid-hunt: severe}}\n",
+    '1:36: Unknown severity "severe", known: info, low, medium, high, critical',
+  ],
+  ["classifier: {severity: {x-y-z: low}}\n", '1:25: Unknown rule "x-y-z"'],
+  [
+    "classifier:\n  rules:\n    - id: a\n      when: {}\n",
+    '3:7: Missing key "title"',
+    '3:7: Missing key "severity"',
+    "4:13: Condition is empty, which matches everything",
+  ],
+  [
+    "classifier: {rules: [{id: A b, title: x, severity: low, when: {rejected: true}}]}\n",
+    '1:27: Rule id "A b" is not lower-case words joined by dashes',
+  ],
+  [
+    "classifier: {rules: [{id: self-delete, title: x, severity: low, when: {rejected: true}}]}\n",
+    '1:27: Rule "self-delete" is there already',
+  ],
+  [
+    "classifier: {rules: [{id: a, title: x, severity: low, attack: [X1], when: {rejected: true}}]}\n",
+    '1:64: "X1" is no ATT&CK id, such as T1070.004',
+  ],
+  [
+    "classifier: {rules: [{id: a, title: x, severity: low, when: {rejected: true, operation: [IORING_X]}}]}\n",
+    "1:61: Condition never holds: operation is of a registration, setup_flags and without_fd are " +
+    "of a ring, other keys of a request",
+  ],
+  [
+    "classifier: {rules: [{id: a, title: x, severity: low, when: [{sqe_flags: [ASYNC], times: 1}]}]}\n",
+    '1:75: "ASYNC" does not start with IOSQE_',
+    "1:90: Number 1 is not from 2 to 1000",
   ],
   ["- a\n", "1:1: Expected keys and values, found a list"],
   ["hello\n", '1:1: Expected keys and values, found text "hello"'],

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { cpSync, globSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { withFolder } from "./open_image.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Builds a copy of the sources in `folder`; the result's digest, and what the build printed. */
-function buildIn(folder: string): { digest: string; output: string } {
+/** Builds a copy of `source` in `folder`; the result's digest, and what the build printed. */
+function buildCopy(source: string, folder: string): { digest: string; output: string } {
   mkdirSync(folder, { recursive: true });
   for (const part of ["deno.json", "deno.lock", "main.ts", "lib", "ffi"]) {
-    cpSync(ROOT + part, `${folder}/${part}`, { recursive: true });
+    cpSync(`${source}/${part}`, `${folder}/${part}`, { recursive: true });
   }
   return rebuild(folder);
 }
@@ -29,8 +29,8 @@ function rebuild(folder: string): { digest: string; output: string } {
 
 Deno.test("build makes the same file in any folder, under 110 MB, and only when needed", () => {
   withFolder((folder) => {
-    const first = buildIn(`${folder}/a`);
-    const second = buildIn(`${folder}/b/some where/else`);
+    const first = buildCopy(ROOT, `${folder}/a`);
+    const second = buildCopy(`${folder}/a`, `${folder}/b/some where/else`);
     assert.equal(first.digest, second.digest);
     assert.match(first.output, /dist\/iouring made: .* launcher form, build unknown, /);
     assert.ok(statSync(`${folder}/a/dist/iouring`).size < 110e6);
@@ -60,4 +60,16 @@ Deno.test("build says in one line what to install where it cannot install it", (
     new TextDecoder().decode(stdout),
     "Cannot prepare the build: cc, the C library's headers missing, install gcc libc6-dev\n",
   );
+});
+
+Deno.test("the shims and the launcher compile without a warning", () => {
+  // Not in the build itself: another compiler's new warning is not to stop a user.
+  const warnings = ["-Wall", "-Wextra", "-Werror", "-Wformat=2", "-Wshadow"];
+  for (const path of globSync("ffi/*.c", { cwd: ROOT })) {
+    const { success, stderr } = new Deno.Command("cc", {
+      args: ["-std=gnu11", "-O2", ...warnings, "-c", "-o", "/dev/null", path],
+      cwd: ROOT,
+    }).outputSync();
+    assert.ok(success, new TextDecoder().decode(stderr));
+  }
 });

@@ -49,6 +49,12 @@ Deno.test("dist/iouring says its version and form", () => {
   assert.equal(code, 0);
 });
 
+Deno.test("dist/iouring says nothing of its runtime on a terminal", () => {
+  const { code, stdout } = run("script", ["-qec", `${PROGRAM} --version`, "/dev/null"]);
+  assert.match(stdout, /^iouring \S+ \([^\n]*\)\r\n$/);
+  assert.equal(code, 0);
+});
+
 Deno.test("dist/iouring refuses to start when truncated", () => {
   for (const size of [SIZE - 1, SIZE - 32, SIZE - 33, SIZE - 200, SIZE >> 1, 1_000_000]) {
     const { code, stdout, stderr } = runChanged((path) => Deno.truncateSync(path, size));

@@ -9,7 +9,11 @@ import { AddressSpace } from "../../lib/kernel/address_space.ts";
 import { Btf } from "../../lib/kernel/btf.ts";
 import { Kallsyms } from "../../lib/kernel/kallsyms.ts";
 import { type KernelObject, Program } from "../../lib/kernel/program.ts";
-import type { MemoryRange, PhysicalMemory } from "../../lib/memory/physical_memory.ts";
+import type {
+  MemoryRange,
+  PhysicalMemory,
+  PhysicalSearchOptions,
+} from "../../lib/memory/physical_memory.ts";
 
 const PAGE_SIZE = 4096;
 const PRESENT_WRITABLE_USER = 0x7n;
@@ -61,8 +65,20 @@ export class FakePhysicalMemory implements PhysicalMemory {
     }
   }
 
-  search(): number[] {
-    return [];
+  /** Page by page: a pattern over a border is not found. */
+  search(pattern: Uint8Array, options: PhysicalSearchOptions = {}): number[] {
+    const { start = 0, end = Infinity, align = 1, limit = 64 } = options;
+    const hits: number[] = [];
+    for (const page of [...this.#pages.keys()].sort((a, b) => a - b)) {
+      const bytes = this.#pages.get(page)!;
+      for (let at = bytes.indexOf(pattern[0]!); at >= 0; at = bytes.indexOf(pattern[0]!, at + 1)) {
+        const address = page + at;
+        if (address < start || address + pattern.length > end) continue;
+        if ((address - start) % align !== 0 || hits.length >= limit) continue;
+        if (pattern.every((byte, i) => bytes[at + i] === byte)) hits.push(address);
+      }
+    }
+    return hits;
   }
 }
 
@@ -478,10 +494,12 @@ export class FakeMachine {
     // Fewer than this is taken for damage.
     for (let i = symbols.size; i < 256; i++) symbols.set(`fill_${i}`, TEXT + BigInt(i));
     const names: number[] = [];
-    for (const name of symbols.keys()) {
+    const markers: number[] = [];
+    [...symbols.keys()].forEach((name, i) => {
+      if (i % 256 === 0) markers.push(names.length);
       const text = new TextEncoder().encode(`D${name}`);
       names.push(text.length, ...text);
-    }
+    });
     const tokens: number[] = [];
     const starts = new Uint16Array(256);
     for (let token = 0; token < 256; token++) {
@@ -492,8 +510,10 @@ export class FakeMachine {
     }
     const tokenBytes = new Uint8Array(roundUp(tokens.length, 16));
     tokenBytes.set(tokens);
-    const nameBytes = new Uint8Array(roundUp(names.length, 16));
+    const markersAt = roundUp(names.length, 8);
+    const nameBytes = new Uint8Array(roundUp(markersAt + markers.length * 4, 16));
     nameBytes.set(names);
+    nameBytes.set(new Uint8Array(new Uint32Array(markers).buffer), markersAt);
     // Their distances say how long names and tokens are.
     const namesAt = this.allocate(nameBytes.length + tokenBytes.length + starts.byteLength);
     const tokensAt = namesAt + BigInt(nameBytes.length);

@@ -6,9 +6,9 @@
  */
 
 import { gunzipSync } from "node:zlib";
-import { fetchKernel, LAB_KERNELS, LabUnavailableError } from "../vm/kernels.ts";
+import { fetchKernel, LAB_KERNELS } from "../vm/kernels.ts";
 import { Guest } from "../vm/qemu.ts";
-import { run } from "../vm/run.ts";
+import { LabUnavailableError, run } from "../vm/run.ts";
 import { buildWorkload } from "./workload.ts";
 
 const ROOT = `${import.meta.dirname}/../..`;
@@ -100,5 +100,5 @@ if (import.meta.main) {
   for (const [key, text] of Object.entries(result)) {
     await Deno.writeTextFile(`${dir}/${key}.txt`, text);
   }
-  console.log(result.check, result.errors);
+  Deno.stdout.writeSync(new TextEncoder().encode(`${result.check}${result.errors}`));
 }

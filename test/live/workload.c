@@ -1036,7 +1036,7 @@ static void mode_odd(void)
 	memset(path, 'p', sizeof(path) - 1);
 	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
 	sqe->addr = (uintptr_t)path;
-	run("{\"path\":\"\"}");
+	run("{}");
 	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
 	sqe->addr = 0x10;
 	run("{\"path\":\"\"}");

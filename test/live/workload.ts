@@ -18,7 +18,17 @@ export async function buildWorkload(options: { static?: boolean } = {}): Promise
   if (built === undefined || built.mtime! < source.mtime!) {
     const link = options.static ? ["-static"] : [];
     const fresh = `${output}.${Deno.pid}`;
-    await run("cc", ["-std=gnu11", "-O2", "-Wall", "-pthread", ...link, SOURCE, "-o", fresh, "-l:liburing.a"]);
+    await run("cc", [
+      "-std=gnu11",
+      "-O2",
+      "-Wall",
+      "-pthread",
+      ...link,
+      SOURCE,
+      "-o",
+      fresh,
+      "-l:liburing.a",
+    ]);
     await Deno.rename(fresh, output);
   }
   return output;

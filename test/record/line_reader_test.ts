@@ -2,57 +2,55 @@ import assert from "node:assert/strict";
 import { LineReader, type LineReaderOptions } from "../../lib/record/line_reader.ts";
 
 /** The blocks of `text`, read `step` bytes at a time. */
-function blocks(text: string, step: number, options?: LineReaderOptions) {
+async function blocks(text: string, step: number, options?: LineReaderOptions) {
   const bytes = new TextEncoder().encode(text);
   let at = 0;
   const reader = new LineReader((buffer) => {
-    if (at === bytes.length) return null;
+    if (at === bytes.length) return Promise.resolve(null);
     const part = bytes.subarray(at, at + Math.min(step, buffer.length));
     buffer.set(part);
     at += part.length;
-    return part.length;
+    return Promise.resolve(part.length);
   }, options);
-  return [...map(reader.blocks())];
-
-  function* map(all: ReturnType<LineReader["blocks"]>) {
-    for (const { bytes, firstLine, tooLong } of all) {
-      yield tooLong ? `${firstLine}:too long` : `${firstLine}:${new TextDecoder().decode(bytes)}`;
-    }
+  const found: string[] = [];
+  for await (const { bytes, firstLine, tooLong } of reader.blocks()) {
+    found.push(`${firstLine}:${tooLong ? "too long" : new TextDecoder().decode(bytes)}`);
   }
+  return found;
 }
 
-Deno.test("LineReader yields whole lines with their numbers", () => {
-  assert.deepEqual(blocks("a\nbb\nccc", 100), ["1:a\nbb\n", "3:ccc"]);
-  assert.deepEqual(blocks("a\nbb\nccc", 3), ["1:a\n", "2:bb\n", "3:ccc"]);
-  assert.deepEqual(blocks("a\nbb\n", 1), ["1:a\n", "2:bb\n"]);
-  assert.deepEqual(blocks("", 10), []);
-  assert.deepEqual(blocks("\n\n", 10), ["1:\n\n"]);
+Deno.test("LineReader yields whole lines with their numbers", async () => {
+  assert.deepEqual(await blocks("a\nbb\nccc", 100), ["1:a\nbb\n", "3:ccc"]);
+  assert.deepEqual(await blocks("a\nbb\nccc", 3), ["1:a\n", "2:bb\n", "3:ccc"]);
+  assert.deepEqual(await blocks("a\nbb\n", 1), ["1:a\n", "2:bb\n"]);
+  assert.deepEqual(await blocks("", 10), []);
+  assert.deepEqual(await blocks("\n\n", 10), ["1:\n\n"]);
 });
 
-Deno.test("LineReader joins a line that is longer than a chunk", () => {
+Deno.test("LineReader joins a line that is longer than a chunk", async () => {
   const line = "x".repeat(1000);
   for (const step of [1, 7, 64, 1000]) {
     assert.deepEqual(
-      blocks(`a\n${line}\nb\n`, step, { chunk: 16 }).join("").replace(/\d+:/g, ""),
+      (await blocks(`a\n${line}\nb\n`, step, { chunk: 16 })).join("").replace(/\d+:/g, ""),
       `a\n${line}\nb\n`,
     );
   }
 });
 
-Deno.test("LineReader gives up a line over the limit and goes on after it", () => {
+Deno.test("LineReader gives up a line over the limit and goes on after it", async () => {
   for (const step of [1, 5, 16]) {
     const text = `a\n${"x".repeat(500)}\nb\nc`;
-    const found = blocks(text, step, { chunk: 16, limit: 100 }).join("|");
+    const found = (await blocks(text, step, { chunk: 16, limit: 100 })).join("|");
     assert.match(found, /^1:a\n\|2:too long\|3:b\n.*c$/s);
   }
 });
 
-Deno.test("LineReader gives up a last line over the limit", () => {
-  assert.deepEqual(blocks("x".repeat(500), 16, { chunk: 16, limit: 100 }), ["1:too long"]);
+Deno.test("LineReader gives up a last line over the limit", async () => {
+  assert.deepEqual(await blocks("x".repeat(500), 16, { chunk: 16, limit: 100 }), ["1:too long"]);
 });
 
-Deno.test("LineReader takes time in proportion to a long line", () => {
+Deno.test("LineReader takes time in proportion to a long line", async () => {
   const started = performance.now();
-  blocks("x".repeat(4_000_000) + "\n", 100, { chunk: 1024 });
+  await blocks("x".repeat(4_000_000) + "\n", 100, { chunk: 1024 });
   assert.ok(performance.now() - started < 5000);
 });

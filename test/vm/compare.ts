@@ -162,7 +162,9 @@ function compareRing(ring: RingTruth, entry: Item, bootTime: number): Difference
   const open = new Set([...items(pending), ...items(in_flight)].map(userData));
   comparison.strangers(
     "history",
-    (request) => tags.has(userData(request).slice(0, -2)) && !open.has(userData(request)),
+    (request) =>
+      ring.wiped === true && userData(request) === "0x0" ||
+      tags.has(userData(request).slice(0, -2)) && !open.has(userData(request)),
     items(entry.history),
   );
   return comparison.differences;

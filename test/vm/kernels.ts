@@ -6,7 +6,7 @@
  * @module
  */
 
-import { run } from "./run.ts";
+import { CommandError, LabUnavailableError, run } from "./run.ts";
 
 /** One kernel the lab knows how to get. */
 export interface LabKernel {
@@ -40,11 +40,6 @@ export interface FetchedKernel {
   root: string;
   /** Package name and version. */
   version: string;
-}
-
-/** The lab cannot run on this machine; the message is one line saying why. */
-export class LabUnavailableError extends Error {
-  override name = "LabUnavailableError";
 }
 
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -184,9 +179,12 @@ class PrivateApt {
   }
 
   async #run(command: string, args: string[], cwd?: string): Promise<string> {
-    return await run(command, [...this.#options, ...args], {
-      ...(cwd === undefined ? {} : { cwd }),
-    });
+    try {
+      return await run(command, [...this.#options, ...args], cwd === undefined ? {} : { cwd });
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      throw new LabUnavailableError(`Cannot get kernels: ${error.message}`);
+    }
   }
 }
 

@@ -10,9 +10,9 @@
 
 import { parseArgs } from "node:util";
 import { compareTruth, differenceText } from "./compare.ts";
-import { fetchKernel, LAB_KERNELS, LabUnavailableError } from "./kernels.ts";
+import { fetchKernel, LAB_KERNELS } from "./kernels.ts";
 import { Guest } from "./qemu.ts";
-import { CommandError, run } from "./run.ts";
+import { CommandError, LabUnavailableError, run } from "./run.ts";
 import { type LabTruth, parseTruth } from "./truth.ts";
 
 /** What to dump. */
@@ -138,6 +138,9 @@ async function withGuest(
   }
   await Deno.mkdir(CACHE, { recursive: true });
   const cache = await Deno.realPath(CACHE);
+  // One guest at a time, also where two programs ask for one.
+  using lock = await Deno.open(`${cache}/lock`, { write: true, create: true });
+  await lock.lock(true);
   const dir = `${cache}/${name}`;
   const { paging = 5, memory = 512, vmcoreinfo = false, append = "" } = options;
 
@@ -320,38 +323,55 @@ function say(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(text + "\n"));
 }
 
+const USAGE = "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo] " +
+  "[--append WORDS] [--smear | --sparse] [--fresh]";
+
+/** What the command line asks for; undefined where it is not one. */
+function parseCommandLine(args: string[]) {
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        paging: { type: "string" },
+        memory: { type: "string" },
+        vmcoreinfo: { type: "boolean", default: false },
+        append: { type: "string", default: "" },
+        smear: { type: "boolean", default: false },
+        sparse: { type: "boolean", default: false },
+        fresh: { type: "boolean", default: false },
+      },
+    });
+    const { paging = "5", memory = "512", smear, sparse, ...options } = values;
+    if (!/^[45]$/.test(paging) || !/^\d+$/.test(memory) || smear && sparse) return undefined;
+    return {
+      kernels: positionals.length > 0 ? positionals : ["6.1", "6.12"],
+      pagings: values.paging === undefined ? [5, 4] as const : [Number(paging) as 4 | 5],
+      make: smear ? labSmear : sparse ? labSparse : labDump,
+      options: { ...options, memory: Number(memory) },
+      // Of a busy guest, what its processes said is out of date.
+      atRest: !smear,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
 async function main(args: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      paging: { type: "string" },
-      memory: { type: "string" },
-      vmcoreinfo: { type: "boolean" },
-      append: { type: "string" },
-      smear: { type: "boolean" },
-      sparse: { type: "boolean" },
-      fresh: { type: "boolean" },
-    },
-  });
-  const kernels = positionals.length > 0 ? positionals : ["6.1", "6.12"];
-  const pagings: (4 | 5)[] = values.paging === undefined ? [5, 4] : [values.paging === "4" ? 4 : 5];
+  const asked = parseCommandLine(args);
+  if (!asked) {
+    say(USAGE);
+    return 2;
+  }
   let code = 0;
-  for (const kernel of kernels) {
-    for (const paging of pagings) {
+  for (const kernel of asked.kernels) {
+    for (const paging of asked.pagings) {
       try {
-        const dump = await (values.smear ? labSmear : values.sparse ? labSparse : labDump)({
-          kernel,
-          paging,
-          ...(values.memory === undefined ? {} : { memory: Number(values.memory) }),
-          ...(values.vmcoreinfo === undefined ? {} : { vmcoreinfo: values.vmcoreinfo }),
-          ...(values.append === undefined ? {} : { append: values.append }),
-          ...(values.fresh === undefined ? {} : { fresh: values.fresh }),
-        });
+        const dump = await asked.make({ kernel, paging, ...asked.options });
         const { rings, skipped, errors } = dump.truth;
         say(`${dump.dir}: ${rings.length} rings, ${skipped.length} skipped`);
         for (const error of errors) say(`  ${JSON.stringify(error)}`);
-        const differences = values.smear ? [] : compareTruth(dump.truth);
+        const differences = asked.atRest ? compareTruth(dump.truth) : [];
         for (const difference of differences) say(`  ${differenceText(difference)}`);
         if (errors.length + differences.length > 0) code = 1;
       } catch (error) {

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { LabUnavailableError } from "./kernels.ts";
-import { CommandError } from "./run.ts";
+import { CommandError, LabUnavailableError } from "./run.ts";
 
 /** What to boot and how. */
 export interface GuestOptions {

@@ -4,6 +4,11 @@ export interface RunOptions {
   cwd?: string;
 }
 
+/** The lab cannot run on this machine; the message is one line saying why. */
+export class LabUnavailableError extends Error {
+  override name = "LabUnavailableError";
+}
+
 /** A command of the lab failed; the message holds what it said. */
 export class CommandError extends Error {
   override name = "CommandError";
@@ -15,13 +20,19 @@ export async function run(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<string> {
-  const output = await new Deno.Command(command, {
-    args: [...args],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-    ...options,
-  }).output();
+  let output;
+  try {
+    output = await new Deno.Command(command, {
+      args: [...args],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      ...options,
+    }).output();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new LabUnavailableError(`Cannot run the lab: "${command}" is not installed`);
+  }
   const decoder = new TextDecoder();
   if (!output.success) {
     const said = decoder.decode(output.stderr).trim().split("\n").slice(-3);

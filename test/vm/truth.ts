@@ -19,7 +19,8 @@ export interface RingTruth {
   expect: TruthObject;
   /** Start of its process after boot, in ticks of 10 ms; 0 if not its own. */
   start_ticks: number;
-  note?: string;
+  /** Its process has zeroed the queues: completions that were there read as 0. */
+  wiped?: boolean;
 }
 
 /** One `/proc/PID/fdinfo/FD` of a ring. */

@@ -26,7 +26,10 @@ stty -F /dev/ttyS1 raw -echo
 exec 3> /dev/ttyS1
 cat /proc/version /proc/cmdline
 # shellcheck disable=SC2086
-TRUTH=/dev/ttyS1 /bin/workload $(cat /workload.args) 3>&-
+TRUTH=/dev/ttyS1 /bin/workload $(cat /workload.args) 3>&- &
+while [ ! -e /run/rested ] && kill -0 $!; do
+	usleep 50000
+done
 
 for file in /proc/[0-9]*/fd/*; do
 	case "$(readlink "$file")" in

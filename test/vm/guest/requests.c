@@ -519,8 +519,8 @@ static void i_waiting(void)
 	prep_io(&r, OP_RECV, pair[0], buffer, sizeof(buffer), 0);
 	target_socket(&r, pair[0]);
 	sqe = ring_sqe(&r, OP_POLL_ADD, pair[0]);
-	sqe->poll32_events = POLLIN | POLLRDHUP;
-	ring_info(&r, "\"events\":\"POLLIN | POLLRDHUP\"");
+	sqe->poll32_events = POLLIN | POLLPRI;
+	ring_info(&r, "\"events\":\"POLLIN | POLLPRI\"");
 	sqe = ring_sqe(&r, OP_ACCEPT, listener);
 	sqe->accept_flags = SOCK_CLOEXEC;
 	ring_info(&r, "\"flags\":\"SOCK_CLOEXEC\"");
@@ -718,6 +718,82 @@ static void n_registered(void)
 	ring_truth(&r);
 }
 
+/* A TCP connection that gets no answer: the listener's queue is full. */
+static int unanswered(int port)
+{
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in *sin = ipv4("127.0.0.1", port);
+
+	if (bind(listener, (void *)sin, sizeof(*sin)) || listen(listener, 0))
+		die("listen");
+	for (int i = 0; i < 4; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+		if (connect(fd, (void *)sin, sizeof(*sin)) && errno != EINPROGRESS)
+			die("connect");
+	}
+	free(sin);
+	return socket(AF_INET, SOCK_STREAM, 0);
+}
+
+/*
+ * The process wipes its SQEs and what they pointed to once the kernel has
+ * taken them: only the kernel's copies tell what is in flight.
+ */
+static void o_scrubbed(void)
+{
+	static struct ring r;
+	static char buffer[64];
+	struct io_uring_sqe *sqe;
+	char *path = strdup("/tmp/scrubbed");
+	void *address;
+	int pair[2], sock = unanswered(7792);
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || mkfifo(path, 0644))
+		die("socketpair");
+	if (!ring_setup(&r, "o_scrubbed", 8, 0))
+		return;
+	prep_io(&r, OP_RECV, pair[0], buffer, sizeof(buffer), 0);
+	target_socket(&r, pair[0]);
+	prep_openat(&r, path, O_RDONLY, 0)->flags = IOSQE_ASYNC;
+	prep_connect4(&r, sock, "127.0.0.1", 7792);
+	sqe = &((struct io_uring_sqe *)r.sqes)[2];
+	address = (void *)(uintptr_t)sqe->addr;
+	ring_submit(&r, 3, 0);
+	usleep(300000);
+	memset(path, 'X', strlen(path));
+	memset(address, 0, sizeof(struct sockaddr_in));
+	memset(r.sqes, 0, 8 * sizeof(*sqe));
+	ring_look(&r, false);
+	ring_truth(&r);
+}
+
+/* Wipes SQEs and completions of what is over; the kernel's objects stay. */
+static void p_wiped(void)
+{
+	static struct ring r;
+	static char buffer[16];
+	int sock = socket(AF_UNIX, SOCK_STREAM, 0);
+	int fd = make_file("/tmp/wiped", "0123456789");
+
+	if (!ring_setup(&r, "p_wiped", 8, 0))
+		return;
+	/* In one batch, so that each has an object of its own. */
+	prep_io(&r, OP_READ, fd, buffer, 7, 0);
+	prep_connect_unix(&r, sock, "/run/nobody");
+	ring_sqe(&r, OP_NOP, -1);
+	ring_submit(&r, 3, 3);
+	ring_look(&r, true);
+	for (int i = 0; i < r.nr_reqs; i++) {
+		r.reqs[i].only_object = true;
+		r.reqs[i].info[0] = '\0';
+	}
+	memset(r.sqes, 0, 8 * sizeof(struct io_uring_sqe));
+	memset(r.cqes, 0, 16 * sizeof(struct io_uring_cqe));
+	r.wiped = true;
+	ring_truth(&r);
+}
+
 const struct scenario request_scenarios[] = {
 	{ "a_stale", a_stale },
 	{ "b_pending", b_pending },
@@ -733,5 +809,7 @@ const struct scenario request_scenarios[] = {
 	{ "l_hashed", l_hashed },
 	{ "m_deferred", m_deferred },
 	{ "n_registered", n_registered },
+	{ "o_scrubbed", o_scrubbed },
+	{ "p_wiped", p_wiped },
 	{ NULL, NULL },
 };

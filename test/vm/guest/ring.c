@@ -488,8 +488,10 @@ static void print_req(const struct ring *r, const struct req *req,
 			opcode_names[req->opcode]);
 	else
 		fprintf(truth, "\"opcode\":\"UNKNOWN\"");
-	fprintf(truth, ",\"opcode_number\":%u,\"fd\":%d,\"user_data\":\"0x%lx\"",
-		req->opcode, req->fd, req->user_data);
+	fprintf(truth, ",\"opcode_number\":%u,\"user_data\":\"0x%lx\"",
+		req->opcode, req->user_data);
+	if (!req->only_object)
+		fprintf(truth, ",\"fd\":%d", req->fd);
 	if (req->info[0])
 		fprintf(truth, ",\"op_info\":{%s}", req->info);
 	if (completion_kept(r, req))
@@ -625,8 +627,8 @@ void ring_truth(struct ring *r)
 	read_small("/proc/thread-self/status", status, sizeof(status));
 	fprintf(truth, "{\"name\":%s,\"fd_visible\":%s,\"created\":%.3f",
 		js(r->name), r->fd_visible ? "true" : "false", r->created);
-	if (r->note[0])
-		fprintf(truth, ",\"note\":%s", js(r->note));
+	if (r->wiped)
+		fprintf(truth, ",\"wiped\":true");
 	fprintf(truth, ",\"expect\":{");
 	if (!r->no_process)
 		fprintf(truth, "\"pid\":%d", r->pid);

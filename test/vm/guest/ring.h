@@ -51,6 +51,7 @@ struct req {
 	bool done;
 	int res;
 	bool has_cqe;
+	bool only_object;		/* its SQE and completion are wiped */
 	bool overflowed;		/* its completion waits in the kernel */
 	unsigned int cqe_seq;		/* position in the completion queue */
 	char info[1024];		/* members of op_info, as JSON */
@@ -65,7 +66,6 @@ struct owner {
 
 struct ring {
 	char name[32];
-	char note[256];
 	int fd;
 	bool fd_visible;
 	int enter_fd;
@@ -82,6 +82,7 @@ struct ring {
 	uint64_t next_user_data;
 	int pid;
 	bool no_process;		/* the submitter is not this process */
+	bool wiped;			/* this process zeroed its queues */
 	bool busy;			/* goes on after its truth is printed */
 	int seccomp_mode, seccomp_filters; /* set if not this thread's */
 	int sq_pid, sq_tid;		/* of the SQPOLL thread */

@@ -37,6 +37,7 @@ static void hidden(void)
 	update.data = r.fd;
 	if (sys_register(r.fd, IORING_REGISTER_RING_FDS, &update, 1) != 1) {
 		skip("a registered ring", errno);
+		ring_unmap(&r);
 		close(r.fd);
 		return;
 	}
@@ -455,6 +456,22 @@ static void indices(void)
 	ring_truth(&r);
 }
 
+/* An index beyond the slots: the kernel drops it, and says so. */
+static void dropped(void)
+{
+	static struct ring r;
+
+	if (!ring_setup(&r, "dropped", 4, 0))
+		return;
+	ring_sqe(&r, OP_NOP, -1);
+	r.sq_array[0] = 77;
+	ring_publish(&r);
+	ring_enter(&r, 1, 0, 0);
+	r.nr_reqs = 0;
+	use(&r);
+	ring_truth(&r);
+}
+
 static void *make_in_thread(void *arg)
 {
 	struct ring *r = arg;
@@ -575,6 +592,7 @@ const struct scenario ring_scenarios[] = {
 	{ "sqpoll_flight", sqpoll_flight },
 	{ "kinds", kinds },
 	{ "indices", indices },
+	{ "dropped", dropped },
 	{ "thread", thread },
 	{ "threads", threads },
 	{ "own_table", own_table },

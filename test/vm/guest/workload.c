@@ -288,6 +288,11 @@ int main(int argc, char **argv)
 	};
 	bool busy = argc == 2 && !strcmp(argv[1], "--busy");
 
+	/* It connects, unlinks and mounts: a guest's own, never a machine's. */
+	if (access("/workload.args", F_OK)) {
+		fprintf(stderr, "Cannot run: this is not a guest of the lab\n");
+		return 1;
+	}
 	if (argc == 2 && !strcmp(argv[1], "--spin"))
 		for (;;)
 			;
@@ -304,5 +309,9 @@ int main(int argc, char **argv)
 			}
 		}
 	}
-	return argc > 1 && !busy ? 2 : 0;
+	if (argc > 1 && !busy)
+		return 2;
+	/* The parent of all stays, so that what they said of it stays true. */
+	close(open("/run/rested", O_WRONLY | O_CREAT, 0644));
+	sleep_on();
 }

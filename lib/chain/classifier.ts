@@ -1,0 +1,301 @@
+import { opcodeNumbers } from "../config/event_filter.ts";
+import {
+  type ClassifierConfig,
+  conditionScope,
+  type Rule,
+  type RuleCondition,
+  SEVERITIES,
+} from "../config/rule.ts";
+import { RULES } from "../config/rules.ts";
+import {
+  type Classification,
+  type RuleHit,
+  type Severity,
+  type StreamRecord,
+  UNKNOWN_ID,
+} from "../record/records.ts";
+import { BoundedMap } from "./bounded_map.ts";
+import { arrayOf, fieldsOf } from "./cells.ts";
+import type { Transform } from "./chain.ts";
+import { processFilter } from "./process_filter.ts";
+import { pathFinder, requestConditions } from "./request_filter.ts";
+import { possibleAccess, requestsOf, type RequestView } from "./request_view.ts";
+import { RingMemory } from "./ring_memory.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Rings whose creator is remembered. */
+const MAX_RINGS = 16_384;
+/** Opcodes are one byte; the place after the last is for requests whose opcode is not known. */
+const NO_OPCODE = 256;
+/** The routes that find a ring through what a process holds beside descriptors. */
+const HIDDEN_ROUTES: readonly string[] = ["tctx", "registered", "sqpoll", "vma"];
+
+/** A severity's rank, 0 for info; -1 for anything else. */
+export function severityRank(severity: unknown): number {
+  return SEVERITIES.indexOf(severity as Severity);
+}
+
+/** One alternative of one rule. */
+interface Alternative {
+  readonly rule: number;
+  /** What the record must be. */
+  readonly ofRecord: readonly ((record: Fields) => boolean)[];
+  /** What one request must be, cheapest first; the last may take note that it was asked. */
+  readonly ofRequest: readonly ((request: RequestView, memory: RingMemory) => boolean)[];
+}
+
+/**
+ * Judges records by the named rules. A classification that is there already is replaced.
+ *
+ * The requests of a ring are judged in their order, one after another, as those of a live stream
+ * are; what came before is remembered within bounds.
+ */
+export class Classifier {
+  readonly transform: Transform = (record) => this.#transform(record);
+  readonly #hits: readonly RuleHit[];
+  /** At the index of an opcode: what its requests may be. */
+  readonly #byOpcode: readonly (readonly Alternative[])[];
+  readonly #ofRegister: readonly Alternative[];
+  readonly #ofRing: readonly Alternative[];
+  readonly #ofAny: readonly Alternative[];
+  #conditions = 0;
+  readonly #remembered = new Set<number>();
+  readonly #memory = new RingMemory(this.#remembered);
+  /** Processes that hold a ring, by its address, since its record came. */
+  readonly #holders = new BoundedMap<string, ReadonlySet<unknown>>(MAX_RINGS);
+
+  constructor(config: ClassifierConfig) {
+    const disabled = new Set(config.disable);
+    const rules = [...RULES, ...config.rules ?? []].filter(({ id }) => !disabled.has(id));
+    this.#hits = rules.map((rule) => ({
+      id: rule.id,
+      title: rule.title,
+      severity: severityOf(rule, config),
+      attack: [...rule.attack ?? []],
+    }));
+    const byOpcode: Alternative[][] = Array.from({ length: NO_OPCODE + 1 }, () => []);
+    const byScope = {
+      register: [] as Alternative[],
+      ring: [] as Alternative[],
+      any: [] as Alternative[],
+    };
+    for (const [rule, { when }] of rules.entries()) {
+      for (const condition of when) {
+        const alternative = this.#compile(rule, condition);
+        const scope = conditionScope(condition);
+        if (scope === undefined) continue;
+        if (scope !== "request") {
+          byScope[scope].push(alternative);
+          continue;
+        }
+        for (const opcode of opcodesOf(condition)) byOpcode[opcode]!.push(alternative);
+      }
+    }
+    this.#byOpcode = byOpcode;
+    this.#ofRegister = byScope.register;
+    this.#ofRing = byScope.ring;
+    this.#ofAny = byScope.any;
+  }
+
+  /** The verdict on a record, undefined where no rule fires. */
+  classify(record: StreamRecord): Classification | undefined {
+    const fields = record as object as Fields;
+    const found = new Set<number>();
+    switch (record.type) {
+      case "IOUringEntry":
+        this.#holders.set(record.ctx_addr, holdersOf(fields));
+        this.#judgeRecord(fields, this.#ofRing, found);
+        this.#judgeRequests(fields, new RingMemory(this.#remembered), found);
+        break;
+      case "IOUringEvent":
+      case "IOUringResult":
+        this.#judgeRequests(fields, this.#memory, found);
+        break;
+      case "IOUringRegister":
+        this.#judgeRecord(fields, this.#ofRegister, found);
+        break;
+      default:
+        return undefined;
+    }
+    this.#judgeRecord(fields, this.#ofAny, found);
+    return found.size === 0 ? undefined : this.#classification(found);
+  }
+
+  #transform(record: StreamRecord): StreamRecord {
+    if (record.type === "IOUringStatus") {
+      // A new stream, or one that lacks something: what was known of its rings may be wrong now.
+      if (record.phase === "start") this.#memory.clear();
+      if (record.phase !== "end") this.#holders.clear();
+      return record;
+    }
+    if (!JUDGED.has(record.type)) return record;
+    const classification = this.classify(record);
+    if (classification !== undefined) return { ...record, classification };
+    if (record.classification === undefined) return record;
+    const { classification: _, ...rest } = record;
+    return rest as StreamRecord;
+  }
+
+  #judgeRecord(record: Fields, alternatives: readonly Alternative[], found: Set<number>): void {
+    for (const { rule, ofRecord } of alternatives) {
+      if (!found.has(rule) && ofRecord.every((holds) => holds(record))) found.add(rule);
+    }
+  }
+
+  #judgeRequests(record: Fields, memory: RingMemory, found: Set<number>): void {
+    // A completion is not another request.
+    const isNew = record.type !== "IOUringResult";
+    for (const request of requestsOf(record)) {
+      for (
+        const { rule, ofRecord, ofRequest } of this.#byOpcode[request.opcode ?? NO_OPCODE] ?? []
+      ) {
+        if (
+          !found.has(rule) && ofRecord.every((holds) => holds(record)) &&
+          ofRequest.every((holds) => holds(request, memory))
+        ) found.add(rule);
+      }
+      if (isNew) memory.note(request);
+    }
+  }
+
+  #classification(found: ReadonlySet<number>): Classification {
+    const rules = Array.from(found, (rule) => this.#hits[rule]!)
+      .sort((a, b) => severityRank(b.severity) - severityRank(a.severity));
+    const { severity } = rules[0]!;
+    return { suspicious: severityRank(severity) >= severityRank("medium"), severity, rules };
+  }
+
+  #compile(rule: number, condition: RuleCondition): Alternative {
+    const ofRecord: ((record: Fields) => boolean)[] = [];
+    const ofRequest: ((request: RequestView, memory: RingMemory) => boolean)[] = [];
+    const { seccomp, process, foreign, operation, setup_flags, without_fd } = condition;
+    if (seccomp !== undefined) ofRecord.push((record) => hasSeccomp(record) === seccomp);
+    if (operation !== undefined) {
+      const operations = new Set<unknown>(operation);
+      ofRecord.push((record) => operations.has(record.operation));
+    }
+    if (setup_flags !== undefined) {
+      ofRecord.push((record) =>
+        arrayOf(record.setup_flags).some((flag) => setup_flags.includes(String(flag)))
+      );
+    }
+    if (without_fd !== undefined) ofRecord.push((record) => isWithoutFd(record) === without_fd);
+    if (foreign !== undefined) ofRecord.push((record) => this.#isForeign(record) === foreign);
+    if (process !== undefined) {
+      const judge = processFilter(process);
+      ofRecord.push((record) => judge(record) === "pass");
+    }
+
+    const { rejected, other_credentials, sqe_flags, target, op_info, after } = condition;
+    if (rejected !== undefined) {
+      ofRequest.push(({ request }) => (fieldsOf(request.io_uring).rejected === true) === rejected);
+    }
+    if (other_credentials !== undefined) {
+      ofRequest.push((request) => hasOtherCredentials(request) === other_credentials);
+    }
+    if (sqe_flags !== undefined) {
+      ofRequest.push(({ request }) =>
+        arrayOf(request.sqe_flags ?? fieldsOf(request.io_uring).sqe_flags)
+          .some((flag) => sqe_flags.includes(String(flag)))
+      );
+    }
+    if (target !== undefined) ofRequest.push((request) => target.includes(request.target));
+    for (const [key, values] of Object.entries(op_info ?? {})) {
+      ofRequest.push(({ info }) => (values as readonly unknown[]).includes(info[key]));
+    }
+    for (const holds of requestConditions({ ...condition, opcode: [] }, condition)) {
+      ofRequest.push((request) => holds(request) === true);
+    }
+    if (after !== undefined) {
+      const opcodes = opcodeNumbers(after);
+      for (const opcode of opcodes) this.#remembered.add(opcode);
+      ofRequest.push((request, memory) => memory.hasDone(request, opcodes));
+    }
+    const counts = countCondition(condition, this.#conditions++);
+    if (counts !== undefined) ofRequest.push(counts);
+    return { rule, ofRecord, ofRequest };
+  }
+
+  #isForeign(record: Fields): boolean {
+    if (record.type === "IOUringEntry") return holdersOf(record).size > 1;
+    const ctx = fieldsOf(record.io_uring).ctx;
+    const { pid } = fieldsOf(record.process);
+    const holders = typeof ctx === "string" ? this.#holders.get(ctx) : undefined;
+    return holders !== undefined && holders.size > 0 && isPid(pid) && !holders.has(pid);
+  }
+}
+
+const JUDGED: ReadonlySet<string> = new Set([
+  "IOUringEntry",
+  "IOUringEvent",
+  "IOUringRegister",
+  "IOUringResult",
+]);
+
+function severityOf({ id, severity }: Rule, config: ClassifierConfig): Severity {
+  return config.severity?.[id] ?? severity;
+}
+
+/** The opcodes whose requests can fulfil a condition, and {@linkcode NO_OPCODE}. */
+function opcodesOf({ opcode, access }: RuleCondition): number[] {
+  const numbers = opcode === undefined || opcode.length === 0 ? undefined : opcodeNumbers(opcode);
+  const all = Array.from({ length: NO_OPCODE + 1 }, (_, number) => number);
+  return all.filter((number) =>
+    (numbers === undefined || numbers.has(number)) &&
+    (access === undefined || access.length === 0 ||
+      possibleAccess(number).some((possible) => access.includes(possible)))
+  );
+}
+
+/** Whether a seccomp filter judges the process; undefined where that is not known. */
+function hasSeccomp(record: Fields): boolean | undefined {
+  const { mode } = fieldsOf(record.seccomp);
+  if (typeof mode === "number") return mode !== 0;
+  const { seccomp_active: active, missing } = record;
+  return typeof active === "boolean" && !arrayOf(missing).includes("seccomp_active")
+    ? active
+    : undefined;
+}
+
+function isWithoutFd(record: Fields): boolean {
+  const routes = arrayOf(record.found_by);
+  return !routes.includes("fd") && !routes.includes("create") &&
+    routes.some((route) => HIDDEN_ROUTES.includes(String(route)));
+}
+
+function hasOtherCredentials({ request }: RequestView): boolean {
+  const { personality, cred } = fieldsOf(request.io_uring ?? request);
+  return cred !== undefined || typeof personality === "number" && personality !== 0;
+}
+
+/** The processes that hold a ring. */
+function holdersOf(entry: Fields): ReadonlySet<unknown> {
+  const pids = [entry.pid, ...arrayOf(entry.owners).map((owner) => fieldsOf(owner).pid)];
+  return new Set(pids.filter(isPid));
+}
+
+function isPid(pid: unknown): boolean {
+  return typeof pid === "number" && pid !== 0 && pid !== UNKNOWN_ID;
+}
+
+/** What `times` and `distinct_paths` ask; it counts the requests that come to it. */
+function countCondition(condition: RuleCondition, index: number) {
+  const { times, distinct_paths } = condition;
+  if (times !== undefined) {
+    return (request: RequestView, memory: RingMemory) =>
+      memory.reaches(request, index, { least: times });
+  }
+  if (distinct_paths === undefined) return undefined;
+  const find = pathFinder(condition.path, condition);
+  return (request: RequestView, memory: RingMemory) => {
+    const path = (find === undefined ? request.paths[0] : find(request))?.forms.at(-1);
+    if (path === undefined) return false;
+    const slash = path.lastIndexOf("/");
+    return memory.reaches(request, index, {
+      least: distinct_paths,
+      group: path.slice(0, slash),
+      name: path.slice(slash + 1),
+    });
+  };
+}

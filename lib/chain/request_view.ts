@@ -1,0 +1,216 @@
+import type { Access, TargetKind } from "../config/rule.ts";
+import { type IpAddress, parseIpAddress } from "../uapi/ip_address.ts";
+import { opcodeNumber } from "../uapi/opcodes.ts";
+import { UNKNOWN_ID } from "../record/records.ts";
+import { arrayOf, fieldsOf } from "./cells.ts";
+import { latin1, type MatchablePath } from "./path_matcher.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A path that a request names or works on, and what it does to it. */
+export interface PathUse extends MatchablePath {
+  /** Empty for a request that neither reads nor changes it: CLOSE, FSYNC. */
+  readonly access: readonly Access[];
+}
+
+/** An address and port that a request talks to. */
+export interface Peer {
+  readonly address: IpAddress | undefined;
+  readonly port: number | undefined;
+}
+
+const READ: readonly Access[] = ["read"];
+const WRITE: readonly Access[] = ["write"];
+const REMOVE: readonly Access[] = ["remove"];
+const NO_ACCESS: readonly Access[] = [];
+
+/** What an opcode does to the path of its `op_info`, or to the file that it works on. */
+const ACCESS_OF_OPCODE: Readonly<Record<string, readonly Access[]>> = {
+  IORING_OP_READ: READ,
+  IORING_OP_READV: READ,
+  IORING_OP_READ_FIXED: READ,
+  IORING_OP_READ_MULTISHOT: READ,
+  IORING_OP_READV_FIXED: READ,
+  IORING_OP_WRITE: WRITE,
+  IORING_OP_WRITEV: WRITE,
+  IORING_OP_WRITE_FIXED: WRITE,
+  IORING_OP_WRITEV_FIXED: WRITE,
+  IORING_OP_STATX: READ,
+  IORING_OP_GETXATTR: READ,
+  IORING_OP_FGETXATTR: READ,
+  IORING_OP_SETXATTR: WRITE,
+  IORING_OP_FSETXATTR: WRITE,
+  IORING_OP_FTRUNCATE: WRITE,
+  IORING_OP_FALLOCATE: WRITE,
+  IORING_OP_MKDIRAT: WRITE,
+  IORING_OP_UNLINKAT: REMOVE,
+};
+const ACCESS: readonly (readonly Access[])[] = Array.from({ length: 256 }, () => NO_ACCESS);
+for (const [name, access] of Object.entries(ACCESS_OF_OPCODE)) {
+  (ACCESS as (readonly Access[])[])[opcodeNumber(name)!] = access;
+}
+const OPENAT = opcodeNumber("IORING_OP_OPENAT")!;
+const OPENAT2 = opcodeNumber("IORING_OP_OPENAT2")!;
+const RENAMEAT = opcodeNumber("IORING_OP_RENAMEAT")!;
+const LINKAT = opcodeNumber("IORING_OP_LINKAT")!;
+const SYMLINKAT = opcodeNumber("IORING_OP_SYMLINKAT")!;
+const ANY_ACCESS: readonly Access[] = ["read", "write", "remove"];
+
+/** What a request of this opcode can do to a path: what rules need to be asked. */
+export function possibleAccess(opcode: number): readonly Access[] {
+  const isVaried = [OPENAT, OPENAT2, RENAMEAT, LINKAT, SYMLINKAT].includes(opcode);
+  return isVaried ? ANY_ACCESS : ACCESS[opcode] ?? NO_ACCESS;
+}
+
+/**
+ * One request, from an event or from a ring's list. What it holds is looked at when it is asked
+ * for; a record may have been read from a stream that anyone wrote, so no type is relied on.
+ */
+export class RequestView {
+  /** The record that the request is of. */
+  readonly record: Fields;
+  /** The request itself: an item of a ring's list, or the record again. */
+  readonly request: Fields;
+  /** The opcode's number; undefined where it is not known. */
+  readonly opcode: number | undefined;
+  readonly info: Fields;
+  /** Where the request stands in the record: "", or `pending.0.`. */
+  readonly #place: string;
+  #paths: readonly PathUse[] | undefined;
+  #peers: readonly Peer[] | undefined;
+
+  constructor(record: Fields, request: Fields, place: string) {
+    this.record = record;
+    this.request = request;
+    this.#place = place;
+    const number = request.opcode_number ?? fieldsOf(request.io_uring).opcode_number ??
+      (typeof request.opcode === "string" ? opcodeNumber(request.opcode) : undefined);
+    this.opcode = typeof number === "number" && number !== UNKNOWN_ID ? number : undefined;
+    this.info = fieldsOf(request.op_info);
+  }
+
+  /** Whether a key of `op_info` that belongs there could not be read. */
+  isUnread(...keys: readonly string[]): boolean {
+    const missing = arrayOf(this.record.missing);
+    return missing.length > 0 &&
+      keys.some((key) => missing.includes(`${this.#place}op_info.${key}`));
+  }
+
+  /** The paths that the request names, and that of the file it works on. */
+  get paths(): readonly PathUse[] {
+    return this.#paths ??= this.#findPaths();
+  }
+
+  /** Who the request talks to: by the address it names, and by its socket. */
+  get peers(): readonly Peer[] {
+    return this.#peers ??= [this.info, fieldsOf(this.info.target)]
+      .filter(({ addr, port }) => addr !== undefined || port !== undefined)
+      .map(({ addr, port }) => ({
+        address: typeof addr === "string" ? parseIpAddress(addr) : undefined,
+        port: typeof port === "number" ? port : undefined,
+      }));
+  }
+
+  get target(): TargetKind {
+    const { kind } = fieldsOf(this.info.target);
+    return kind === undefined ? "unknown" : kind === "socket" || kind === "pipe" ? kind : "file";
+  }
+
+  /** The descriptor that the request works on, told apart from a slot of the ring's file table. */
+  get descriptor(): string | undefined {
+    const uring = fieldsOf(this.request.io_uring);
+    const fd = uring.fd ?? this.request.fd ?? this.info.fd;
+    if (typeof fd !== "number") return undefined;
+    const isFixed = uring.fixed_file === true || this.info.fixed_file === true ||
+      arrayOf(this.request.sqe_flags).includes("IOSQE_FIXED_FILE");
+    return isFixed ? `slot ${fd}` : String(fd);
+  }
+
+  #findPaths(): readonly PathUse[] {
+    const { info, opcode } = this;
+    const paths: PathUse[] = [];
+    const add = (holder: Fields, key: string, access: readonly Access[]) => {
+      const path = this.#matchable(holder, key);
+      if (path !== undefined) paths.push({ ...path, access });
+    };
+    if ("path" in info) {
+      add(info, "path", opcode === OPENAT || opcode === OPENAT2 ? openAccess(info) : this.#access);
+    }
+    if ("new_path" in info) {
+      add(info, "old_path", opcode === RENAMEAT ? REMOVE : READ);
+      add(info, "new_path", WRITE);
+    }
+    if (info.target !== undefined) add(fieldsOf(info.target), "path", this.#access);
+    return paths;
+  }
+
+  get #access(): readonly Access[] {
+    return this.opcode === undefined ? NO_ACCESS : ACCESS[this.opcode] ?? NO_ACCESS;
+  }
+
+  #matchable(holder: Fields, key: string): MatchablePath | undefined {
+    const { [key]: text, [`${key}_hex`]: hex } = holder;
+    if (typeof text !== "string" || text === "") return undefined;
+    const bytes = typeof hex === "string" && /^(?:[0-9a-f]{2})+$/.test(hex);
+    const path = bytes ? latin1(Uint8Array.fromHex(hex)) : text;
+    const plain = plainPath(path, () => this.#directory(bytes));
+    return { forms: plain === path ? [path] : [path, plain], bytes };
+  }
+
+  /** The directory that a relative path begins at, where it is known. */
+  #directory(bytes: boolean): string | undefined {
+    const { dfd } = this.info;
+    if (dfd !== undefined && dfd !== "AT_FDCWD") return undefined;
+    const { cwd, cwd_hex } = fieldsOf(this.record.process);
+    return typeof cwd !== "string" || bytes || cwd_hex !== undefined ? undefined : cwd;
+  }
+}
+
+const NOT_PLAIN = /\/\.{0,2}(?:\/|$)|^(?!\/)|^\/proc\/(?:self|thread-self|\d+)\/root(?:\/|$)/;
+const OTHER_ROOT = /^\/proc\/(?:self|thread-self|\d+)\/root(?=\/|$)/;
+
+/**
+ * A path without the ways of writing it that hide what it is: relative, with `.`, `..` or doubled
+ * slashes, or through a process's root in `/proc`. Symbolic links are not looked up.
+ */
+function plainPath(path: string, directory: () => string | undefined): string {
+  if (!NOT_PLAIN.test(path)) return path;
+  const base = path.startsWith("/") ? "" : directory();
+  if (base === undefined) return path;
+  const names: string[] = [];
+  for (const name of `${base}/${path}`.split("/")) {
+    if (name === "..") names.pop();
+    else if (name !== "" && name !== ".") names.push(name);
+  }
+  let plain = `/${names.join("/")}`;
+  while (OTHER_ROOT.test(plain)) plain = plain.replace(OTHER_ROOT, "") || "/";
+  return plain;
+}
+
+/** What opening a file is for, by its flags. */
+function openAccess(info: Fields): readonly Access[] {
+  const mode = info.access_flags;
+  const creation = typeof info.creation_flags === "string" ? info.creation_flags : "";
+  const changes = /\bO_(?:CREAT|TRUNC|TMPFILE)\b/.test(creation);
+  if (mode === "O_WRONLY") return WRITE;
+  if (mode === "O_RDWR") return ["read", "write"];
+  return changes ? ["read", "write"] : READ;
+}
+
+/** The requests of a record: an event is one, a ring has lists of them. */
+export function requestsOf(record: Fields): RequestView[] {
+  if (record.type !== "IOUringEntry") return [new RequestView(record, record, "")];
+  const views: RequestView[] = [];
+  // Oldest first, so that what led to a request comes before it.
+  for (const list of ["history", "in_flight", "pending"]) {
+    for (const [i, request] of arrayOf(record[list]).entries()) {
+      views.push(new RequestView(record, fieldsOf(request), `${list}.${i}.`));
+    }
+  }
+  if (!Array.isArray(record.pending)) {
+    for (const opcode_number of arrayOf(record.pending_opcodes)) {
+      views.push(new RequestView(record, { opcode_number }, ""));
+    }
+  }
+  return views;
+}

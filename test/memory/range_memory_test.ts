@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { squeezedMemory } from "../../lib/memory/open_memory.ts";
+import { RangeMemory } from "../../lib/memory/range_memory.ts";
+import { RecordingMemory } from "../../lib/memory/recording_memory.ts";
+import { BufferImage } from "./buffer_image.ts";
+import { pattern } from "./fake_elf.ts";
+
+const BYTES = pattern(0x4000, 1);
+
+/** Two ranges that touch in memory but are swapped in the file, and one apart. */
+function memory(): RangeMemory {
+  return new RangeMemory(new BufferImage(BYTES.slice()), "raw", [
+    { start: 0x10000, end: 0x11000, offset: 0x1000 },
+    { start: 0x11000, end: 0x12000, offset: 0x0000 },
+    { start: 0x20000, end: 0x22000, offset: 0x2000 },
+  ]);
+}
+
+Deno.test("RangeMemory.read() reads within a range without a copy", () => {
+  const image = new BufferImage(BYTES.slice());
+  const ranges = [{ start: 0x10000, end: 0x11000, offset: 0x1000 }];
+  const bytes = new RangeMemory(image, "raw", ranges).read(0x10010, 16)!;
+  assert.deepEqual(bytes, BYTES.subarray(0x1010, 0x1020));
+  assert.equal(bytes.buffer, image.bytes.buffer);
+});
+
+Deno.test("RangeMemory.read() reads across ranges that touch", () => {
+  const bytes = memory().read(0x10ffc, 8);
+  assert.deepEqual(bytes, Uint8Array.from([...BYTES.slice(0x1ffc, 0x2000), ...BYTES.slice(0, 4)]));
+  assert.equal(memory().read(0x10000, 0x2000)?.length, 0x2000);
+});
+
+Deno.test("RangeMemory.read() reads nothing where one byte is absent", () => {
+  const ranges = memory();
+  for (const [address, length] of [[0xffff, 1], [0xffff, 2], [0x11ffc, 8], [0x12000, 1]] as const) {
+    assert.equal(ranges.read(address, length), undefined);
+  }
+  assert.equal(ranges.read(0x21fff, 2), undefined);
+  assert.equal(ranges.read(-1, 1), undefined);
+  assert.equal(ranges.read(2 ** 52, 8), undefined);
+  // After a read in one range another is found as well.
+  assert.ok(ranges.read(0x20000, 8));
+  assert.ok(ranges.read(0x10000, 8));
+});
+
+Deno.test("RangeMemory.search() gives physical addresses, across borders too", () => {
+  const ranges = memory();
+  const needle = ranges.read(0x10ff0, 32)!.slice();
+  assert.deepEqual(ranges.search(needle), [0x10ff0]);
+  assert.deepEqual(ranges.search(needle, { end: 0x1100f }), []);
+  assert.deepEqual(ranges.search(needle, { end: 0x11010 }), [0x10ff0]);
+  assert.deepEqual(ranges.search(needle, { start: 0x10ff1 }), []);
+  assert.deepEqual(ranges.search(needle, { align: 16 }), [0x10ff0]);
+  assert.deepEqual(ranges.search(needle, { align: 4096 }), []);
+});
+
+Deno.test("RangeMemory.search() counts alignment from the start", () => {
+  const bytes = new Uint8Array(0x4000);
+  for (const at of [0x100c, 0x2004, 0x200c, 0x3000]) bytes.set([0xaa, 0xbb], at);
+  const ranges = new RangeMemory(new BufferImage(bytes), "elf", [
+    { start: 0x9000, end: 0xa000, offset: 0x1000 },
+    { start: 0xb000, end: 0xd000, offset: 0x2000 },
+  ]);
+  const needle = new Uint8Array([0xaa, 0xbb]);
+  assert.deepEqual(ranges.search(needle), [0x900c, 0xb004, 0xb00c, 0xc000]);
+  assert.deepEqual(ranges.search(needle, { align: 4096 }), [0xc000]);
+  // As for what lies 12 bytes into a page.
+  assert.deepEqual(ranges.search(needle, { start: 12, align: 4096 }), [0x900c, 0xb00c]);
+  assert.deepEqual(ranges.search(needle, { limit: 2 }), [0x900c, 0xb004]);
+  assert.deepEqual(ranges.search(needle, { start: 0x900d, end: 0xc001 }), [0xb004, 0xb00c]);
+});
+
+Deno.test("squeezedMemory() puts memory above the hole at 4 GiB", () => {
+  const low = squeezedMemory(new BufferImage(BYTES.slice()), 0x3000);
+  assert.deepEqual(low.read(0x2ff8, 8), BYTES.subarray(0x2ff8, 0x3000));
+  assert.equal(low.read(0x3000, 1), undefined);
+  assert.deepEqual(low.read(2 ** 32, 8), BYTES.subarray(0x3000, 0x3008));
+  assert.equal(low.read(2 ** 32 + 0x1000, 1), undefined);
+});
+
+Deno.test("RecordingMemory.recorded() has pages that were read, and none that were searched", () => {
+  const recorder = new RecordingMemory(memory());
+  recorder.search(new Uint8Array([1, 2, 3]));
+  assert.deepEqual(recorder.recorded(), []);
+  assert.deepEqual(recorder.read(0x21000, 1), memory().read(0x21000, 1));
+  recorder.read(0x10ffc, 8);
+  recorder.read(0x13000, 8);
+  assert.deepEqual(recorder.recorded(), [
+    { start: 0x10000, length: 0x2000 },
+    { start: 0x21000, length: 0x1000 },
+  ]);
+  assert.equal(recorder.format, "raw");
+  assert.equal(recorder.ranges.length, 3);
+});

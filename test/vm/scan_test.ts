@@ -1,0 +1,171 @@
+/**
+ * Scans memory of real kernels with `dist/iouring`, as a user would, and compares with what the
+ * guests said of themselves.
+ *
+ * A machine that cannot boot a guest, or cannot get a kernel, skips these tests; their names say
+ * why.
+ */
+import assert from "node:assert/strict";
+import type { IOUringEntry, IOUringStatus } from "../../lib/record/records.ts";
+import { compareEntries, compareFdInfo, type Difference, differenceText } from "./compare.ts";
+import { labDump, type LabOptions, labSmear, labSparse } from "./lab.ts";
+import { LabUnavailableError } from "./run.ts";
+
+const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
+const MAX_TIME_MS = 120_000;
+const KERNELS = ["6.1", "6.12"];
+
+/** What a scan wrote to standard output. */
+interface Scan {
+  /** The lines of the entries, as they are. */
+  lines: string[];
+  entries: IOUringEntry[];
+  start: IOUringStatus;
+  end: IOUringStatus;
+}
+
+async function scan(image: string, ...flags: string[]): Promise<Scan> {
+  const { code, stdout, stderr } = await new Deno.Command(EXECUTABLE, {
+    args: ["scan", "--format", "ndjson", ...flags, image],
+    stdin: "null",
+    signal: AbortSignal.timeout(MAX_TIME_MS),
+  }).output();
+  const said = new TextDecoder().decode(stderr);
+  assert.equal(code, 0, said);
+  const all = new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+  const records = all.map((line) => JSON.parse(line));
+  const lines = all.filter((_, index) => records[index].type === "IOUringEntry");
+  return {
+    lines,
+    entries: records.filter((record) => record.type === "IOUringEntry"),
+    start: records[0],
+    end: records.at(-1),
+  };
+}
+
+/** Registers a test that makes a dump first; it is skipped where the lab cannot make one. */
+function labTest<Dump>(
+  name: string,
+  make: () => Promise<Dump>,
+  check: (dump: Dump, t: Deno.TestContext) => Promise<void>,
+): void {
+  if (unavailable !== undefined) {
+    Deno.test({ name: `${name} (${unavailable})`, ignore: true, fn: () => {} });
+    return;
+  }
+  Deno.test(name, async (t) => {
+    await check(await make(), t);
+  });
+}
+
+function none(differences: Difference[]): void {
+  const shown = differences.slice(0, 40).map(differenceText);
+  assert.equal(differences.length, 0, ["the scan differs from the guest:", ...shown].join("\n"));
+}
+
+/** The lines are the same; else shows where the first two part. */
+function same(lines: string[], expected: string[], what: string): void {
+  assert.equal(lines.length, expected.length, `${what}: number of entries`);
+  for (const [index, line] of lines.entries()) {
+    const other = expected[index]!;
+    if (line === other) continue;
+    let at = 0;
+    while (line[at] === other[at]) at++;
+    const near = (text: string) => text.slice(Math.max(at - 80, 0), at + 80);
+    assert.fail(`${what}: line ${index + 1}: ${near(line)} is not ${near(other)}`);
+  }
+}
+
+/** Why there is no lab on this machine; undefined where there is one. */
+let unavailable: string | undefined;
+try {
+  for (const kernel of KERNELS) await labDump({ kernel });
+} catch (error) {
+  if (!(error instanceof LabUnavailableError)) throw error;
+  unavailable = error.message;
+}
+
+for (const kernel of KERNELS) {
+  for (const paging of [5, 4] as const) {
+    const options: LabOptions = { kernel, paging };
+    const name = `${kernel}, ${paging}-level`;
+
+    labTest(
+      `scan of ${name} finds what the workload made`,
+      () => labDump(options),
+      async ({ elf, truth }) => {
+        assert.deepEqual(truth.errors, []);
+        const { entries, start, end } = await scan(elf);
+        none(compareEntries(entries, truth));
+        none(compareFdInfo(entries, truth.fdinfo));
+        assert.ok(truth.version.includes(` ${start.host?.kernel} `), `${start.host?.kernel}`);
+        assert.deepEqual(end.totals, { entries: truth.rings.length });
+        assert.equal(end.complete, true);
+      },
+    );
+
+    labTest(
+      `scan of ${name} is the same for ELF, ELF with paging, raw and a slice`,
+      () => labDump(options),
+      async (dump) => {
+        const { lines } = await scan(dump.elf);
+        same((await scan(dump.paging)).lines, lines, "ELF with paging");
+        same((await scan(dump.raw)).lines, lines, "raw");
+        const dir = await Deno.makeTempDir();
+        try {
+          const sliced = await scan(dump.elf, "--slice", `${dir}/slice.elf`);
+          same(sliced.lines, lines, "while slicing");
+          same((await scan(`${dir}/slice.elf`)).lines, lines, "slice");
+        } finally {
+          await Deno.remove(dir, { recursive: true });
+        }
+      },
+    );
+  }
+}
+
+labTest(
+  "scan of an ELF with a VMCOREINFO note finds what the workload made",
+  () => labDump({ kernel: "6.1", vmcoreinfo: true }),
+  async ({ elf, truth }) => none(compareEntries((await scan(elf)).entries, truth)),
+);
+
+labTest(
+  "scan of a guest paused in user mode under page table isolation finds what the workload made",
+  () => labDump({ kernel: "6.12", paging: 4, append: "pti=on lab.spin" }),
+  async ({ elf, raw, truth }) => {
+    const { entries, lines } = await scan(elf);
+    none(compareEntries(entries, truth));
+    same((await scan(raw)).lines, lines, "raw");
+  },
+);
+
+labTest(
+  "scan of 5 GiB with the PCI hole kept and squeezed finds what the workload made",
+  () => labSparse({ kernel: "6.1", paging: 4, memory: 5120 }),
+  async ({ padded, squeezed, truth }) => {
+    const { entries, lines } = await scan(padded);
+    none(compareEntries(entries, truth));
+    same((await scan(squeezed)).lines, lines, "squeezed");
+  },
+);
+
+labTest(
+  "scan of a smeared image says only what one of its moments says, or that it could not tell",
+  () => labSmear({ kernel: "6.12" }),
+  async ({ first, second, smeared }) => {
+    const moments = [(await scan(first)).entries, (await scan(second)).entries];
+    const { entries } = await scan(smeared);
+    assert.ok(entries.length > 0);
+    for (const entry of entries) {
+      if ((entry.diagnostics ?? []).length > 0) continue;
+      const then = moments.flat().filter((other) => other.ctx_addr === entry.ctx_addr);
+      const { pid, comm, sq_entries, cq_entries } = entry;
+      const known = then.some((other) =>
+        other.pid === pid && other.comm === comm && other.sq_entries === sq_entries &&
+        other.cq_entries === cq_entries
+      );
+      assert.ok(known, `no moment has ${JSON.stringify(entry).slice(0, 300)}`);
+    }
+  },
+);
