@@ -210,31 +210,35 @@ export class Decoder {
         this.totals.damaged++;
         break;
       }
-      switch (view.getUint8(at + kindAt)) {
-        case this.#kinds.request:
-          this.#request(view, at, size);
-          break;
-        case this.#kinds.result:
-          this.#completion(view, at, size);
-          break;
-        case this.#kinds.process:
-          this.#process(view, at, size);
-          break;
-        case this.#kinds.file:
-          this.#files.add(view, at, size);
-          break;
-        case this.#kinds.register:
-          this.#register(view, at);
-          break;
-        case this.#kinds.ring:
-          this.#rings.add(view, at, this.#processes);
-          break;
-        default:
-          this.totals.damaged++;
+      try {
+        this.#record(view, at, size, view.getUint8(at + kindAt));
+      } catch (error) {
+        // Something has damaged the record; the next one starts where its length says.
+        if (!(error instanceof RangeError)) throw error;
+        this.totals.damaged++;
       }
       at += (size + 7) & ~7;
     }
     return this.#take();
+  }
+
+  #record(view: DataView, at: number, size: number, kind: number): void {
+    switch (kind) {
+      case this.#kinds.request:
+        return this.#request(view, at, size);
+      case this.#kinds.result:
+        return this.#completion(view, at, size);
+      case this.#kinds.process:
+        return this.#process(view, at, size);
+      case this.#kinds.file:
+        return this.#files.add(view, at, size);
+      case this.#kinds.register:
+        return this.#register(view, at);
+      case this.#kinds.ring:
+        return this.#rings.add(view, at, this.#processes);
+      default:
+        this.totals.damaged++;
+    }
   }
 
   /** Emits what has waited long enough for its completion, or all of it. */
