@@ -178,7 +178,7 @@ function crc32c(bytes: Uint8Array): number {
 
 const PAGE_BYTES = 4096;
 const NAME_BYTES = 24;
-const ENTRY_BYTES = 48;
+const ENTRY_BYTES = 80;
 const TRAILER_BYTES = 32;
 
 /** Puts the launcher and what it carries together; launcher.c describes the form. */
@@ -210,6 +210,7 @@ function assemble(): Uint8Array {
     view.setBigUint64(24, BigInt(offset), true);
     view.setBigUint64(32, BigInt(bytes.length), true);
     view.setUint32(40, crc32c(bytes), true);
+    entry.set(createHash("sha256").update(bytes).digest(), 48);
     file.set(bytes, offset);
     offset += bytes.length;
   }

@@ -1,6 +1,8 @@
 import {
   BrokenPipe,
   type BuildInfo,
+  type Digest,
+  type DroppedPrivileges,
   FileError,
   type Host,
   type Input,
@@ -12,6 +14,8 @@ import type { ImageFile } from "../lib/memory/image_file.ts";
 import { loadCaptureLibrary, openCapture } from "./capture.ts";
 import type { LibraryPaths } from "./libraries.ts";
 import { loadMemoryLibrary, MappedImage, type MemoryLibrary } from "./memory.ts";
+import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
+import { verifyExecutable } from "./verify.ts";
 
 /** What the host is told about this process. */
 export interface HostOptions {
@@ -28,6 +32,7 @@ export class DenoHost implements Host {
   readonly build: BuildInfo;
   #libraries: LibraryPaths;
   #memory: MemoryLibrary | undefined;
+  #privileges: PrivilegesLibrary | undefined;
 
   constructor(options: HostOptions) {
     this.build = options.build;
@@ -50,6 +55,20 @@ export class DenoHost implements Host {
   get stopSignal(): StopSignal {
     const library = loadCaptureLibrary(this.#libraries);
     return () => library.symbols.iouring_capture_stopped();
+  }
+
+  get isPrivileged(): boolean {
+    this.#privileges ??= loadPrivilegesLibrary(this.#libraries.privileges);
+    return this.#privileges.iouring_is_privileged() !== 0;
+  }
+
+  dropPrivileges(): DroppedPrivileges {
+    this.#privileges ??= loadPrivilegesLibrary(this.#libraries.privileges);
+    return dropPrivileges(this.#privileges, Deno.pid);
+  }
+
+  verify(): Digest[] {
+    return verifyExecutable(this.build.form);
   }
 
   openInput(path: string): Input {

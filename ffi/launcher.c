@@ -26,7 +26,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/rseq.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #ifdef __SSE2__
 #include <cpuid.h>
@@ -47,6 +50,7 @@ struct entry {
 	uint64_t size;
 	uint32_t crc; /* CRC32C */
 	uint32_t reserved;
+	uint8_t sha256[32]; /* read by verify.ts */
 };
 
 struct trailer {
@@ -57,8 +61,8 @@ struct trailer {
 	uint32_t index_crc;
 };
 
-_Static_assert(sizeof(struct entry) == 48 && sizeof(struct trailer) == 32,
-	       "build.ts writes these");
+_Static_assert(sizeof(struct entry) == 80 && sizeof(struct trailer) == 32,
+	       "build.ts writes these, verify.ts reads them");
 
 static _Noreturn void die(const char *what)
 {
@@ -136,7 +140,7 @@ static int memory_file(const uint8_t *file, const struct entry *entry)
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create(entry->name, 0);
 	if (fd < 0)
-		die("memfd_create");
+		die("memory files are needed (memfd_create)");
 	for (uint64_t done = 0; done < entry->size;) {
 		ssize_t count = write(fd, file + entry->offset + done, entry->size - done);
 
@@ -343,6 +347,20 @@ static _Noreturn void start(int fd, uint64_t offset, char **args, char **envp,
 	__builtin_unreachable();
 }
 
+/*
+ * This program's C library has told the kernel where it keeps restartable sequences. The runtime's
+ * wants to say so too, and a thread has one such place.
+ */
+static void unregister_rseq(void)
+{
+	/* The kernel was told at least 32 bytes, of which not all may be in use. */
+	uint32_t size = __rseq_size > 32 ? __rseq_size : 32;
+
+	if (__rseq_size)
+		syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, size,
+			RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	static char *const options[] = {
@@ -419,5 +437,8 @@ int main(int argc, char **argv, char **envp)
 	while (*env_end++)
 		;
 	munmap((void *)(uintptr_t)file, length);
+	/* For all threads to come: nothing that this program might start gains a privilege. */
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	unregister_rseq();
 	start(exe, runtime_offset, args, clean_environment(envp), (const Elf64_auxv_t *)env_end);
 }

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 
 /** The shims, by the name of their C file. */
-export const SHIMS = ["memory", "capture"] as const;
+export const SHIMS = ["memory", "privileges", "capture"] as const;
 
 /**
  * What the program carries besides itself, by the name of the file that the build makes: the shims,
@@ -9,6 +9,7 @@ export const SHIMS = ["memory", "capture"] as const;
  */
 export const LIBRARIES = {
   memory: "libiouring_memory.so",
+  privileges: "libiouring_privileges.so",
   capture: "libiouring_capture.so",
   z: "libz.so.1",
   elf: "libelf.so.1",

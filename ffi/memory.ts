@@ -84,6 +84,7 @@ const DEFAULT_LIMIT = 64;
 /** An image file that is mapped into memory, read-only. */
 export class MappedImage implements ImageFile {
   readonly name: string;
+  readonly isMapped = true;
   readonly size: number;
   #library: MemoryLibrary;
   #handle: number;
@@ -114,8 +115,24 @@ export class MappedImage implements ImageFile {
     this.#bytes = new Uint8Array(this.#buffer);
   }
 
+  /** The whole file. */
   get bytes(): Uint8Array {
     return this.#bytes;
+  }
+
+  read(offset: number, length: number): Uint8Array | undefined {
+    if (offset < 0 || offset + length > this.#bytes.length) return undefined;
+    return this.#bytes.subarray(offset, offset + length);
+  }
+
+  beside(extension: string): MappedImage | undefined {
+    if (this.name === "-") return undefined;
+    try {
+      return new MappedImage(this.#library, this.name.replace(/(\.[^./]*)?$/, `.${extension}`));
+    } catch (error) {
+      if (error instanceof FileError) return undefined;
+      throw error;
+    }
   }
 
   get shrank(): boolean {

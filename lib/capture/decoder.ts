@@ -90,7 +90,7 @@ interface RequestFacts {
 }
 
 interface Lines extends Array<StreamRecord> {
-  lines: (string | Uint8Array)[];
+  lines: string[];
 }
 
 /** Turns batches of wire records into records of the stream. */
@@ -722,7 +722,7 @@ function withoutPeer(info: JsonObject | undefined): JsonObject {
 }
 
 function newBatch(): Lines {
-  return Object.assign([] as StreamRecord[], { lines: [] as (string | Uint8Array)[] });
+  return Object.assign([] as StreamRecord[], { lines: [] as string[] });
 }
 
 function viewOf(bytes: Uint8Array): DataView {

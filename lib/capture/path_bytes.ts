@@ -12,7 +12,8 @@ export function pathFromComponents(bytes: Uint8Array): Uint8Array {
   let at = 0;
   // Each component and its NUL become a slash and the component.
   for (let end = bytes.length - 1; end >= 0;) {
-    const start = bytes.lastIndexOf(0, end - 1) + 1;
+    // A negative index would count from the end.
+    const start = end === 0 ? 0 : bytes.lastIndexOf(0, end - 1) + 1;
     path[at++] = SLASH;
     path.set(bytes.subarray(start, end), at);
     at += end - start;

@@ -6,7 +6,9 @@ import type { Tally } from "./tally.ts";
 /** Records that arrived together. Any array of records is one. */
 export interface RecordBatch extends ReadonlyArray<StreamRecord> {
   /** The line of each record, without its newline, where the source has it already. */
-  readonly lines?: readonly (Uint8Array | string)[];
+  readonly lines?: readonly string[];
+  /** Records that the source left out itself, because the filter would have. */
+  readonly skipped?: number;
 }
 
 /**
@@ -74,7 +76,7 @@ class ChainRun {
         if (record === undefined) break;
       }
       if (record === undefined) {
-        tally.leaveOut();
+        tally.leaveOut(1);
         continue;
       }
       tally.add(record);
@@ -84,6 +86,7 @@ class ChainRun {
         line === undefined || record === original ? line : reclassified(line, record),
       );
     }
+    tally.leaveOut(batch.skipped ?? 0);
     if (live) sink.flush();
   }
 
@@ -97,12 +100,6 @@ class ChainRun {
   }
 }
 
-function reclassified(line: Uint8Array | string, record: StreamRecord): string {
-  const text = typeof line === "string" ? line : DECODER.decode(line);
-  return withClassification(
-    text,
-    record.type === "IOUringStatus" ? undefined : record.classification,
-  );
+function reclassified(line: string, record: StreamRecord): string {
+  return record.type === "IOUringStatus" ? line : withClassification(line, record.classification);
 }
-
-const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -1,4 +1,5 @@
 import type { Config } from "../config/config.ts";
+import type { ProcessBlock } from "../record/records.ts";
 import type { Transform } from "./chain.ts";
 import { eventFilter } from "./event_filter.ts";
 import { processFilter, type Verdict } from "./process_filter.ts";
@@ -30,10 +31,14 @@ export function recordFilter(config: Config): RecordFilter {
 /** A config's filter as a transform. */
 export class Filter {
   readonly transform: Transform;
+  /** Whether every event of a process that could be read in full is left out. */
+  readonly isLeftOut: (process: ProcessBlock) => boolean;
   #unreadable = 0;
 
   constructor(config: Config) {
     const judge = recordFilter(config);
+    const byProcess = processFilter(config.process_filter ?? {});
+    this.isLeftOut = (process) => byProcess({ process }) === "drop";
     this.transform = (record) => {
       if (!JUDGED.has(record.type)) return record;
       const verdict = judge(record);

@@ -8,7 +8,7 @@ export interface Sink {
    *
    * @param line The record as it was read or made, without newline; it is written in place of the record.
    */
-  write(record: StreamRecord, line?: Uint8Array | string): void;
+  write(record: StreamRecord, line?: string): void;
   /** Writes out everything taken so far. */
   flush(): void;
   /** Writes out everything and what ends the document. Nothing is written after it. */
@@ -18,42 +18,35 @@ export interface Sink {
 /** Takes bytes; {@linkcode LineBuffer} hands it whole lines only. */
 export type WriteBytes = (bytes: Uint8Array) => void;
 
-const NEWLINE = 10;
+const MAX_WAITING = 65_536;
 const ENCODER = new TextEncoder();
-const DECODER = new TextDecoder();
 
-/** Gathers lines into writes of up to 64 KiB that never end inside a line. */
+/** Gathers lines into writes of about 64 KiB that never end inside a line. */
 export class LineBuffer {
   readonly #write: WriteBytes;
-  readonly #bytes = new Uint8Array(65_536);
-  #used = 0;
+  #lines: string[] = [];
+  /** UTF-16 units that wait. */
+  #length = 0;
 
   constructor(write: WriteBytes) {
     this.#write = write;
   }
 
   /** Adds a line and its newline. */
-  add(line: Uint8Array | string): void {
-    const bytes = typeof line === "string" ? ENCODER.encode(line) : line;
-    const size = bytes.length + 1;
-    if (size > this.#bytes.length - this.#used) this.flush();
-    if (size > this.#bytes.length) {
-      const whole = new Uint8Array(size);
-      whole.set(bytes);
-      whole[size - 1] = NEWLINE;
-      this.#write(whole);
-      return;
-    }
-    this.#bytes.set(bytes, this.#used);
-    this.#used += size;
-    this.#bytes[this.#used - 1] = NEWLINE;
+  add(line: string): void {
+    this.#lines.push(line);
+    this.#length += line.length + 1;
+    if (this.#length >= MAX_WAITING) this.flush();
   }
 
   flush(): void {
-    const used = this.#used;
+    if (this.#lines.length === 0) return;
+    this.#lines.push("");
+    const text = this.#lines.join("\n");
     // Emptied first: a write that failed is not tried again.
-    this.#used = 0;
-    if (used > 0) this.#write(this.#bytes.subarray(0, used));
+    this.#lines = [];
+    this.#length = 0;
+    this.#write(ENCODER.encode(text));
   }
 }
 
@@ -65,7 +58,7 @@ export class NdjsonSink implements Sink {
     this.#lines = new LineBuffer(write);
   }
 
-  write(record: StreamRecord, line?: Uint8Array | string): void {
+  write(record: StreamRecord, line?: string): void {
     this.#lines.add(line ?? ndjsonLine(record));
   }
 
@@ -88,13 +81,8 @@ export class JsonSink implements Sink {
     this.#lines.add("[");
   }
 
-  write(record: StreamRecord, line?: Uint8Array | string): void {
-    const text = line === undefined
-      ? ndjsonLine(record)
-      : typeof line === "string"
-      ? line
-      : DECODER.decode(line);
-    this.#lines.add(this.#separator + text);
+  write(record: StreamRecord, line?: string): void {
+    this.#lines.add(this.#separator + (line ?? ndjsonLine(record)));
     // Before the next element rather than after this one: nothing is held back.
     this.#separator = ",";
   }

@@ -49,9 +49,9 @@ export class Tally {
     return this.#severity;
   }
 
-  /** Counts a record that a transform left out. */
-  leaveOut(): void {
-    this.#leftOut++;
+  /** Counts records that were left out. */
+  leaveOut(count: number): void {
+    this.#leftOut += count;
   }
 
   /** `3 rings in 2 processes, 1 suspicious`, and what else there is to say. */

@@ -35,14 +35,15 @@ export async function filter(args: CommandArgs, host: Host): Promise<number> {
   const config = path === undefined ? {} : loadConfig(path, host);
   const input = operand === undefined || operand === "-" ? host.stdin : host.openInput(operand);
   const stoppable = new StoppableInput(input, host);
+  const selection = new Filter(config);
   let badLines = 0;
   const reader = new RecordReader((buffer) => stoppable.read(buffer), {
     onBadLine(line, problem) {
       if (flags.has("strict")) throw new BadLineError(`Line ${line} ${problem}`);
       if (++badLines <= MAX_REPORTS) say(host, `warning: Line ${line} ${problem}, left out`);
     },
+    isLeftOut: selection.isLeftOut,
   });
-  const selection = new Filter(config);
   const classifier = new Classifier(config.classifier ?? {});
   const ends = new StreamEnds();
   const tally = new Tally();

@@ -20,6 +20,8 @@ export interface FlagSpec {
 export interface OperandSpec {
   readonly name: string;
   readonly required: boolean;
+  /** The only values that are accepted. */
+  readonly choices?: readonly string[];
 }
 
 /** A command line that works, and what it does. */
@@ -29,7 +31,7 @@ export interface Example {
 }
 
 /** The name of a command. */
-export type CommandName = "capture" | "scan" | "filter";
+export type CommandName = "capture" | "scan" | "filter" | "schema" | "completions" | "man";
 
 /** One command. */
 export interface CommandSpec {
@@ -104,6 +106,7 @@ export const COMMON_FLAGS: readonly FlagSpec[] = [
 export const PROGRAM_FLAGS: readonly FlagSpec[] = [
   ...COMMON_FLAGS,
   { name: "version", short: "V", help: "Show the version and how this executable was made" },
+  { name: "verify", help: "Also check every part of this executable by its SHA-256" },
 ];
 
 /** What the program is, in one line. */
@@ -198,6 +201,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       "io_uring context in it: who owns it, what it is doing and has done, and whether that goes " +
       "around a seccomp filter. It needs no symbol file and no privilege. IMAGE is a raw image or " +
       "an ELF core; - is standard input, when that is a regular file.",
+      "An image may be hostile. Run as root, scan opens the image and what it writes to, and then, " +
+      "before it reads, becomes a user that nobody else is and gives up every capability.",
     ],
     operand: { name: "IMAGE", required: true },
     examples: [
@@ -273,4 +278,55 @@ export const COMMANDS: readonly CommandSpec[] = [
       },
     ],
   },
+  {
+    name: "schema",
+    summary: "Print the JSON Schema of the records or of the config",
+    description: [
+      "Prints the JSON Schema (draft 2020-12) of one record type, of the config, or, without WHAT, " +
+      "of any record that a stream may hold.",
+    ],
+    operand: {
+      name: "WHAT",
+      required: false,
+      choices: ["event", "result", "register", "entry", "status", "config"],
+    },
+    examples: [
+      { line: "iouring schema entry | jq .properties", what: "What an IOUringEntry holds" },
+      {
+        line: "iouring schema config > iouring.schema.json",
+        what: "For an editor that checks YAML",
+      },
+    ],
+    flags: [],
+  },
+  {
+    name: "completions",
+    summary: "Print the completions of a shell",
+    description: ["Prints what SHELL needs to complete iouring's command line."],
+    operand: { name: "SHELL", required: true, choices: ["bash", "zsh", "fish"] },
+    examples: [
+      { line: 'eval "$(iouring completions bash)"', what: "For this bash" },
+      {
+        line: "iouring completions fish > ~/.config/fish/completions/iouring.fish",
+        what: "For every fish",
+      },
+    ],
+    flags: [],
+  },
+  {
+    name: "man",
+    summary: "Print the man page",
+    description: ["Prints the man page, for man(1) to show."],
+    examples: [{ line: "iouring man | man -l -", what: "Read it" }],
+    flags: [],
+  },
+];
+
+/** Every exit code and when it is given. */
+export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] = [
+  [0, "Done, also after SIGINT or SIGTERM and when the reader of the output closed the pipe"],
+  [1, "Something failed, or an input stream came without its end record"],
+  [2, "The command line or the config is wrong"],
+  [3, "With --fail-on: a rule of that severity or above fired"],
+  [4, "This host cannot do it; the message says what is missing"],
 ];

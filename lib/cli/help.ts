@@ -41,10 +41,12 @@ export function help(options: HelpOptions): string {
   return sections.join("\n\n") + "\n";
 }
 
-function usage({ name, operand }: CommandSpec): string {
+/** A command line of the command: `iouring filter [FLAGS] [FILE]`. */
+export function usage({ name, operand }: CommandSpec): string {
   const flags = `iouring ${name} [FLAGS]`;
   if (operand === undefined) return flags;
-  return `${flags} ${operand.required ? operand.name : `[${operand.name}]`}`;
+  const word = operand.choices?.join("|") ?? operand.name;
+  return `${flags} ${operand.required ? word : `[${word}]`}`;
 }
 
 function section(title: string, lines: readonly string[]): string {

@@ -35,6 +35,21 @@ export interface BuildInfo {
   readonly deno: string;
 }
 
+/** What {@linkcode Host.dropPrivileges} came to. */
+export type DroppedPrivileges =
+  /** The user that the process is now; it has no capability. */
+  | { readonly user: number }
+  /** Why it is what it was. */
+  | { readonly failed: string };
+
+/** The SHA-256 of one part of the executable, in hex. */
+export interface Digest {
+  readonly part: string;
+  readonly sha256: string;
+  /** What the part had when it was built; absent for the whole file, which cannot hold its own. */
+  readonly built?: string;
+}
+
 /** Everything outside the program. `lib/` reaches the machine through this and nothing else. */
 export interface Host {
   readonly stdin: Input;
@@ -49,6 +64,12 @@ export interface Host {
   openCapture(options: CaptureOptions): CaptureDevice;
   /** Takes SIGINT and SIGTERM over, and tells whether one has come: its number, or 0. */
   readonly stopSignal: StopSignal;
+  /** Whether this process is root, or has a capability. */
+  readonly isPrivileged: boolean;
+  /** Gives up root and every capability, in every thread, for good. Open files stay open. */
+  dropPrivileges(): DroppedPrivileges;
+  /** Reads the executable again and digests it. Throws {@linkcode FileError}. */
+  verify(): Digest[];
   /** Opens a file for reading front to back. Throws {@linkcode FileError}. */
   openInput(path: string): Input;
   /** Reads a whole file of at most `limit` bytes. Throws {@linkcode FileError}. */

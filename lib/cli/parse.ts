@@ -19,7 +19,7 @@ export interface CommandArgs {
 
 /** A command line, understood. */
 export type Request =
-  | { readonly kind: "version" }
+  | { readonly kind: "version"; readonly verify: boolean }
   | { readonly kind: "help"; readonly long: boolean; readonly command?: CommandSpec }
   | { readonly kind: "command"; readonly command: CommandName; readonly args: CommandArgs };
 
@@ -34,8 +34,9 @@ export function parse(argv: readonly string[]): Request {
   const [first, ...rest] = argv;
   if (first === undefined) throw new UsageError("No command given, see iouring --help");
   if (first.startsWith("-")) {
-    const { flag } = splitFlag(first, PROGRAM_FLAGS, "");
-    return flag.name === "version" ? { kind: "version" } : { kind: "help", long: first !== "-h" };
+    const names = argv.map((arg) => splitFlag(arg, PROGRAM_FLAGS, "").flag.name);
+    if (names.includes("help")) return { kind: "help", long: !argv.includes("-h") };
+    return { kind: "version", verify: names.includes("verify") };
   }
   const command = COMMANDS.find(({ name }) => name === first);
   if (command === undefined) {
@@ -92,6 +93,12 @@ function parseCommand(command: CommandSpec, argv: readonly string[]): Request {
     }
     return { kind: "command", command: command.name, args: { flags } };
   }
+  const choices = command.operand?.choices;
+  if (choices !== undefined && !choices.includes(operand)) {
+    throw new UsageError(
+      notAChoice(`${command.operand?.name} of ${command.name}`, operand, choices),
+    );
+  }
   return { kind: "command", command: command.name, args: { flags, operand } };
 }
 
@@ -125,15 +132,15 @@ function checked(flag: FlagSpec, value: string): string {
     throw new UsageError(`Flag ${name} needs a value: ${flag.choices?.join(", ") ?? flag.value}`);
   }
   if (flag.choices !== undefined && !flag.choices.includes(value)) {
-    const near = nearest(value, flag.choices);
-    throw new UsageError(
-      `Flag ${name} cannot be ${quote(value)}, ` +
-        (near === undefined
-          ? `it is one of ${flag.choices.join(", ")}`
-          : `did you mean ${quote(near)}?`),
-    );
+    throw new UsageError(notAChoice(`Flag ${name}`, value, flag.choices));
   }
   return value;
+}
+
+function notAChoice(what: string, value: string, choices: readonly string[]): string {
+  const near = nearest(value, choices);
+  return `${what} cannot be ${quote(value)}, ` +
+    (near === undefined ? `it is one of ${choices.join(", ")}` : `did you mean ${quote(near)}?`);
 }
 
 function quote(text: string): string {

@@ -13,6 +13,7 @@ export class RecordOutput {
   readonly #format: string;
   readonly #color: boolean;
   #file: OutputFile | undefined;
+  #isUsed = false;
 
   /**
    * @throws {UsageError} Flags that do not go together.
@@ -39,14 +40,24 @@ export class RecordOutput {
   }
 
   /**
+   * Makes the file of `-o` before there is something to write, for a command that may not be
+   * allowed to later.
+   *
+   * @throws {FileError} The file exists, or cannot be made.
+   */
+  create(): void {
+    if (this.#path === undefined || this.#file !== undefined) return;
+    this.#file = this.#host.createFile(this.#path, { append: this.#append });
+  }
+
+  /**
    * Opens the output.
    *
    * @throws {FileError} The file exists, or cannot be made.
    */
   open(): Sink {
-    if (this.#path !== undefined) {
-      this.#file = this.#host.createFile(this.#path, { append: this.#append });
-    }
+    this.create();
+    this.#isUsed = true;
     const output = this.#file ?? this.#host.stdout;
     const write = (bytes: Uint8Array) => output.write(bytes);
     switch (this.#format) {
@@ -65,5 +76,8 @@ export class RecordOutput {
 
   close(): void {
     this.#file?.close();
+    if (this.#file === undefined || this.#isUsed || this.#append) return;
+    const name = JSON.stringify(this.#path);
+    say(this.#host, `note: ${name} was created before root was given up, and stays empty`);
   }
 }

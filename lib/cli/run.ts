@@ -4,18 +4,28 @@ import { CutStreamError } from "../chain/stream_ends.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { ImageError } from "../memory/image_error.ts";
 import { capture } from "./capture.ts";
+import { completions } from "./completions.ts";
 import { filter } from "./filter.ts";
 import type { CommandName } from "./flags.ts";
 import { help } from "./help.ts";
 import { BrokenPipe, FileError, type Host } from "./host.ts";
+import { manPage } from "./man_page.ts";
 import { type CommandArgs, parse } from "./parse.ts";
 import { say } from "./say.ts";
 import { scan } from "./scan.ts";
+import { schemaText } from "./schema.ts";
 import { UsageError } from "./usage_error.ts";
 
 type Command = (args: CommandArgs, host: Host, argv: readonly string[]) => number | Promise<number>;
 
-const RUN: { readonly [name in CommandName]: Command } = { capture, scan, filter };
+const RUN: { readonly [name in CommandName]: Command } = {
+  capture,
+  scan,
+  filter,
+  schema: ({ operand }, host) => print(schemaText(operand), host),
+  completions: ({ operand }, host) => print(completions(operand!), host),
+  man: (_args, host) => print(manPage(host.build.version), host),
+};
 
 /**
  * Runs one command line.
@@ -29,17 +39,35 @@ export async function run(argv: readonly string[], host: Host): Promise<number> 
     const request = parse(argv);
     if (request.kind === "command") return await RUN[request.command](request.args, host, argv);
     const text = request.kind === "version"
-      ? versionLine(host)
+      ? versionLine(host) + (request.verify ? verification(host) : "")
       : help({ ...request, columns: host.stdout.columns });
-    host.stdout.write(new TextEncoder().encode(text));
-    return 0;
+    return print(text, host);
   } catch (error) {
     return report(error, host);
   }
 }
 
+function print(text: string, { stdout }: Host): number {
+  stdout.write(new TextEncoder().encode(text));
+  return 0;
+}
+
 function versionLine({ build }: Host): string {
   return `iouring ${build.version} (${build.form}, deno ${build.deno}, build ${build.build})\n`;
+}
+
+/**
+ * A line for each part of the executable, in the form of sha256sum.
+ *
+ * @throws {FileError} A part is not what was built.
+ */
+function verification(host: Host): string {
+  const digests = host.verify();
+  const wrong = digests.find(({ sha256, built }) => built !== undefined && built !== sha256);
+  if (wrong !== undefined) {
+    throw new FileError("verify", wrong.part, "its SHA-256 is not the one it was built with");
+  }
+  return digests.map(({ part, sha256 }) => `${sha256}  ${part}\n`).join("");
 }
 
 /** The one place where an error becomes a message and an exit code. */

@@ -5,8 +5,9 @@ import { Tally } from "../chain/tally.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import type { StreamRecord } from "../record/records.ts";
 import { scanImage, type ScanOptions } from "../scan/scan_image.ts";
+import { dropPrivileges } from "./drop_privileges.ts";
 import { exitCode } from "./fail_on.ts";
-import { FileError, type Host } from "./host.ts";
+import { FileError, type Host, type OutputFile } from "./host.ts";
 import { loadConfig } from "./load_config.ts";
 import type { CommandArgs } from "./parse.ts";
 import { Progress } from "./progress.ts";
@@ -39,15 +40,22 @@ export function scanWith(
   const classifier = new Classifier(config.classifier ?? {});
   const tally = new Tally();
   const progress = new Progress(host);
-  const slice = sliceWriter(args, host);
+  const slicePath = args.flags.get("slice");
+  const slice = slicePath === undefined ? undefined : new SliceFile(slicePath, host);
   const image = host.openImage(args.operand!);
   try {
+    if (host.isPrivileged) {
+      // Foreign data is parsed from here on: first open what is to be written, then be nobody.
+      output.create();
+      slice?.create();
+      dropPrivileges(host);
+    }
     const batches = source(image, {
       now: () => host.now(),
       tool: { version: host.build.version, build: host.build.build },
       argv,
       progress: (done, total, what) => progress.update(done, total, what),
-      ...(slice === undefined ? {} : { slice }),
+      ...(slice === undefined ? {} : { slice: (pieces) => slice.write(pieces) }),
     });
     runChain(clearing(batches, progress), {
       transforms: [selection.transform, classifier.transform],
@@ -57,6 +65,7 @@ export function scanWith(
     });
   } finally {
     progress.clear();
+    slice?.close();
     output.close();
     image.close();
   }
@@ -65,23 +74,31 @@ export function scanWith(
   return exitCode(args, tally);
 }
 
-/** Writes the pieces of a slice to the file that `--slice` names, once there is one to write. */
-function sliceWriter(
-  args: CommandArgs,
-  host: Host,
-): ((pieces: Iterable<Uint8Array>) => void) | undefined {
-  const path = args.flags.get("slice");
-  if (path === undefined) return undefined;
-  // Known now rather than after the scan.
-  if (host.exists(path)) throw new FileError("create", path, "file exists");
-  return (pieces) => {
-    const file = host.createFile(path, { append: false });
-    try {
-      for (const piece of pieces) file.write(piece);
-    } finally {
-      file.close();
-    }
-  };
+/** The file that `--slice` names, which is made once there is something to write. */
+class SliceFile {
+  readonly #path: string;
+  readonly #host: Host;
+  #file: OutputFile | undefined;
+
+  /** @throws {FileError} It exists: known now rather than after the scan. */
+  constructor(path: string, host: Host) {
+    this.#path = path;
+    this.#host = host;
+    if (host.exists(path)) throw new FileError("create", path, "file exists");
+  }
+
+  create(): void {
+    this.#file ??= this.#host.createFile(this.#path, { append: false });
+  }
+
+  write(pieces: Iterable<Uint8Array>): void {
+    this.create();
+    for (const piece of pieces) this.#file!.write(piece);
+  }
+
+  close(): void {
+    this.#file?.close();
+  }
 }
 
 /** The batches, with the progress line taken away before each. */

@@ -103,6 +103,8 @@ function checkRuleIds(document: Document, classifier: ClassifierConfig, walk: Wa
     return isNode(node) ? node : undefined;
   };
   for (const [i, { id }] of (classifier.rules ?? []).entries()) {
+    // Its mistake is reported already.
+    if (id === undefined) continue;
     if (known.has(id)) {
       walk.error(nodeAt("rules", i, "id"), `Rule ${JSON.stringify(id)} is there already`);
     }

@@ -280,7 +280,7 @@ export function choice<T extends string>(what: string, words: readonly T[]): Rea
     schema: { enum: words },
     read(node, walk) {
       if (!isScalar(node) || typeof node.value !== "string") {
-        return walk.error(node, `Expected one of ${words.join(", ")}, found ${kindOf(node)}`);
+        return walk.error(node, `Expected ${what} as text, found ${kindOf(node)}`);
       }
       const { value } = node;
       const word = words.find((word) => word === value);

@@ -10,8 +10,8 @@ export const KERNEL_IMAGE_END = 0xffffffffc0000000n;
 /** `"0\0" … "9\0"`: single digits stand for themselves in every token table. */
 const DIGITS = new Uint8Array([..."0123456789"].flatMap((c) => [c.charCodeAt(0), 0]));
 const TOKENS = 256;
-/** What a search costs of a {@linkcode ReadBudget}: it is native, and fast. */
-const UNITS_PER_SEARCH = 8;
+/** What a search costs of a {@linkcode ReadBudget}: it is native and fast, but a call. */
+const UNITS_PER_SEARCH = 256;
 const SEARCHED_PER_UNIT = 1024;
 
 /**

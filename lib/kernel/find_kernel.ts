@@ -136,7 +136,10 @@ class Reasons {
     } catch (error) {
       if (error instanceof Refusal) this.note(error.rank, error.message);
       else if (error instanceof KallsymsError || error instanceof MemoryFault) {
-        this.note(1, `page tables map a kernel, but its kallsyms cannot be read: ${error.message}`);
+        this.note(
+          1,
+          `page tables were found, but kallsyms cannot be read through them: ${error.message}`,
+        );
       } else throw error;
       return undefined;
     }
@@ -185,6 +188,9 @@ function checkDepth(space: AddressSpace, symbols: Kallsyms): void {
   const variable = symbols.lookup("page_offset_base");
   if (variable === undefined) return;
   const base = space.readPointer(variable);
+  // The map starts at a multiple of 1 GiB (`arch/x86/mm/kaslr.c`): anything else is damage, and
+  // tells nothing.
+  if (base >> 56n !== 0xffn || base % GIB !== 0n) return;
   const levels = base >> 47n === 0x1ffffn ? 4 : 5;
   if (levels !== space.pageTable.levels) {
     throw new Refusal(2, `page tables have ${space.pageTable.levels} levels, the kernel ${levels}`);
@@ -275,6 +281,7 @@ const MAX_BANNER = 512;
 /** Half of the window around the first task in which the kernel's image can lie. */
 const IMAGE_SPAN = 128 * 1024 * 1024;
 const PAGE_SIZE = 4096;
+const GIB = 1n << 30n;
 /** The image is aligned to this at least, physically and virtually (CONFIG_PHYSICAL_ALIGN). */
 const IMAGE_ALIGN = 2 * 1024 * 1024;
 

@@ -33,4 +33,4 @@ export class ReadBudget {
 
 /** Enough for the kernel and a hundred processes, however small the image is. */
 const LEAST_UNITS = 8_000_000;
-const BYTES_PER_UNIT = 128;
+const BYTES_PER_UNIT = 32;

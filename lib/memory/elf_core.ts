@@ -1,4 +1,4 @@
-import type { ImageFile } from "./image_file.ts";
+import type { ByteReader } from "./image_file.ts";
 import { ImageError } from "./image_error.ts";
 import type { MemoryRange } from "./physical_memory.ts";
 
@@ -21,12 +21,15 @@ export interface ElfCore {
   readonly damage: readonly string[];
 }
 
+const ELF_HEADER_SIZE = 64;
 const ET_CORE = 4;
 const EM_X86_64 = 62;
 const PT_LOAD = 1;
 const PT_NOTE = 4;
 const PN_XNUM = 0xffff;
 const PHDR_SIZE = 56;
+/** `p_paddr` of what has no physical address. */
+const NO_ADDRESS = 2n ** 64n - 1n;
 /** The notes of a real core take less than a KiB a vCPU; more is damage. */
 const MAX_NOTE_BYTES = 16 * 1024 * 1024;
 /** A core of a machine's page tables may have some hundred thousand; more is damage. */
@@ -60,17 +63,20 @@ export function isElf(bytes: Uint8Array): boolean {
  *
  * @throws {ImageError} when the headers are not those of such a core, or hold no memory.
  */
-export function readElfCore(image: ImageFile): ElfCore {
-  const { bytes, size, name } = image;
+export function readElfCore(source: ByteReader): ElfCore {
+  const { size, name } = source;
   const fail = (why: string): never => {
     throw new ImageError(`Cannot read ${JSON.stringify(name)}: ${why}`);
   };
-  if (size < 64) fail(`ELF header needs 64 bytes, file has ${size}`);
+  const bytes = source.read(0, ELF_HEADER_SIZE);
+  if (bytes === undefined) {
+    throw fail(`ELF header needs ${ELF_HEADER_SIZE} bytes, file has ${size}`);
+  }
   if (bytes[4] !== 2) {
     fail(bytes[4] === 1 ? "ELF file is 32-bit, expected 64-bit" : "ELF class is not valid");
   }
   if (bytes[5] !== 1) fail("ELF file is big-endian, expected little-endian x86-64");
-  const view = new DataView(bytes.buffer, bytes.byteOffset, size);
+  const view = viewOf(bytes);
   const machine = view.getUint16(18, true);
   if (machine !== EM_X86_64) {
     fail(`ELF machine is ${MACHINES[machine] ?? `number ${machine}`}, expected x86-64`);
@@ -93,39 +99,60 @@ export function readElfCore(image: ImageFile): ElfCore {
   if (count === PN_XNUM) {
     // The real count is in sh_info of section header 0.
     const sections = Number(view.getBigUint64(40, true));
-    if (sections <= 0 || sections + 64 > size) fail("ELF section header is outside the file");
-    count = view.getUint32(sections + 44, true);
+    const field = sections > 0 ? source.read(sections + 44, 4) : undefined;
+    if (field === undefined) throw fail("ELF section header is outside the file");
+    count = viewOf(field).getUint32(0, true);
   }
   if (count === 0) fail("ELF file has no program headers");
   if (count > MAX_HEADERS) fail(`${count} ELF program headers are more than a memory image has`);
   if (table + count * PHDR_SIZE > size) {
     fail(`${count} ELF program headers at ${table} end outside the file of ${size} bytes`);
   }
+  const headers = source.read(table, count * PHDR_SIZE);
+  if (headers === undefined) throw fail("ELF program headers cannot be read");
+  const entries = viewOf(headers);
 
   const damage: string[] = [];
   const segments: MemoryRange[] = [];
-  const notes: { offset: number; size: number }[] = [];
-  let cut = 0;
   let outside = 0;
+  const cpus: CpuState[] = [];
+  let vmcoreinfo: string | undefined;
+  let noteBytes = MAX_NOTE_BYTES;
   let notesOutside = 0;
-  for (let i = 0; i < count; i++) {
-    const at = table + i * PHDR_SIZE;
-    const kind = view.getUint32(at, true);
+  let skipped = 0;
+  let cut = 0;
+  for (let at = 0; at < headers.length; at += PHDR_SIZE) {
+    const kind = entries.getUint32(at, true);
     if (kind !== PT_LOAD && kind !== PT_NOTE) continue;
-    const offset = Number(view.getBigUint64(at + 8, true));
-    const address = Number(view.getBigUint64(at + 24, true));
-    const fileSize = Number(view.getBigUint64(at + 32, true));
-    const memorySize = Number(view.getBigUint64(at + 40, true));
+    const offset = Number(entries.getBigUint64(at + 8, true));
+    const start = entries.getBigUint64(at + 24, true);
+    const fileSize = Number(entries.getBigUint64(at + 32, true));
+    const memorySize = Number(entries.getBigUint64(at + 40, true));
     if (kind === PT_NOTE) {
-      if (offset + fileSize <= size) notes.push({ offset, size: fileSize });
-      else notesOutside++;
+      if (fileSize > noteBytes) {
+        skipped++;
+        continue;
+      }
+      const bytes = source.read(offset, fileSize);
+      if (bytes === undefined) {
+        notesOutside++;
+        continue;
+      }
+      noteBytes -= fileSize;
+      const state = readMachineNotes(bytes);
+      for (const cpu of state.cpus) cpus.push(cpu);
+      vmcoreinfo ??= state.vmcoreinfo;
       continue;
     }
     let length = Math.min(fileSize, memorySize);
-    if (length === 0) continue;
+    // /proc/kcore has -1 for what is mapped, but not memory of its own (fs/proc/kcore.c).
+    if (length === 0 || start === NO_ADDRESS) continue;
+    const address = Number(start);
     // Physical addresses have at most 52 bits; more cannot be memory.
-    if (offset >= size || address >= 2 ** 52) {
-      outside++;
+    if (offset >= size || address >= 2 ** 52 || !Number.isSafeInteger(offset)) {
+      // /proc/kcore shows the kernel's image, which its other segments hold too, at an offset that
+      // no number holds exactly.
+      if (offset >= size || address >= 2 ** 52) outside++;
       continue;
     }
     if (offset + length > size) {
@@ -137,39 +164,40 @@ export function readElfCore(image: ImageFile): ElfCore {
   if (outside > 0) damage.push(`${outside} of ${count} segments point outside the file`);
   if (cut > 0) damage.push(`${cut} of ${count} segments are cut short by the end of the file`);
   if (notesOutside > 0) damage.push(`${notesOutside} note segments point outside the file`);
-  const ranges = withoutOverlap(segments, bytes, damage);
+  if (skipped > 0) damage.push(`${skipped} note segments were skipped: they are too large`);
+  const ranges = withoutOverlap(segments, source, damage);
   if (ranges.length === 0) {
     fail(`none of its ${count} program headers holds memory inside the file`);
   }
+  return { ranges, cpus, vmcoreinfo, damage };
+}
 
+/** What the notes of a core say of the machine. */
+export interface MachineNotes {
+  readonly cpus: readonly CpuState[];
+  readonly vmcoreinfo: string | undefined;
+}
+
+/** CPU states (`QEMU`) and VMCOREINFO of a stretch of ELF notes. */
+export function readMachineNotes(bytes: Uint8Array): MachineNotes {
   const cpus: CpuState[] = [];
   let vmcoreinfo: string | undefined;
-  let noteBytes = 0;
-  let skipped = 0;
-  for (const note of notes) {
-    if (noteBytes + note.size > MAX_NOTE_BYTES) {
-      skipped++;
-      continue;
-    }
-    noteBytes += note.size;
-    for (const { owner, data } of elfNotes(bytes.subarray(note.offset, note.offset + note.size))) {
-      if (owner === "QEMU") {
-        const cpu = qemuCpuState(data);
-        if (cpu !== undefined) cpus.push(cpu);
-      } else if (owner === "VMCOREINFO") {
-        vmcoreinfo ??= LATIN1.decode(data);
-      }
+  for (const { owner, data } of elfNotes(bytes)) {
+    if (owner === "QEMU") {
+      const cpu = qemuCpuState(data);
+      if (cpu !== undefined) cpus.push(cpu);
+    } else if (owner === "VMCOREINFO") {
+      vmcoreinfo ??= LATIN1.decode(data);
     }
   }
-  if (skipped > 0) damage.push(`${skipped} note segments were skipped: they are too large`);
-  return { ranges, cpus, vmcoreinfo, damage };
+  return { cpus, vmcoreinfo };
 }
 
 const LATIN1 = new TextDecoder("latin1");
 
 /** The notes of one PT_NOTE segment: name and descriptor, each padded to 4 bytes. */
 export function* elfNotes(bytes: Uint8Array): Generator<{ owner: string; data: Uint8Array }> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   let at = 0;
   while (at + 12 <= bytes.length) {
     const nameSize = view.getUint32(at, true);
@@ -186,7 +214,7 @@ export function* elfNotes(bytes: Uint8Array): Generator<{ owner: string; data: U
 /** CR3 and CR4 of `QEMUCPUState` (QEMU, target/i386/arch_dump.c), version 1. */
 function qemuCpuState(data: Uint8Array): CpuState | undefined {
   if (data.length < 432) return undefined;
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const view = viewOf(data);
   if (view.getUint32(0, true) !== 1) return undefined;
   // cr[5] follows 8 bytes of header, 18 registers and 10 segments of 24 bytes.
   return { cr3: view.getBigUint64(416, true), cr4: view.getBigUint64(424, true) };
@@ -198,7 +226,7 @@ function qemuCpuState(data: Uint8Array): CpuState | undefined {
  */
 function withoutOverlap(
   segments: readonly MemoryRange[],
-  bytes: Uint8Array,
+  source: ByteReader,
   damage: string[],
 ): MemoryRange[] {
   const sorted = [...segments].sort((a, b) => a.start - b.start || b.end - a.end);
@@ -222,12 +250,9 @@ function withoutOverlap(
     if (segment.offset !== there && compared < MAX_COMPARED) {
       const length = Math.min(PAGE_SIZE, previous.end - segment.start, segment.end - segment.start);
       compared += length;
-      for (let i = 0; i < length; i++) {
-        if (bytes[segment.offset + i] !== bytes[there + i]) {
-          differing++;
-          break;
-        }
-      }
+      const ours = source.read(segment.offset, length);
+      const others = source.read(there, length);
+      if (ours?.some((byte, i) => byte !== others?.[i])) differing++;
     }
     if (segment.end > previous.end) {
       const skipped = previous.end - segment.start;
@@ -240,4 +265,8 @@ function withoutOverlap(
   }
   if (differing > 0) damage.push(`${differing} segments overlap another with different bytes`);
   return ranges;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -10,24 +10,42 @@ export interface SearchOptions {
   readonly limit?: number;
 }
 
-/**
- * A memory image as one mapped, read-only file. The native side implements it; tests implement
- * it over a plain buffer.
- */
-export interface ImageFile {
-  /** The path as the user gave it, for messages. */
+/** Bytes that can be read at any offset: a file, or what an encoding of one holds. */
+export interface ByteReader {
+  /** Name of the file, for messages. */
   readonly name: string;
-  /** Size in bytes when it was opened. */
+  /** Size in bytes. */
   readonly size: number;
-  /** The whole file, zero-copy. Reading it where the file has since shrunk gives zeros. */
-  readonly bytes: Uint8Array;
+  /**
+   * `length` bytes at an offset, zero-copy where they lie in memory as they are, or undefined where
+   * they end past `size` or cannot be had. They are not to be written to.
+   */
+  read(offset: number, length: number): Uint8Array | undefined;
+}
+
+/** Bytes that can be searched, too. */
+export interface ByteSource extends ByteReader {
   /**
    * Offsets of `pattern`, ascending. Holes of a sparse file are skipped without being read (they
    * are zeros, so a pattern never is all zeros), and memory use does not grow with the file.
    */
   search(pattern: Uint8Array, options?: SearchOptions): number[];
-  /** True once a read met bytes that the file no longer has (it shrank while mapped). */
+}
+
+/**
+ * A memory image as a file. The host implements it, mapped where the file can be; tests implement it
+ * over a plain buffer.
+ */
+export interface ImageFile extends ByteSource {
+  /** False where the file cannot be mapped, and is read piece by piece: `/proc/kcore`. */
+  readonly isMapped: boolean;
+  /** True once a read met bytes that the file no longer has (it shrank); they read as zeros. */
   readonly shrank: boolean;
-  /** Unmaps. `bytes` has length 0 afterwards. */
+  /**
+   * The file whose name differs from this one's in the extension, which is given without its dot;
+   * undefined where there is none. The caller closes it.
+   */
+  beside(extension: string): ImageFile | undefined;
+  /** Lets go of the file. Nothing can be read afterwards. */
   close(): void;
 }

@@ -1,20 +1,20 @@
-import type { ImageFile } from "./image_file.ts";
+import type { ByteSource } from "./image_file.ts";
 import type { MemoryRange, PhysicalMemory, PhysicalSearchOptions } from "./physical_memory.ts";
 
 /**
- * Physical memory whose bytes lie unchanged in the file: raw images and ELF cores. Reads are views
- * of the map.
+ * Physical memory whose bytes lie unchanged in the file: raw images, ELF cores, LiME. Reads are views
+ * of the file where that is mapped.
  */
 export class RangeMemory implements PhysicalMemory {
   readonly format: string;
   readonly ranges: readonly MemoryRange[];
-  #image: ImageFile;
+  #source: ByteSource;
   /** The range of the last read: reads cluster, so most need no search. */
   #last: MemoryRange | undefined;
 
   /** `ranges` are ascending, do not overlap, and lie inside the file. */
-  constructor(image: ImageFile, format: string, ranges: readonly MemoryRange[]) {
-    this.#image = image;
+  constructor(source: ByteSource, format: string, ranges: readonly MemoryRange[]) {
+    this.#source = source;
     this.format = format;
     this.ranges = ranges;
   }
@@ -28,7 +28,7 @@ export class RangeMemory implements PhysicalMemory {
       this.#last = range;
     }
     const offset = range.offset + (address - range.start);
-    return this.#image.bytes.subarray(offset, offset + length);
+    return this.#source.read(offset, length);
   }
 
   search(pattern: Uint8Array, options: PhysicalSearchOptions = {}): number[] {
@@ -52,7 +52,7 @@ export class RangeMemory implements PhysicalMemory {
       if (to - from < pattern.length) continue;
       const shift = range.offset - range.start;
       const first = start + Math.ceil((from - start) / align) * align;
-      const found = this.#image.search(pattern, {
+      const found = this.#source.search(pattern, {
         start: first + shift,
         end: to + shift,
         align,
@@ -86,7 +86,9 @@ export class RangeMemory implements PhysicalMemory {
       if (range === undefined) return undefined;
       const take = Math.min(length - done, range.end - (address + done));
       const offset = range.offset + (address + done - range.start);
-      bytes.set(this.#image.bytes.subarray(offset, offset + take), done);
+      const part = this.#source.read(offset, take);
+      if (part === undefined) return undefined;
+      bytes.set(part, done);
       done += take;
     }
     return bytes;

@@ -1,11 +1,11 @@
-import type { MemoryRange, PhysicalMemory, PhysicalSearchOptions } from "./physical_memory.ts";
+import type { AddressRange, PhysicalMemory, PhysicalSearchOptions } from "./physical_memory.ts";
 
 const PAGE_SIZE = 4096;
 
 /** Physical memory that notes which pages values are read from; searches leave no note. */
 export class RecordingMemory implements PhysicalMemory {
   readonly format: string;
-  readonly ranges: readonly MemoryRange[];
+  readonly ranges: readonly AddressRange[];
   #inner: PhysicalMemory;
   /** Numbers of pages read. */
   #pages = new Set<number>();

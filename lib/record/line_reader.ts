@@ -18,90 +18,78 @@ export interface LineReaderOptions {
 export interface LineBlock {
   /** The lines, each with its newline, except a last line that has none. Valid until the next. */
   readonly bytes: Uint8Array;
-  /** Number of the first line, from 1. */
-  readonly firstLine: number;
   /** True in place of a line that is longer than the limit; `bytes` is empty then. */
   readonly tooLong: boolean;
 }
 
+const NOTHING = new Uint8Array(0);
+
 /**
  * Splits a stream of bytes into blocks of whole lines. A block ends where a read ended, so that a
- * slow writer's lines come at once. A byte is searched once, however long its line; memory is at
- * most twice the limit.
+ * slow writer's lines come at once; the next read is under way while a block is worked on. A byte
+ * is searched once, however long its line; memory is at most twice the limit.
  */
 export class LineReader {
   readonly #read: ReadBytes;
   readonly #limit: number;
-  readonly #chunk: number;
-  #buffer: Uint8Array;
+  /** What was read, and what is being read. */
+  readonly #buffers: [Uint8Array, Uint8Array];
 
   constructor(read: ReadBytes, options: LineReaderOptions = {}) {
+    const { limit = 64 * 1024 * 1024, chunk = 256 * 1024 } = options;
     this.#read = read;
-    this.#limit = options.limit ?? 64 * 1024 * 1024;
-    this.#chunk = options.chunk ?? 256 * 1024;
-    this.#buffer = new Uint8Array(this.#chunk);
+    this.#limit = limit;
+    this.#buffers = [new Uint8Array(chunk), new Uint8Array(chunk)];
   }
 
   /** The blocks, front to back. Call it once. */
   async *blocks(): AsyncGenerator<LineBlock> {
-    let used = 0;
-    let firstLine = 1;
+    /** The beginning of a line that has not ended, in pieces. */
+    let parts: Uint8Array[] = [];
+    let length = 0;
     let skipping = false;
+    let reading = this.#read(this.#buffers[0]);
     for (;;) {
-      if (used === this.#buffer.length) this.#grow();
-      const count = await this.#read(this.#buffer.subarray(used));
+      const count = await reading;
       if (count === null) break;
-      const end = used + count;
-      let start = 0;
+      const [buffer, other] = this.#buffers;
+      this.#buffers.reverse();
+      reading = this.#read(other);
+      // Its error is thrown when its turn comes; until then nobody waits for it.
+      reading.catch(() => {});
+      let chunk = buffer.subarray(0, count);
       if (skipping) {
-        const newline = this.#buffer.subarray(0, end).indexOf(NEWLINE);
+        const newline = chunk.indexOf(NEWLINE);
         if (newline < 0) continue;
         skipping = false;
-        start = newline + 1;
-        firstLine++;
+        chunk = chunk.subarray(newline + 1);
       }
-      // Only what was just read is searched: the rest of the buffer has no newline.
-      const fresh = Math.max(start, used);
-      const last = this.#buffer.subarray(fresh, end).lastIndexOf(NEWLINE);
-      let rest = start;
-      if (last >= 0) {
-        rest = fresh + last + 1;
-        const bytes = this.#buffer.subarray(start, rest);
-        yield { bytes, firstLine, tooLong: false };
-        firstLine += countNewlines(bytes);
+      const end = chunk.lastIndexOf(NEWLINE) + 1;
+      if (end > 0) {
+        const lines = chunk.subarray(0, end);
+        yield { bytes: length === 0 ? lines : joined([...parts, lines]), tooLong: false };
+        parts = [];
+        length = 0;
       }
-      if (rest > 0) this.#keep(rest, end);
-      used = end - rest;
-      if (used > this.#limit) {
-        yield { bytes: new Uint8Array(0), firstLine, tooLong: true };
-        this.#keep(0, 0);
-        used = 0;
+      if (end < chunk.length) parts.push(chunk.slice(end));
+      length += chunk.length - end;
+      if (length > this.#limit) {
+        yield { bytes: NOTHING, tooLong: true };
+        parts = [];
+        length = 0;
         skipping = true;
       }
     }
-    if (used > 0) yield { bytes: this.#buffer.subarray(0, used), firstLine, tooLong: false };
-  }
-
-  /** Moves the unfinished line to the front, of a small buffer again where it fits one. */
-  #keep(start: number, end: number): void {
-    if (this.#buffer.length > this.#chunk && end - start < this.#chunk) {
-      const rest = this.#buffer.subarray(start, end);
-      this.#buffer = new Uint8Array(this.#chunk);
-      this.#buffer.set(rest);
-    } else {
-      this.#buffer.copyWithin(0, start, end);
-    }
-  }
-
-  #grow(): void {
-    const larger = new Uint8Array(Math.min(this.#buffer.length * 2, this.#limit + this.#chunk));
-    larger.set(this.#buffer);
-    this.#buffer = larger;
+    if (length > 0) yield { bytes: joined(parts), tooLong: false };
   }
 }
 
-function countNewlines(bytes: Uint8Array): number {
-  let count = 0;
-  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) count++;
-  return count;
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }

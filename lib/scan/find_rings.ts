@@ -44,7 +44,10 @@ const MAX_HOLDERS = 65536;
  */
 export function findRings(context: ScanContext, processes: readonly Process[]): FoundRing[] {
   const finder = new Finder(context);
-  for (const process of processes) finder.visit(process);
+  for (const process of processes) {
+    if (context.program.memory.budget.isSpent) break;
+    finder.visit(process);
+  }
   finder.followSqThreads(processes);
   return finder.rings();
 }

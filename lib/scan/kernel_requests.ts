@@ -59,6 +59,7 @@ export function readTaskRequests(
   };
   const ofWork = (work: bigint) => containerOf(program, work, { type: "io_kiocb", member: "work" });
   for (const process of processes) {
+    if (program.memory.budget.isSpent) break;
     const queues = new Set<bigint>();
     for (const task of process.threads) {
       diagnostics.attempt(

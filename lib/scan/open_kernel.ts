@@ -7,10 +7,11 @@ import {
   searchBudget,
 } from "../kernel/find_kernel.ts";
 import { findVmcoreinfo, type Vmcoreinfo } from "../kernel/vmcoreinfo.ts";
+import { ElidedMemory } from "../memory/elided_memory.ts";
 import { ImageError } from "../memory/image_error.ts";
-import type { ImageFile } from "../memory/image_file.ts";
+import type { ByteSource, ImageFile } from "../memory/image_file.ts";
 import { type OpenedMemory, squeezedMemory } from "../memory/open_memory.ts";
-import type { PhysicalMemory } from "../memory/physical_memory.ts";
+import type { AddressRange, PhysicalMemory } from "../memory/physical_memory.ts";
 import type { Diagnostics } from "./diagnostics.ts";
 import { isUnreadable } from "./diagnostics.ts";
 
@@ -20,9 +21,10 @@ export interface OpenedKernel {
   readonly memory: PhysicalMemory;
   /**
    * How a raw image lays out memory above 4 GiB: `padded`, with the PCI hole in the file, or
-   * `squeezed`, without. Undefined where it makes no difference or cannot be told.
+   * `squeezed`, without. `elided` where an image leaves out RAM that is all zeros (AVML), which then
+   * reads as zeros. Undefined where it makes no difference or cannot be told.
    */
-  readonly layout: "padded" | "squeezed" | undefined;
+  readonly layout: "padded" | "squeezed" | "elided" | undefined;
 }
 
 const FOUR_GIB = 2 ** 32;
@@ -52,14 +54,33 @@ export function openKernelOf(
     vmcoreinfo,
     ...(sources === undefined ? {} : { sources }),
   };
-  if (memory.format !== "raw") {
-    return { kernel: findKernel(memory, options), memory, layout: undefined };
+  const { raw } = opened;
+  if (raw === undefined) {
+    const kernel = findKernel(memory, options);
+    const found = { kernel, memory, layout: undefined };
+    return opened.elided ? withElided(found, diagnostics) : found;
   }
   const inMemory = findVmcoreinfo(memory);
-  const above = findAboveHole(image, memory, inMemory);
+  const above = findAboveHole(raw, memory, inMemory);
   if (above !== undefined) return above;
   const kernel = findKernel(memory, { ...options, inMemory });
-  return rawLayout(image, { kernel, memory, layout: undefined }, diagnostics);
+  return rawLayout(raw, { kernel, memory, layout: undefined }, diagnostics);
+}
+
+/** Lets zeros that the image leaves out read as zeros, where the kernel says that it had memory. */
+function withElided(found: OpenedKernel, diagnostics: Diagnostics): OpenedKernel {
+  const ram = ramRanges(found.kernel, diagnostics);
+  if (ram === undefined) {
+    diagnostics.report(
+      "zeros_unknown",
+      "the image leaves out blocks of zeros, and the machine's memory map is not known",
+      "pages of zeros, which read as absent",
+    );
+    return found;
+  }
+  const memory = new ElidedMemory(found.memory, ram);
+  if (memory.elided === 0) return found;
+  return { kernel: reopenKernel(memory, found.kernel), memory, layout: "elided" };
 }
 
 /**
@@ -67,7 +88,7 @@ export function openKernelOf(
  * may be missing from the file is tried.
  */
 function findAboveHole(
-  image: ImageFile,
+  raw: ByteSource,
   flat: PhysicalMemory,
   inMemory: readonly Vmcoreinfo[],
 ): OpenedKernel | undefined {
@@ -75,7 +96,7 @@ function findAboveHole(
   for (const info of inMemory) {
     if ((pageTablesOf(info) ?? 0) < FOUR_GIB) continue;
     const options = {
-      name: image.name,
+      name: raw.name,
       cpus: [],
       vmcoreinfo: undefined,
       inMemory: [info],
@@ -83,8 +104,8 @@ function findAboveHole(
       budget,
     } as const;
     if (tryFindKernel(flat, options) !== undefined) return undefined;
-    for (let lowEnd = HOLE_STEP; lowEnd < Math.min(FOUR_GIB, image.size); lowEnd += HOLE_STEP) {
-      const memory = squeezedMemory(image, lowEnd);
+    for (let lowEnd = HOLE_STEP; lowEnd < Math.min(FOUR_GIB, raw.size); lowEnd += HOLE_STEP) {
+      const memory = squeezedMemory(raw, lowEnd);
       const kernel = tryFindKernel(memory, options);
       if (kernel !== undefined) return { kernel, memory, layout: "squeezed" };
     }
@@ -106,27 +127,27 @@ function tryFindKernel(
 
 /** Compares the file's size with the memory that the firmware reported to the kernel. */
 function rawLayout(
-  image: ImageFile,
+  raw: ByteSource,
   flat: OpenedKernel,
   diagnostics: Diagnostics,
 ): OpenedKernel {
   const ram = ramRanges(flat.kernel, diagnostics);
   if (ram === undefined) return flat;
   const end = Math.max(...ram.map((range) => range.end));
-  if (image.size >= end) {
+  if (raw.size >= end) {
     return end > FOUR_GIB ? { ...flat, layout: "padded" } : flat;
   }
   if (end > FOUR_GIB) {
-    const lowEnd = image.size - (end - FOUR_GIB);
+    const lowEnd = raw.size - (end - FOUR_GIB);
     const lowRamEnd = Math.max(...ram.filter((r) => r.start < FOUR_GIB).map((r) => r.end));
     if (lowEnd >= lowRamEnd && lowEnd <= FOUR_GIB && lowEnd - lowRamEnd <= MAX_FIRMWARE) {
-      const memory = squeezedMemory(image, lowEnd);
+      const memory = squeezedMemory(raw, lowEnd);
       return { kernel: reopenKernel(memory, flat.kernel), memory, layout: "squeezed" };
     }
   }
   diagnostics.report(
     "image_short",
-    `the machine's memory ends at ${end}, the image at ${image.size}`,
+    `the machine's memory ends at ${end}, the image at ${raw.size}`,
     "whatever lies in the rest",
   );
   return flat;
@@ -136,18 +157,18 @@ function rawLayout(
 const E820_RAM = 1;
 const MAX_E820_ENTRIES = 4096;
 
-/** RAM as the kernel's `e820_table` lists it, or undefined where it cannot be read. */
-function ramRanges(
+/** RAM as the kernel's `e820_table` lists it, ascending; undefined where it cannot be read. */
+export function ramRanges(
   { program }: FoundKernel,
   diagnostics: Diagnostics,
-): { start: number; end: number }[] | undefined {
+): AddressRange[] | undefined {
   const symbol = program.symbols.lookup("e820_table");
   if (symbol === undefined) return undefined;
   try {
     const table = program.object("e820_table", program.memory.readPointer(symbol));
     const count = Math.min(table.number("nr_entries"), MAX_E820_ENTRIES);
     const entry = program.struct("e820_entry");
-    const ranges: { start: number; end: number }[] = [];
+    const ranges: AddressRange[] = [];
     for (let i = 0; i < count; i++) {
       const at = table.addressOf("entries") + BigInt(i * entry.size);
       const item = program.object("e820_entry", at);
@@ -155,7 +176,7 @@ function ramRanges(
       const start = item.number("addr");
       ranges.push({ start, end: start + item.number("size") });
     }
-    return ranges.length === 0 ? undefined : ranges;
+    return ranges.length === 0 ? undefined : ranges.sort((a, b) => a.start - b.start);
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     diagnostics.report(

@@ -38,6 +38,9 @@ export interface RingSource {
  */
 const MAX_ARGUMENTS = 32 * 1024 * 1024;
 
+/** What putting a request into words costs of a {@linkcode ReadBudget}. */
+const UNITS_PER_REQUEST = 16;
+
 /** The record of one ring. Never throws on bad memory: what could not be read is in the record. */
 export function ringEntry(source: RingSource, context: ScanContext): IOUringEntry {
   const { ring } = source;
@@ -227,6 +230,7 @@ function requestsOf(
   let left = MAX_ARGUMENTS;
   const records = (name: string, requests: readonly JoinedRequest[]) =>
     requests.map((request, i) => {
+      ctx.program.memory.budget.spend(UNITS_PER_REQUEST);
       const record = requestRecord(request, `${name}.${i}`, around);
       left -= JSON.stringify(record.op_info ?? "").length;
       if (left < 0) delete record.op_info;

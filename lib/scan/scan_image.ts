@@ -1,7 +1,7 @@
 import { type FoundKernel, type PageTableSource, reopenKernel } from "../kernel/find_kernel.ts";
 import { writeElfCore } from "../memory/elf_core_writer.ts";
 import type { ImageFile } from "../memory/image_file.ts";
-import { openMemory } from "../memory/open_memory.ts";
+import { type OpenedMemory, openMemory } from "../memory/open_memory.ts";
 import { RecordingMemory } from "../memory/recording_memory.ts";
 import type { IOUringEntry, IOUringStatus, StreamRecord } from "../record/records.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
@@ -55,7 +55,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   const { kernel } = found;
   const { program } = kernel;
   const present = program.types.struct("io_ring_ctx") !== undefined;
-  yield [startRecord(image, { found, present }, options)];
+  yield [startRecord(image, { opened, found, present }, options)];
 
   let entries = 0;
   if (present) {
@@ -67,6 +67,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
     let batch: StreamRecord[] = [];
     let size = 0;
     for (const ring of rings) {
+      if (program.memory.budget.isSpent) break;
       const ofTasks = taskRequests.get(ring.ctx.address) ?? [];
       const entry = ringEntry({ ring, taskRequests: ofTasks, opcodeNames }, context);
       batch.push(entry);
@@ -80,6 +81,13 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
       }
     }
     if (batch.length > 0) yield batch;
+    if (entries < rings.length) {
+      diagnostics.report(
+        "rings_not_read",
+        `${rings.length - entries} of ${rings.length} rings were found but not read`,
+        "their entries",
+      );
+    }
   }
   if (recorder !== undefined) {
     options.slice!(writeElfCore(found.memory, recorder.recorded(), notesOf(kernel)));
@@ -89,6 +97,14 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
       "work_limit_reached",
       "reading stopped: structures lead to more than a kernel keeps in this much memory",
       "whatever was not read by then",
+    );
+  }
+  const undecodable = opened.memory.undecodable ?? 0;
+  if (undecodable > 0) {
+    diagnostics.report(
+      "image_damaged",
+      `${undecodable} blocks of memory that were asked for cannot be decoded`,
+      "what they held",
     );
   }
   if (image.shrank) {
@@ -111,7 +127,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
 
 function startRecord(
   image: ImageFile,
-  { found, present }: { found: OpenedKernel; present: boolean },
+  { opened, found, present }: { opened: OpenedMemory; found: OpenedKernel; present: boolean },
   { now, tool, argv }: ScanOptions,
 ): IOUringStatus {
   const { kernel, layout } = found;
@@ -129,6 +145,7 @@ function startRecord(
         path: image.name,
         size: image.size,
         format: found.memory.format,
+        ...(opened.wrapping.length === 0 ? {} : { wrapping: [...opened.wrapping] }),
         ...(layout === undefined ? {} : { layout }),
       },
       kernel: kernel.banner,

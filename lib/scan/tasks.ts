@@ -15,6 +15,8 @@ export interface Process {
 
 /** `PID_MAX_LIMIT` on 64-bit: no list of tasks is longer. */
 const MAX_TASKS = 4 * 1024 * 1024;
+/** A task is much larger than this, so an image has no more of them than it has of these. */
+const LEAST_TASK = 1024;
 
 /**
  * All processes on the kernel's task list, `init_task` first. Where the list is broken, what can be
@@ -27,7 +29,7 @@ export function listProcesses(context: ScanContext): Process[] {
     diagnostics.report("no_init_task", "the kernel has no symbol init_task", "all processes");
     return [];
   }
-  const entry = { type: "task_struct", member: "tasks", limit: MAX_TASKS };
+  const entry = { type: "task_struct", member: "tasks", limit: mostTasks(context) };
   const head = init.addressOf("tasks");
   const leaders = new Map<bigint, KernelObject>([[init.address, init]]);
   try {
@@ -51,7 +53,9 @@ export function listProcesses(context: ScanContext): Process[] {
     );
   }
   const processes: Process[] = [];
+  const left = { threads: mostTasks(context) };
   for (const leader of leaders.values()) {
+    if (program.memory.budget.isSpent) break;
     const process = diagnostics.attempt(
       {
         code: "task_unreadable",
@@ -62,12 +66,19 @@ export function listProcesses(context: ScanContext): Process[] {
         leader,
         pid: pidOf(leader, diagnostics),
         comm: leader.text("comm"),
-        threads: listThreads(context, leader),
+        threads: listThreads(context, leader, left),
       }),
     );
     if (process !== undefined) processes.push(process);
   }
   return processes;
+}
+
+/** Tasks that this much memory can hold. */
+function mostTasks({ program }: ScanContext): number {
+  const { ranges } = program.memory.physical;
+  const bytes = ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
+  return Math.min(MAX_TASKS, Math.ceil(bytes / LEAST_TASK));
 }
 
 /** The id of a process; {@linkcode UNKNOWN_ID} where it is none, and what is there is no task. */
@@ -83,7 +94,11 @@ function pidOf(leader: KernelObject, diagnostics: Diagnostics): number {
 }
 
 /** All threads of a group, by `signal->thread_head` (since Linux 3.14, 0c740d0afc3b). */
-function listThreads(context: ScanContext, leader: KernelObject): KernelObject[] {
+function listThreads(
+  context: ScanContext,
+  leader: KernelObject,
+  left: { threads: number },
+): KernelObject[] {
   const { program, diagnostics } = context;
   const threads = [leader];
   const signal = leader.tryDeref("signal");
@@ -97,9 +112,10 @@ function listThreads(context: ScanContext, leader: KernelObject): KernelObject[]
     },
     () => {
       const head = signal.addressOf("thread_head");
-      const entry = { type: "task_struct", member: "thread_node", limit: MAX_TASKS };
+      const entry = { type: "task_struct", member: "thread_node", limit: left.threads };
       for (const task of listForEachEntry(program, head, entry)) {
         if (task.address !== leader.address) threads.push(task);
+        left.threads--;
       }
     },
   );

@@ -84,7 +84,7 @@ function parseIpv4(text: string): IpAddress | undefined {
 function parseIpv6(text: string): IpAddress | undefined {
   const halves = text.split("::");
   if (halves.length > 2) return undefined;
-  const [before, after] = halves.map(groupsOf);
+  const [before, after] = halves.map((half, i) => groupsOf(half, i === halves.length - 1));
   if (before === undefined || halves.length === 2 && after === undefined) return undefined;
   const written = before.length + (after?.length ?? 0);
   if (halves.length === 1 ? written !== 8 : written > 7) return undefined;
@@ -92,8 +92,8 @@ function parseIpv6(text: string): IpAddress | undefined {
   return { length: 16, value: groups.reduce((value, group) => value << 16n | group, 0n) };
 }
 
-/** The 16-bit groups of one side of `::`; an IPv4 address at the end is two of them. */
-function groupsOf(text: string): bigint[] | undefined {
+/** The 16-bit groups of one side of `::`; an IPv4 address at the very end is two of them. */
+function groupsOf(text: string, isLast: boolean): bigint[] | undefined {
   if (text === "") return [];
   const groups: bigint[] = [];
   const parts = text.split(":");
@@ -101,7 +101,7 @@ function groupsOf(text: string): bigint[] | undefined {
     if (GROUP.test(part)) {
       groups.push(BigInt(`0x${part}`));
     } else {
-      const v4 = i === parts.length - 1 ? parseIpv4(part) : undefined;
+      const v4 = isLast && i === parts.length - 1 ? parseIpv4(part) : undefined;
       if (v4 === undefined) return undefined;
       groups.push(v4.value >> 16n, v4.value & 0xffffn);
     }

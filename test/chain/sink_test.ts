@@ -16,7 +16,7 @@ Deno.test("LineBuffer never ends a write inside a line", () => {
   const lines = new LineBuffer(write);
   const sizes = [10, 65_000, 600, 65_535, 65_536, 200_000, 1, 0];
   for (const size of sizes) lines.add("x".repeat(size));
-  lines.add(new TextEncoder().encode("bytes"));
+  lines.add("bytes");
   lines.flush();
   lines.flush();
   assert.ok(writes.every((text) => text.endsWith("\n")));
@@ -42,7 +42,7 @@ Deno.test("NdjsonSink writes a line for each record, or the line it was read fro
   const { writes, write } = gather();
   const sink = new NdjsonSink(write);
   sink.write(ring({ comm: "a\x9b" }));
-  sink.write(ring(), new TextEncoder().encode('{ "type" : "IOUringEntry" }'));
+  sink.write(ring(), '{ "type" : "IOUringEntry" }');
   sink.finish();
   const [first, second, rest] = writes.join("").split("\n");
   assert.equal(JSON.parse(first!).comm, "a\x9b");
@@ -56,7 +56,7 @@ Deno.test("JsonSink writes one array, also an empty one and one that is cut", ()
     const { writes, write } = gather();
     const sink = new JsonSink(write);
     for (let i = 0; i < count; i++) {
-      if (i === 1) sink.write(event(), new TextEncoder().encode('{"type":"IOUringEvent"} \r'));
+      if (i === 1) sink.write(event(), '{"type":"IOUringEvent"} \r');
       else sink.write(event());
       sink.flush();
     }

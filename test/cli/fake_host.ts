@@ -1,12 +1,20 @@
 import {
   BrokenPipe,
+  type Digest,
+  type DroppedPrivileges,
   FileError,
   type Host,
   type Input,
   type Output,
   type OutputFile,
 } from "../../lib/cli/host.ts";
+import {
+  type CaptureDevice,
+  type StopSignal,
+  UnsupportedHostError,
+} from "../../lib/capture/capture_device.ts";
 import type { ImageFile } from "../../lib/memory/image_file.ts";
+import { BufferImage } from "../memory/buffer_image.ts";
 
 /** What a {@linkcode FakeHost} starts with. */
 export interface FakeHostOptions {
@@ -17,6 +25,10 @@ export interface FakeHostOptions {
   readonly terminal?: boolean;
   /** Resolves when the person presses Ctrl-C. */
   readonly stopped?: Promise<void>;
+  /** What giving up root comes to; without it the process is not privileged. */
+  readonly drop?: DroppedPrivileges;
+  /** What the executable's parts have. */
+  readonly digests?: readonly Digest[];
   /** Writes to standard output that succeed before its reader is gone. */
   readonly writes?: number;
 }
@@ -28,6 +40,8 @@ export class FakeHost implements Host {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly build = { version: "1.2.3", form: "source", build: "abc", deno: "2.9.6" };
+  /** The files that there were when root was given up. */
+  dropped: string[] | undefined;
   out = "";
   err = "";
   #options: FakeHostOptions;
@@ -58,7 +72,28 @@ export class FakeHost implements Host {
 
   openImage(path: string): ImageFile {
     const bytes = new TextEncoder().encode(this.#content("open", path));
-    return { name: path, size: bytes.length, bytes, search: () => [], shrank: false, close() {} };
+    return new BufferImage(bytes, path);
+  }
+
+  openCapture(): CaptureDevice {
+    throw new UnsupportedHostError("Cannot capture: this machine is made of strings");
+  }
+
+  get stopSignal(): StopSignal {
+    return () => 0;
+  }
+
+  get isPrivileged(): boolean {
+    return this.#options.drop !== undefined;
+  }
+
+  dropPrivileges(): DroppedPrivileges {
+    this.dropped = [...this.files.keys()];
+    return this.#options.drop!;
+  }
+
+  verify(): Digest[] {
+    return [...this.#options.digests ?? []];
   }
 
   openInput(path: string): Input {

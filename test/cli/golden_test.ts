@@ -4,16 +4,18 @@
  * A case is a folder with `cmd` (a shell command; `iouring` is the executable, and the folder is a
  * copy that it may write to), optionally `stdin`, and what is expected: `stdout`, `stderr` (empty
  * where the file is missing) and `code` (0 where it is missing). `[any]` in an expected file
- * stands for any text within a line. Other files are the case's own.
+ * stands for any text within a line. Other files are the case's own; `$IMAGE` is a memory image.
  *
  * IOURING_UPDATE_GOLDEN=1 writes what came as what is expected; look at the difference.
  */
 import assert from "node:assert/strict";
+import { imageFixtures, unpackFixture } from "../fixtures.ts";
 
 const HERE = new URL("./", import.meta.url);
 const DIST = new URL("../../dist/", import.meta.url).pathname;
 const UPDATE = Deno.env.get("IOURING_UPDATE_GOLDEN") === "1";
 const MAX_TIME_MS = 60_000;
+const IMAGE = unpackFixture(imageFixtures()[0]!);
 
 const cases = [...Deno.readDirSync(HERE)].filter(({ isDirectory }) => isDirectory)
   .map(({ name }) => name).sort();
@@ -48,7 +50,7 @@ async function runCase(folder: URL, cmd: string, stdin: string) {
     const child = new Deno.Command("sh", {
       args: ["-c", cmd],
       cwd: copy,
-      env: { PATH: `${DIST}:${Deno.env.get("PATH")}`, LC_ALL: "C" },
+      env: { PATH: `${DIST}:${Deno.env.get("PATH")}`, LC_ALL: "C", IMAGE },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

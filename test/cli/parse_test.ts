@@ -28,8 +28,9 @@ Deno.test("parse() reads switches, a lone dash, and everything after two dashes 
 });
 
 Deno.test("parse() knows help and version", () => {
-  assert.deepEqual(parse(["--version"]), { kind: "version" });
-  assert.deepEqual(parse(["-V"]), { kind: "version" });
+  assert.deepEqual(parse(["--version"]), { kind: "version", verify: false });
+  assert.deepEqual(parse(["--version", "--verify"]), { kind: "version", verify: true });
+  assert.deepEqual(parse(["-V"]), { kind: "version", verify: false });
   assert.deepEqual(parse(["-h"]), { kind: "help", long: false });
   assert.deepEqual(parse(["--help"]), { kind: "help", long: true });
   assert.deepEqual(parse(["scan", "--format=json", "--help"]), {

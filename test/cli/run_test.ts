@@ -208,3 +208,44 @@ Deno.test("progressLine() fits its columns", () => {
   assert.equal(progressLine(1, 0, "Searching", 80), "Searching");
   assert.equal(progressLine(2, 4, "x".repeat(99), 20).length, 20);
 });
+
+Deno.test("scan opens its outputs, gives up root, and then reads", () => {
+  const seen: (string[] | undefined)[] = [];
+  const host = new FakeHost({ files: { "dump.raw": "" }, drop: { user: 7 } });
+  const request = parse(["scan", "-o", "x", "--slice", "y", "dump.raw"]);
+  assert.ok(request.kind === "command");
+  scanWith(
+    function* () {
+      seen.push(host.dropped);
+      yield [ring()];
+    },
+    request.args,
+    host,
+    [],
+  );
+  assert.deepEqual(seen, [["dump.raw", "x", "y"]]);
+  assert.equal(host.err, "1 ring in 1 process, 0 suspicious\n");
+});
+
+Deno.test("scan says when root cannot be given up, and what stays empty", async () => {
+  const failed = "not permitted";
+  const { err } = scan(["scan", "dump.raw"], [], { drop: { failed } });
+  assert.match(err, /^warning: cannot give up root: not permitted\n/);
+  const files = { "dump.raw": "not an image" };
+  const came = await go(["scan", "-o", "x", "dump.raw"], { files, drop: { user: 7 } });
+  assert.match(came.err, /^note: "x" was created before root was given up, and stays empty\n/);
+  assert.equal(came.code, 1);
+});
+
+Deno.test("run() verifies the executable", async () => {
+  const digests = [{ part: "runtime", sha256: "ab", built: "ab" }, { part: "/x", sha256: "cd" }];
+  const { out, code } = await go(["--version", "--verify"], { digests });
+  assert.match(out, /^iouring 1\.2\.3 \(.*\)\nab {2}runtime\ncd {2}\/x\n$/);
+  assert.equal(code, 0);
+  const wrong = await go(["--verify", "-V"], { digests: [{ ...digests[0]!, built: "ac" }] });
+  assert.equal(
+    wrong.err,
+    'Cannot verify "runtime": its SHA-256 is not the one it was built with\n',
+  );
+  assert.equal(wrong.code, 1);
+});

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { cpSync, globSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { LIBRARIES } from "../../ffi/libraries.ts";
 import { withFolder } from "./open_image.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -40,11 +41,13 @@ Deno.test("build makes the same file in any folder, under 110 MB, and only when 
   });
 });
 
-Deno.test("build makes shims that need no more than GLIBC_2.31", () => {
-  for (const name of ["memory"]) {
-    const bytes = readFileSync(`${ROOT}.cache/build/libiouring_${name}.so`).toString("latin1");
+Deno.test("nothing that the build embeds needs more than GLIBC_2.31", () => {
+  const libraries = Object.values(LIBRARIES).map((file) => `${ROOT}.cache/build/${file}`);
+  for (const path of [Deno.execPath(), ...libraries]) {
+    // The versions of symbols are the only such words in a library.
+    const bytes = readFileSync(path).toString("latin1");
     for (const [version, minor] of bytes.matchAll(/GLIBC_2\.(\d+)/g)) {
-      assert.ok(Number(minor) <= 31, `${name} needs ${version}`);
+      assert.ok(Number(minor) <= 31, `${path} needs ${version}`);
     }
   }
 });

@@ -7,7 +7,7 @@ import { withFolder } from "./open_image.ts";
 function makeHost(): DenoHost {
   return new DenoHost({
     build: { version: "0.0.0", form: "source", build: "unknown", deno: Deno.version.deno },
-    memoryLibrary: locateLibraries("source", []).libraries.memory,
+    libraries: locateLibraries("source", []).libraries,
   });
 }
 
@@ -21,7 +21,7 @@ function runScript(body: string, reader: string): string {
   const script = `
     import { DenoHost } from ${imports[0]};
     import { BrokenPipe } from ${imports[1]};
-    const host = new DenoHost({ build: {}, memoryLibrary: "" });
+    const host = new DenoHost({ build: {}, libraries: {} });
     ${body}
   `;
   let output = "";

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import config from "../../deno.json" with { type: "json" };
+import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { withFolder } from "./open_image.ts";
 
-const PROGRAM = fileURLToPath(new URL("../../dist/iouring", import.meta.url));
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const PROGRAM = `${ROOT}dist/iouring`;
 const SIZE = Deno.statSync(PROGRAM).size;
 
 interface Outcome {
@@ -74,6 +76,50 @@ Deno.test("dist/iouring refuses to start when a byte is damaged", () => {
   }
 });
 
+Deno.test("dist/iouring --verify gives the digests that sha256sum gives", () => {
+  const { code, stdout } = run(PROGRAM, ["--version", "--verify"]);
+  assert.equal(code, 0);
+  const [version, ...parts] = stdout.trimEnd().split("\n");
+  assert.match(version!, /^iouring /);
+  const names = parts.map((line) => /^[0-9a-f]{64} {2}(.+)$/.exec(line)![1]!);
+  assert.deepEqual(names.slice(0, 3), ["launcher", "runtime", "program"]);
+  assert.equal(parts.at(-1), run("sha256sum", [PROGRAM]).stdout.trimEnd());
+  const runtime = run("sha256sum", [Deno.execPath()]).stdout;
+  assert.equal(parts[1]!.split(" ")[0], runtime.split(" ")[0]);
+});
+
+Deno.test("dist/iouring says in one line that it needs memory files", () => {
+  withFolder((folder) => {
+    // A program that runs its arguments where memfd_create (319) fails with ENOSYS (38).
+    const source = `
+      #include <linux/filter.h>
+      #include <linux/seccomp.h>
+      #include <sys/prctl.h>
+      #include <unistd.h>
+      int main(int argc, char **argv) {
+        struct sock_filter code[] = {
+          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 319, 0, 1),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 38),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog program = { 4, code };
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+        return execv(argv[1], argv + 1);
+      }`;
+    Deno.writeTextFileSync(`${folder}/without.c`, source);
+    assert.equal(run("cc", ["-o", `${folder}/without`, `${folder}/without.c`]).stderr, "");
+    const { code, stdout, stderr } = run(`${folder}/without`, [PROGRAM, "--version"]);
+    assert.equal(
+      stderr,
+      "Cannot start: memory files are needed (memfd_create): Function not implemented\n",
+    );
+    assert.equal(stdout, "");
+    assert.equal(code, 1);
+  });
+});
+
 Deno.test("dist/iouring takes nothing from LD_*, DENO_* and NODE_* variables", () => {
   withFolder((folder) => {
     const { code, stdout, stderr } = run(PROGRAM, ["--version"], {
@@ -105,29 +151,35 @@ Deno.test("dist/iouring ends with 0 when its reader has gone", () => {
   assert.equal(stderr, "0\n");
 });
 
-Deno.test({
-  name: "dist/iouring writes no file, and reads nothing where anybody can write (needs strace)",
-  ignore: !hasStrace(),
-  fn() {
-    withFolder((folder) => {
-      // -ff: a file for each thread, or a call could be split in two lines.
-      const trace = `${folder}/trace`;
-      const args = ["-ff", "-qq", "-e", "trace=%file", "-o", trace, PROGRAM, "--version"];
-      const { code } = new Deno.Command("strace", { args, cwd: "/tmp" }).outputSync();
-      assert.equal(code, 0);
-      const calls = [...Deno.readDirSync(folder)].flatMap(({ name }) =>
-        Deno.readTextFileSync(`${folder}/${name}`).split("\n")
-      );
-      const writing = /O_WRONLY|O_RDWR|O_CREAT|mkdir|rename/;
-      const failed = / = -1 E/;
-      assert.deepEqual(calls.filter((call) => writing.test(call) && !failed.test(call)), []);
-      // The program itself may lie there, and the working directory is asked for its name only.
-      const reading = /"\/(tmp|var\/tmp|dev\/shm)/;
-      const harmless = (call: string) => call.includes(PROGRAM) || call.startsWith("getcwd(");
-      assert.deepEqual(calls.filter((call) => reading.test(call) && !harmless(call)), []);
-    });
-  },
-});
+for (const args of [["--version"], ["scan", unpackFixture(imageFixtures()[0]!)]]) {
+  Deno.test({
+    name: `dist/iouring ${args[0]} writes no file, and reads nothing where anybody can write` +
+      (hasStrace() ? "" : " (needs strace)"),
+    ignore: !hasStrace(),
+    fn() {
+      withFolder((folder) => {
+        // -ff: a file for each thread, or a call could be split in two lines.
+        const trace = ["-ff", "-qq", "-e", "trace=%file", "-o", `${folder}/trace`];
+        const { code } = new Deno.Command("strace", {
+          args: [...trace, PROGRAM, ...args],
+          cwd: "/tmp",
+          stdout: "null",
+        }).outputSync();
+        assert.equal(code, 0);
+        const calls = [...Deno.readDirSync(folder)].flatMap(({ name }) =>
+          Deno.readTextFileSync(`${folder}/${name}`).split("\n")
+        );
+        const writing = /O_WRONLY|O_RDWR|O_CREAT|mkdir|rename|unlink|chmod|chown|truncate/;
+        const failed = / = -1 E/;
+        assert.deepEqual(calls.filter((call) => writing.test(call) && !failed.test(call)), []);
+        // What is run and scanned may lie there; the working directory is asked for its name only.
+        const reading = /"\/(tmp|var\/tmp|dev\/shm)/;
+        const harmless = (call: string) => call.includes(ROOT) || call.startsWith("getcwd(");
+        assert.deepEqual(calls.filter((call) => reading.test(call) && !harmless(call)), []);
+      });
+    },
+  });
+}
 
 function hasStrace(): boolean {
   try {

@@ -25,7 +25,7 @@ export interface Announced {
 export async function cannotCapture(): Promise<string | undefined> {
   if (Deno.uid() !== 0) return "needs root";
   try {
-    Deno.statSync(PROGRAM);
+    await Deno.stat(PROGRAM);
   } catch {
     return "needs dist/iouring";
   }

@@ -23,7 +23,7 @@ send() {
 }
 
 iouring capture --check > /tmp/check 2>&1
-iouring capture -v --results --format ndjson > /tmp/events 2> /tmp/errors &
+iouring capture --results --format ndjson > /tmp/events 2> /tmp/errors &
 capture=$!
 i=0
 while [ ! -s /tmp/events ] && [ $i -lt 600 ] && kill -0 $capture; do

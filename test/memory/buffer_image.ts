@@ -4,15 +4,28 @@ import type { ImageFile, SearchOptions } from "../../lib/memory/image_file.ts";
 export class BufferImage implements ImageFile {
   readonly name: string;
   readonly bytes: Uint8Array;
+  readonly isMapped = true;
   readonly shrank = false;
+  readonly #others: Readonly<Record<string, Uint8Array>>;
 
-  constructor(bytes: Uint8Array, name = "image") {
+  /** `others` are the files beside it, by extension. */
+  constructor(
+    bytes: Uint8Array,
+    name = "image",
+    others: Readonly<Record<string, Uint8Array>> = {},
+  ) {
     this.bytes = bytes;
     this.name = name;
+    this.#others = others;
   }
 
   get size(): number {
     return this.bytes.length;
+  }
+
+  read(offset: number, length: number): Uint8Array | undefined {
+    if (offset < 0 || offset + length > this.size) return undefined;
+    return this.bytes.subarray(offset, offset + length);
   }
 
   search(pattern: Uint8Array, options: SearchOptions = {}): number[] {
@@ -28,6 +41,11 @@ export class BufferImage implements ImageFile {
       }
     }
     return hits;
+  }
+
+  beside(extension: string): ImageFile | undefined {
+    const bytes = this.#others[extension];
+    return bytes && new BufferImage(bytes, this.name.replace(/[^.]*$/, extension));
   }
 
   close(): void {}

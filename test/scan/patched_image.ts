@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { findKernel } from "../../lib/kernel/find_kernel.ts";
 import type { Program } from "../../lib/kernel/program.ts";
+import { readElfCore } from "../../lib/memory/elf_core.ts";
 import { openMemory } from "../../lib/memory/open_memory.ts";
-import type { PhysicalMemory } from "../../lib/memory/physical_memory.ts";
+import type { MemoryRange, PhysicalMemory } from "../../lib/memory/physical_memory.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { u64 } from "../kernel/fake_machine.ts";
 import { BufferImage } from "../memory/buffer_image.ts";
@@ -11,6 +12,7 @@ import { BufferImage } from "../memory/buffer_image.ts";
 export class PatchedImage {
   readonly image: BufferImage;
   readonly memory: PhysicalMemory;
+  readonly #ranges: readonly MemoryRange[];
   readonly program: Program;
 
   /** Of a fixture, as `imageFixtures()` names it. */
@@ -18,6 +20,7 @@ export class PatchedImage {
     this.image = new BufferImage(new Uint8Array(readFileSync(unpackFixture(fixture))), fixture);
     const { memory, cpus, vmcoreinfo } = openMemory(this.image);
     this.memory = memory;
+    this.#ranges = readElfCore(this.image).ranges;
     this.program = findKernel(memory, { name: fixture, cpus, vmcoreinfo }).program;
   }
 
@@ -41,7 +44,7 @@ export class PatchedImage {
   }
 
   writePhysical(address: number, bytes: Uint8Array): void {
-    const range = this.memory.ranges.find(({ start, end }) => start <= address && address < end);
+    const range = this.#ranges.find(({ start, end }) => start <= address && address < end);
     if (range === undefined) throw new Error(`0x${address.toString(16)} is not in the image`);
     this.bytes.set(bytes, range.offset + (address - range.start));
   }

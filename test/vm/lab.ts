@@ -3,7 +3,7 @@
  * dumps its memory.
  *
  * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
- * [--append WORDS] [--smear | --sparse] [--fresh]`
+ * [--append WORDS] [--smear | --sparse | --formats] [--fresh]`
  *
  * @module
  */
@@ -217,6 +217,51 @@ export async function labDump(options: LabOptions): Promise<LabDump> {
   };
 }
 
+/** Dumps of one paused guest in the formats that QEMU writes. */
+export interface LabFormats {
+  dir: string;
+  elf: string;
+  raw: string;
+  /** Flattened kdumps by compression: `zlib`, and `lzo` and `snappy` where QEMU was built for them. */
+  kdump: Record<string, string>;
+  truth: LabTruth;
+}
+
+/** How QEMU can compress a kdump. */
+const KDUMP_COMPRESSIONS = ["zlib", "lzo", "snappy"];
+
+/** Dumps a guest in every format that QEMU writes, with a VMCOREINFO note. */
+export async function labFormats(options: LabOptions): Promise<LabFormats> {
+  const end = physicalEnd(options.memory ?? 512);
+  const withNote = { ...options, vmcoreinfo: true };
+  const kdump = (dir: string, compression: string) => `${dir}/guest.kdump-${compression}`;
+  const exists = (path: string) => Deno.stat(path).then(() => true, () => false);
+  const { dir, truth } = await withGuest(
+    withNote,
+    { name: `${dumpName(withNote)}-formats` },
+    async (guest, dir) => {
+      await guest.command("stop");
+      await guest.dump(`${dir}/guest.elf`, false);
+      await guest.save(`${dir}/guest.raw`, end);
+      for (const compression of KDUMP_COMPRESSIONS) {
+        await guest.kdump(kdump(dir, compression), compression);
+      }
+    },
+  );
+  const written: Record<string, string> = {};
+  for (const compression of KDUMP_COMPRESSIONS) {
+    const file = kdump(dir, compression);
+    if (await exists(file)) written[compression] = file;
+  }
+  return {
+    dir,
+    elf: `${dir}/guest.elf`,
+    raw: `${dir}/guest.raw`,
+    kdump: written,
+    truth,
+  };
+}
+
 /** Two raw images of one guest, as sparse as its memory. */
 export interface LabSparse {
   dir: string;
@@ -324,7 +369,7 @@ function say(text: string): void {
 }
 
 const USAGE = "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo] " +
-  "[--append WORDS] [--smear | --sparse] [--fresh]";
+  "[--append WORDS] [--smear | --sparse | --formats] [--fresh]";
 
 /** What the command line asks for; undefined where it is not one. */
 function parseCommandLine(args: string[]) {
@@ -339,15 +384,19 @@ function parseCommandLine(args: string[]) {
         append: { type: "string", default: "" },
         smear: { type: "boolean", default: false },
         sparse: { type: "boolean", default: false },
+        formats: { type: "boolean", default: false },
         fresh: { type: "boolean", default: false },
       },
     });
-    const { paging = "5", memory = "512", smear, sparse, ...options } = values;
-    if (!/^[45]$/.test(paging) || !/^\d+$/.test(memory) || smear && sparse) return undefined;
+    const { paging = "5", memory = "512", smear, sparse, formats, ...options } = values;
+    if (!/^[45]$/.test(paging) || !/^\d+$/.test(memory)) return undefined;
+    const kinds = [smear && labSmear, sparse && labSparse, formats && labFormats];
+    const [make = labDump, ...more] = kinds.filter((kind) => kind !== false);
+    if (more.length > 0) return undefined;
     return {
       kernels: positionals.length > 0 ? positionals : ["6.1", "6.12"],
       pagings: values.paging === undefined ? [5, 4] as const : [Number(paging) as 4 | 5],
-      make: smear ? labSmear : sparse ? labSparse : labDump,
+      make,
       options: { ...options, memory: Number(memory) },
       // Of a busy guest, what its processes said is out of date.
       atRest: !smear,

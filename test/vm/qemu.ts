@@ -139,6 +139,19 @@ export class Guest {
     await Deno.chmod(file, 0o644);
   }
 
+  /** Writes a flattened kdump of the guest's memory, if QEMU was built with its compression. */
+  async kdump(file: string, compression: string): Promise<void> {
+    const format = `kdump-${compression}`;
+    const args = { paging: false, protocol: `file:${file}`, format };
+    try {
+      await this.command("dump-guest-memory", args);
+    } catch (error) {
+      if (error instanceof CommandError && error.message.endsWith("not available now")) return;
+      throw error;
+    }
+    await Deno.chmod(file, 0o644);
+  }
+
   /** Writes physical memory from 0 to `size`. */
   async save(file: string, size: number): Promise<void> {
     await this.command("pmemsave", { val: 0, size, filename: file });

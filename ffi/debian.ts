@@ -1,0 +1,179 @@
+/**
+ * Packages of a Debian release other than the one this machine runs, from the mirror that its apt
+ * is configured with, and checked by the archive's signatures.
+ *
+ * @module
+ */
+
+/** Packages cannot be had, in one line. */
+export class DebianError extends Error {
+  override readonly name = "DebianError";
+}
+
+/** Where apt gets this machine's packages. */
+export interface DebianMirrors {
+  readonly main: string;
+  /** Absent where apt is configured without security updates. */
+  readonly security: string | undefined;
+}
+
+/** The keys of the archive, as Debian ships them. */
+export const ARCHIVE_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+const RELEASES = "(buster|bullseye|bookworm|trixie|forky|sid|stable|testing)";
+
+interface AptSource {
+  readonly uris: readonly string[];
+  readonly suites: readonly string[];
+}
+
+/** Reads the text of one-line style `sources.list` files. */
+function parseList(text: string): AptSource[] {
+  const sources: AptSource[] = [];
+  for (const line of text.split("\n")) {
+    const match = /^\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)/.exec(line);
+    if (match) sources.push({ uris: [match[1]!], suites: [match[2]!] });
+  }
+  return sources;
+}
+
+/** Reads the text of deb822 style `*.sources` files. */
+function parseDeb822(text: string): AptSource[] {
+  const sources: AptSource[] = [];
+  for (const paragraph of text.split(/\n\s*\n/)) {
+    const field = (name: string) =>
+      new RegExp(`^${name}:[ \\t]*(.*(?:\\n[ \\t]+.*)*)`, "im")
+        .exec(paragraph)?.[1]?.split(/\s+/).filter((word) => word) ?? [];
+    if (!field("Types").includes("deb")) continue;
+    sources.push({ uris: field("URIs"), suites: field("Suites") });
+  }
+  return sources;
+}
+
+/**
+ * The mirrors of the Debian archive in the machine's apt configuration.
+ *
+ * @throws {DebianError} There is none.
+ */
+export async function debianMirrors(): Promise<DebianMirrors> {
+  const sources: AptSource[] = [];
+  const files = ["/etc/apt/sources.list"];
+  try {
+    for await (const entry of Deno.readDir("/etc/apt/sources.list.d")) {
+      files.push(`/etc/apt/sources.list.d/${entry.name}`);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  for (const file of files) {
+    let text;
+    try {
+      text = await Deno.readTextFile(file);
+    } catch {
+      continue;
+    }
+    if (file.endsWith(".sources")) sources.push(...parseDeb822(text));
+    else if (file.endsWith(".list")) sources.push(...parseList(text));
+  }
+  const find = (pattern: RegExp) =>
+    sources.find((source) => source.suites.some((s) => pattern.test(s)))
+      ?.uris[0];
+  const main = find(new RegExp(`^${RELEASES}$`));
+  if (main === undefined) {
+    throw new DebianError("Cannot get packages: the apt configuration names no Debian archive");
+  }
+  const security = find(new RegExp(`^${RELEASES}(-security|/updates)$`));
+  return { main, security };
+}
+
+/** apt for one other release, with its configuration, lists and downloads in a folder of its own. */
+export class PrivateApt {
+  #options: string[];
+  #dir: string;
+  #suite: string;
+
+  /** @param dir An absolute path, made if need be. */
+  constructor(dir: string, suite: string) {
+    this.#dir = dir;
+    this.#suite = suite;
+    this.#options = [
+      `Dir::Etc::sourcelist=${dir}/sources.list`,
+      "Dir::Etc::sourceparts=-",
+      `Dir::State=${dir}/state`,
+      `Dir::State::status=${dir}/status`,
+      `Dir::Cache=${dir}/cache`,
+      "APT::Sandbox::User=root",
+      "APT::Architecture=amd64",
+      "APT::Architectures=amd64",
+      "Acquire::Languages=none",
+      "Acquire::Retries=3",
+    ].flatMap((option) => ["-o", option]);
+  }
+
+  /** Writes the sources list for the release and fetches its package lists. */
+  async update(): Promise<void> {
+    for (const sub of ["state/lists/partial", "cache/archives/partial"]) {
+      await Deno.mkdir(`${this.#dir}/${sub}`, { recursive: true });
+    }
+    await Deno.writeTextFile(`${this.#dir}/status`, "");
+    const mirrors = await debianMirrors();
+    const line = (uri: string, name: string) =>
+      `deb [signed-by=${ARCHIVE_KEYRING}] ${uri} ${name} main\n`;
+    const base = this.#suite.replace(/-backports$/, "");
+    let list = line(mirrors.main, base);
+    if (this.#suite !== base) list += line(mirrors.main, this.#suite);
+    else if (mirrors.security !== undefined) {
+      list += line(mirrors.security, `${base}-security`);
+    }
+    await Deno.writeTextFile(`${this.#dir}/sources.list`, list);
+    await this.#run("apt-get", ["update", "-qq", "--error-on=any"]);
+  }
+
+  /** The version and dependencies of the newest `name`. */
+  async show(name: string): Promise<{ version: string; depends: string[] }> {
+    const release = this.#suite.endsWith("-backports") ? ["-t", this.#suite] : [];
+    const text = await this.#run("apt-cache", [
+      ...release,
+      "show",
+      "--no-all-versions",
+      name,
+    ]);
+    const field = (key: string) => new RegExp(`^${key}: (.*)`, "m").exec(text)?.[1] ?? "";
+    return {
+      version: field("Version"),
+      depends: field("Depends").split(",").map((d) => d.trim().split(" ")[0]!),
+    };
+  }
+
+  /** Downloads a package and extracts its files below `root`. */
+  async extract(name: string, version: string, root: string): Promise<void> {
+    const into = `${this.#dir}/debs`;
+    await Deno.mkdir(into, { recursive: true });
+    await this.#run("apt-get", ["download", "-qq", `${name}=${version}`], into);
+    for await (const entry of Deno.readDir(into)) {
+      if (!entry.name.startsWith(`${name}_`)) continue;
+      await this.#run("dpkg-deb", ["-x", `${into}/${entry.name}`, root]);
+      await Deno.remove(`${into}/${entry.name}`);
+      return;
+    }
+    throw new DebianError(`Cannot get packages: there is no "${name}"`);
+  }
+
+  async #run(command: string, args: string[], cwd = "/"): Promise<string> {
+    const options = command === "dpkg-deb" ? [] : this.#options;
+    let output;
+    try {
+      output = await new Deno.Command(command, { args: [...options, ...args], cwd, stdin: "null" })
+        .output();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      throw new DebianError(`Cannot get packages: ${command} is not installed`);
+    }
+    const decoder = new TextDecoder();
+    if (!output.success) {
+      const said = decoder.decode(output.stderr).trim().split("\n").slice(-3).join("; ");
+      throw new DebianError(`Cannot get packages: ${command} ${args[0]} failed: ${said}`);
+    }
+    return decoder.decode(output.stdout);
+  }
+}

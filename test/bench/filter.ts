@@ -1,0 +1,112 @@
+/**
+ * `deno task bench`, the rows of `filter`: 200,000 events of about 430 bytes through a filter on uid
+ * with the classifier on, beside `jq` with the same condition on the same file, in turns; then 1 GB
+ * of the same through a pipe, with the memory that the process holds on the way.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const PROGRAM = `${ROOT}dist/iouring`;
+const RUNS = 5;
+const EVENTS = 200_000;
+const PIPED_BYTES = 1_000_000_000;
+const ENCODER = new TextEncoder();
+
+function print(line: string): void {
+  Deno.stdout.writeSync(ENCODER.encode(`${line}\n`));
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
+/** Events as capture writes them, of fifty processes; one in four has uid 1000. */
+function events(count: number): Uint8Array {
+  const lines: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const uid = i % 4 === 0 ? 1000 : 0;
+    const pid = 1000 + (i >> 3) % 50;
+    const process = `{"start_time":"2026-01-02T03:04:05.571Z","pid":${pid},"tid":${pid},"ppid":1,` +
+      `"uid":${uid},"euid":${uid},"auid":1000,"cap_inheritable":"","cap_permitted":"",` +
+      `"cap_effective":"","secureexec":"","filename":"server","binary_path":"/usr/sbin/server",` +
+      `"args":"","container_id":""}`;
+    const [opcode, info] = [
+      ["CONNECT", `{"addr":"192.0.2.1","port":443}`],
+      ["READ", `{"fd":5,"offset":${i * 4096},"len":4096}`],
+      ["WRITE", `{"fd":6,"offset":${i * 4096},"len":4096}`],
+      ["OPENAT", `{"path":"/srv/data/${i}","access_flags":"O_RDONLY"}`],
+    ][i % 4]!;
+    lines.push(
+      `{"type":"IOUringEvent","process":${process},"opcode":"IORING_OP_${opcode}",` +
+        `"op_info":${info},"timestamp":"2026-01-02T03:04:05.${100 + i % 900}Z"}\n`,
+    );
+  }
+  return ENCODER.encode(lines.join(""));
+}
+
+/** Wall time of one run in ms. */
+function time(command: string, args: string[]): number {
+  const start = performance.now();
+  const { success } = new Deno.Command(command, { args, stdout: "null", stderr: "null" })
+    .outputSync();
+  if (!success) throw new Error(`${command} ${args.join(" ")} failed`);
+  return performance.now() - start;
+}
+
+/** Memory that a process holds, in bytes: what is not mapped from files. */
+function held(pid: number): number {
+  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+  return [...status.matchAll(/^Rss(?:Anon|Shmem):\s+(\d+)/gm)]
+    .reduce((sum, [, kib]) => sum + Number(kib) * 1024, 0);
+}
+
+const folder = Deno.makeTempDirSync();
+try {
+  const input = `${folder}/events.ndjson`;
+  const config = `${folder}/uid.yaml`;
+  const block = events(EVENTS);
+  Deno.writeFileSync(input, block);
+  Deno.writeTextFileSync(config, "process_filter: { uid: [1000] }\n");
+
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  for (let i = 0; i < RUNS; i++) {
+    ours.push(time(PROGRAM, ["filter", "--config", config, input]));
+    theirs.push(time("jq", ["-c", "select(.process.uid==1000)", input]));
+  }
+  const rate = (ms: number) => `${(EVENTS / ms / 1000).toFixed(2)} M lines/s`;
+  print(
+    `filter, ${EVENTS} events of ${Math.round(block.length / EVENTS)} bytes: ` +
+      `median ${median(ours).toFixed(0)} ms of ${RUNS} (${rate(median(ours))}); ` +
+      `jq ${median(theirs).toFixed(0)} ms (${rate(median(theirs))}); ` +
+      `${(median(theirs) / median(ours)).toFixed(1)} times jq`,
+  );
+
+  const child = new Deno.Command(PROGRAM, {
+    args: ["filter", "--config", config],
+    stdin: "piped",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  const memory: number[] = [];
+  const start = performance.now();
+  for (let sent = 0; sent < PIPED_BYTES; sent += block.length) {
+    await writer.write(block);
+    memory.push(held(child.pid));
+  }
+  await writer.close();
+  await child.status;
+  const seconds = (performance.now() - start) / 1000;
+  const mb = (bytes: number | undefined) => `${((bytes ?? 0) / 1e6).toFixed(0)} MB`;
+  print(
+    `filter, ${(memory.length * block.length / 1e9).toFixed(2)} GB through a pipe: ` +
+      `${seconds.toFixed(1)} s; memory held after a tenth, half and all of it: ` +
+      `${mb(memory[1])}, ${mb(memory[memory.length >> 1])}, ${mb(memory.at(-1))}\n`,
+  );
+} finally {
+  Deno.removeSync(folder, { recursive: true });
+}
