@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { cpSync, globSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { fileURLToPath } from "node:url";
 import { LIBRARIES } from "../../ffi/libraries.ts";
 import { withFolder } from "./open_image.ts";
@@ -9,7 +17,10 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Builds a copy of `source` in `folder`; the result's digest, and what the build printed. */
 function buildCopy(source: string, folder: string): { digest: string; output: string } {
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(`${folder}/.cache`, { recursive: true });
+  // What was downloaded once is not downloaded again.
+  const packages = `${ROOT}.cache/packages`;
+  if (existsSync(packages)) symlinkSync(packages, `${folder}/.cache/packages`);
   for (const part of ["deno.json", "deno.lock", "main.ts", "lib", "ffi"]) {
     cpSync(`${source}/${part}`, `${folder}/${part}`, { recursive: true });
   }
