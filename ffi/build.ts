@@ -181,13 +181,13 @@ async function fetchElf(): Promise<string> {
   const file = `${dir}/root/${path}/${LIBRARIES.elf}`;
   if (!existsSync(file)) {
     log(`Getting ${name} of Debian 11, which needs an older C library than the one here`);
-    Deno.mkdirSync(dir, { recursive: true });
-    const apt = new PrivateApt(Deno.realPathSync(dir), suite);
+    await Deno.mkdir(dir, { recursive: true });
+    const apt = new PrivateApt(await Deno.realPath(dir), suite);
     await apt.update();
     const { version } = await apt.show(name);
     await apt.extract(name, version, `${dir}/root`);
   }
-  return Deno.realPathSync(file);
+  return await Deno.realPath(file);
 }
 
 function copyLibraries(libraries: SystemLibraries): void {
@@ -303,9 +303,7 @@ function compile(): boolean {
 }
 
 /** Makes `dist/iouring` unless it is up to date. */
-async function build(wanted: "launcher" | "compile"): Promise<void> {
-  setup("build", log);
-  const libraries = await findLibraries();
+function build(wanted: "launcher" | "compile", libraries: SystemLibraries): void {
   const libbpf = libbpfVersion(libraries);
   const id = buildId();
   const key = buildKey(wanted, id, libraries);
@@ -335,7 +333,8 @@ async function build(wanted: "launcher" | "compile"): Promise<void> {
 
 if (import.meta.main) {
   try {
-    await build(Deno.args.includes("--compile") ? "compile" : "launcher");
+    setup("build", log);
+    build(Deno.args.includes("--compile") ? "compile" : "launcher", await findLibraries());
   } catch (error) {
     if (!(error instanceof BuildError || error instanceof SetupError)) throw error;
     log(error.message);

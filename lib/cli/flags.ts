@@ -124,7 +124,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       "is open already, and ends with a status record of totals. What did not fit is counted and " +
       "said where it happened.",
       "It needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF. SIGINT and " +
-      "SIGTERM end it in order.",
+      "SIGTERM end it in order. Once it is attached it becomes a user that nobody else is, without " +
+      "any capability.",
     ],
     examples: [
       { line: "iouring capture", what: "A table of what happens, on a terminal" },
@@ -190,7 +191,11 @@ export const COMMANDS: readonly CommandSpec[] = [
       APPEND,
       COLOR,
       FAIL_ON,
-      { name: "verbose", short: "v", help: "Let the BPF loader say what it does" },
+      {
+        name: "verbose",
+        short: "v",
+        help: "Let the BPF loader say what it does, and say which user this became",
+      },
     ],
   },
   {
@@ -223,6 +228,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       APPEND,
       COLOR,
       FAIL_ON,
+      { name: "verbose", short: "v", help: "Say which user this became, where it was root" },
       {
         name: "slice",
         value: "OUT",
