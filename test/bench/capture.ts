@@ -42,26 +42,37 @@ interface Totals {
   cpu: number;
 }
 
+/** CPU seconds of a process so far, from /proc/PID/stat in ticks of 10 ms. */
+async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** Runs `work` beside a capture with these arguments. */
 async function beside<T>(args: string[], work: () => Promise<T>): Promise<[T, Totals]> {
   const end = await Deno.makeTempFile();
-  // The end record is kept, the rest goes where the benchmark says.
-  const script = `"$0" capture --format ndjson "$@" 2>/dev/null | tee >(tail -n 1 > ${end}) | ` +
-    "cat > /dev/null; times";
+  // The end record is kept; the shell makes way for the program, so that its pid is ours.
+  const script = `exec "$0" capture --format ndjson "$@" 2>/dev/null ` +
+    `> >(tee >(tail -n 1 > ${end}) | cat > /dev/null)`;
   const capture = new Deno.Command("bash", {
-    args: ["-c", `set -m; ${script}`, PROGRAM, ...args],
+    args: ["-c", script, PROGRAM, ...args],
     stdin: "null",
-    stdout: "piped",
+    stdout: "null",
   }).spawn();
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  const before = await cpuSeconds(capture.pid);
   const result = await work();
-  const { stdout } = await capture.output();
-  const [, children = ""] = new TextDecoder().decode(stdout).trim().split("\n");
-  const cpu = [...children.matchAll(/(\d+)m([\d.]+)s/g)]
-    .reduce((sum, [, minutes, seconds]) => sum + Number(minutes) * 60 + Number(seconds), 0);
-  const { totals } = JSON.parse(await Deno.readTextFile(end));
+  const cpu = await cpuSeconds(capture.pid) - before;
+  capture.kill("SIGINT");
+  await capture.status;
+  let text = "";
+  while (!text.endsWith("\n")) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    text = await Deno.readTextFile(end);
+  }
   await Deno.remove(end);
-  return [result, { ...totals, cpu }];
+  return [result, { ...JSON.parse(text).totals, cpu }];
 }
 
 const perRequest = ({ submitted, seconds }: Run) => seconds * 1e9 / submitted;
@@ -79,11 +90,7 @@ async function main(): Promise<void> {
     let told = "";
     for (let round = 0; round < ROUNDS; round++) {
       without.push(perRequest(await workload(String(COUNT), "0", op)));
-      const seconds = String(Math.ceil(COUNT * without.at(-1)! / 1e9) * 6 + 4);
-      const [run, totals] = await beside(
-        ["-d", seconds, ...args],
-        () => workload(String(COUNT), "0", op),
-      );
+      const [run, totals] = await beside(args, () => workload(String(COUNT), "0", op));
       withCapture.push(perRequest(run));
       const sum = totals.events + totals.lost;
       told = `${totals.events} arrived, ${totals.lost} lost` +
@@ -98,10 +105,7 @@ async function main(): Promise<void> {
     );
   }
   for (const rate of [100_000, 200_000, 300_000, 500_000]) {
-    const [run, totals] = await beside(
-      ["-d", String(SECONDS + 4)],
-      () => workload(String(rate * SECONDS), String(rate)),
-    );
+    const [run, totals] = await beside([], () => workload(String(rate * SECONDS), String(rate)));
     print(
       `paced ${rate}/s for ${run.seconds.toFixed(1)} s: ${totals.events} arrived, ` +
         `${totals.lost} lost, ${(100 * totals.cpu / run.seconds).toFixed(0)} % of a CPU`,
