@@ -9,7 +9,8 @@ interface Sums {
   seen: number;
   filtered: number;
   seq: number;
-  readonly lost: number[];
+  /** By opcode. */
+  readonly lost: Map<number, number>;
   lostOther: number;
   readonly byPid: Map<number, number>;
 }
@@ -50,8 +51,8 @@ export class LossCounter {
     this.#filtered = sums.filtered;
     let count = 0;
     const byOpcode: JsonObject = {};
-    for (const [opcode, lost] of sums.lost.entries()) {
-      const more = lost - (before.lost[opcode] ?? 0);
+    for (const [opcode, lost] of sums.lost) {
+      const more = lost - (before.lost.get(opcode) ?? 0);
       if (more === 0) continue;
       count += more;
       const name = opcodeName(opcode);
@@ -87,7 +88,8 @@ export class LossCounter {
     const sums = this.#read();
     let arrived = 0;
     for (const count of totals.arrived.values()) arrived += count;
-    const lost = sums.lost.reduce((sum, count) => sum + count, 0);
+    let lost = 0;
+    for (const count of sums.lost.values()) lost += count;
     const gone = sums.seq - arrived - lost;
     if (gone > 0) {
       this.#total += gone;
@@ -144,7 +146,7 @@ export class LossCounter {
         sums.lostOther += Number(counters[row + at("lost_other")]!);
         for (let opcode = 0; opcode < this.#opcodes; opcode++) {
           const lost = Number(counters[row + lostAt + opcode]!);
-          if (lost > 0) sums.lost[opcode] = (sums.lost[opcode] ?? 0) + lost;
+          if (lost > 0) sums.lost.set(opcode, (sums.lost.get(opcode) ?? 0) + lost);
         }
         for (let slot = 0; slot < pids; slot++) {
           // pid in the lower half, count in the upper.
@@ -159,5 +161,5 @@ export class LossCounter {
 }
 
 function emptySums(): Sums {
-  return { seen: 0, filtered: 0, seq: 0, lost: [], lostOther: 0, byPid: new Map() };
+  return { seen: 0, filtered: 0, seq: 0, lost: new Map(), lostOther: 0, byPid: new Map() };
 }

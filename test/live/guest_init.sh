@@ -19,7 +19,7 @@ exec 3> /dev/ttyS1
 send() {
 	echo "BEGIN $1" >&3
 	gzip -c "$2" | base64 >&3
-	echo "END" >&3
+	echo "--- END" >&3
 }
 
 iouring capture --check > /tmp/check 2>&1

@@ -48,7 +48,7 @@ export async function captureInVm(name: string, modes: readonly string[]): Promi
   try {
     const text = await guest.waitFor("READY", 300);
     const part = (name: string) => {
-      const match = new RegExp(`BEGIN ${name}\\r?\\n([^]*?)END`).exec(text);
+      const match = new RegExp(`BEGIN ${name}\\r?\\n([^]*?)--- END`).exec(text);
       if (match === null) return "";
       const bytes = Uint8Array.fromBase64(match[1]!.replace(/\s/g, ""));
       return new TextDecoder().decode(gunzipSync(bytes));
