@@ -49,6 +49,7 @@ const NEEDS: readonly Need[] = [
     isThere: () => isLinkable("liburing.a"),
   },
   command("lab", "cpio", "cpio"),
+  command("lab", "jq", "jq"),
   command("lab", "xz", "xz-utils"),
   command("lab", "strace", "strace"),
 ];

@@ -61,9 +61,20 @@ export function openKernelOf(
     return opened.elided ? withElided(found, diagnostics) : found;
   }
   const inMemory = findVmcoreinfo(memory);
-  const above = findAboveHole(raw, memory, inMemory);
-  if (above !== undefined) return above;
-  const kernel = findKernel(memory, { ...options, inMemory });
+  const isAbove = (info: Vmcoreinfo) => (pageTablesOf(info) ?? 0) >= FOUR_GIB;
+  const above = findSqueezed(raw, memory, inMemory.filter(isAbove));
+  if (above !== undefined) return rawLayout(raw, above, diagnostics);
+  let kernel: FoundKernel;
+  try {
+    kernel = findKernel(memory, { ...options, inMemory });
+  } catch (error) {
+    // Page tables below the hole, and above it what they lead to.
+    const squeezed = error instanceof ImageError
+      ? findSqueezed(raw, memory, inMemory.filter((info) => !isAbove(info)))
+      : undefined;
+    if (squeezed === undefined) throw error;
+    return rawLayout(raw, squeezed, diagnostics);
+  }
   return rawLayout(raw, { kernel, memory, layout: undefined }, diagnostics);
 }
 
@@ -84,17 +95,16 @@ function withElided(found: OpenedKernel, diagnostics: Diagnostics): OpenedKernel
 }
 
 /**
- * A kernel that VMCOREINFO places above 4 GiB, and that is not there: every place for the hole that
- * may be missing from the file is tried.
+ * A kernel that VMCOREINFO leads to only if the PCI hole is not in the file: every place for it is
+ * tried.
  */
-function findAboveHole(
+function findSqueezed(
   raw: ByteSource,
   flat: PhysicalMemory,
   inMemory: readonly Vmcoreinfo[],
 ): OpenedKernel | undefined {
   const budget = searchBudget();
   for (const info of inMemory) {
-    if ((pageTablesOf(info) ?? 0) < FOUR_GIB) continue;
     const options = {
       name: raw.name,
       cpus: [],
@@ -125,24 +135,24 @@ function tryFindKernel(
   }
 }
 
-/** Compares the file's size with the memory that the firmware reported to the kernel. */
+/** Settles the layout by the memory that the firmware reported to the kernel, and the file's size. */
 function rawLayout(
   raw: ByteSource,
-  flat: OpenedKernel,
+  found: OpenedKernel,
   diagnostics: Diagnostics,
 ): OpenedKernel {
-  const ram = ramRanges(flat.kernel, diagnostics);
-  if (ram === undefined) return flat;
+  const ram = ramRanges(found.kernel, diagnostics);
+  if (ram === undefined) return found;
   const end = Math.max(...ram.map((range) => range.end));
   if (raw.size >= end) {
-    return end > FOUR_GIB ? { ...flat, layout: "padded" } : flat;
+    return end > FOUR_GIB && found.layout === undefined ? { ...found, layout: "padded" } : found;
   }
   if (end > FOUR_GIB) {
     const lowEnd = raw.size - (end - FOUR_GIB);
     const lowRamEnd = Math.max(...ram.filter((r) => r.start < FOUR_GIB).map((r) => r.end));
     if (lowEnd >= lowRamEnd && lowEnd <= FOUR_GIB && lowEnd - lowRamEnd <= MAX_FIRMWARE) {
       const memory = squeezedMemory(raw, lowEnd);
-      return { kernel: reopenKernel(memory, flat.kernel), memory, layout: "squeezed" };
+      return { kernel: reopenKernel(memory, found.kernel), memory, layout: "squeezed" };
     }
   }
   diagnostics.report(
@@ -150,7 +160,7 @@ function rawLayout(
     `the machine's memory ends at ${end}, the image at ${raw.size}`,
     "whatever lies in the rest",
   );
-  return flat;
+  return found;
 }
 
 /** `E820_TYPE_RAM` (`arch/x86/include/asm/e820/types.h`). */
