@@ -13,8 +13,9 @@ import type { CaptureDevice, CaptureOptions, StopSignal } from "../lib/capture/c
 import type { ImageFile } from "../lib/memory/image_file.ts";
 import { loadCaptureLibrary, openCapture } from "./capture.ts";
 import type { LibraryPaths } from "./libraries.ts";
-import { loadMemoryLibrary, MappedImage, type MemoryLibrary } from "./memory.ts";
+import { loadMemoryLibrary, MappedImage, type MemoryLibrary, UnmappableError } from "./memory.ts";
 import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
+import { UnmappedImage } from "./unmapped_image.ts";
 import { verifyExecutable } from "./verify.ts";
 
 /** What the host is told about this process. */
@@ -45,7 +46,12 @@ export class DenoHost implements Host {
 
   openImage(path: string): ImageFile {
     this.#memory ??= loadMemoryLibrary(this.#libraries.memory);
-    return new MappedImage(this.#memory, path);
+    try {
+      return new MappedImage(this.#memory, path);
+    } catch (error) {
+      if (error instanceof UnmappableError) return new UnmappedImage(path);
+      throw error;
+    }
   }
 
   openCapture(options: CaptureOptions): CaptureDevice {
@@ -105,7 +111,7 @@ export class DenoHost implements Host {
         path,
         options.append ? { append: true, create: true } : { write: true, createNew: true },
       ));
-    return new StreamOutput(file, path);
+    return new FileOutput(file, path);
   }
 
   exists(path: string): boolean {
@@ -207,6 +213,37 @@ class StreamOutput implements OutputFile {
   }
 }
 
+/** A file that holds whole lines, also when the disk is full or a line before it was cut. */
+class FileOutput extends StreamOutput {
+  #file: Deno.FsFile;
+  #path: string;
+
+  constructor(file: Deno.FsFile, path: string) {
+    super(file, path);
+    this.#file = file;
+    this.#path = path;
+  }
+
+  override write(bytes: Uint8Array): void {
+    const before = attempt("write", this.#path, () => this.#file.statSync());
+    try {
+      super.write(bytes);
+    } catch (error) {
+      this.#cutLine(bytes, before);
+      throw error;
+    }
+  }
+
+  /** Takes away the line of which only the beginning could be written. */
+  #cutLine(bytes: Uint8Array, before: Deno.FileInfo): void {
+    if (!before.isFile) return;
+    const written = this.#file.statSync().size - before.size;
+    const whole = bytes.subarray(0, written).lastIndexOf(NEWLINE) + 1;
+    if (written > whole) this.#file.truncateSync(before.size + whole);
+  }
+}
+
+const NEWLINE = 10;
 const DEFAULT_COLUMNS = 80;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** How long to wait before a stream that would block is tried again, in ms. */

@@ -51,6 +51,7 @@ const ENODATA = 61;
 const S_IFMT = 0o170000;
 const S_IFIFO = 0o010000;
 const S_IFCHR = 0o020000;
+const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
 const S_IFSOCK = 0o140000;
 
@@ -81,6 +82,9 @@ const TYPE_STATES: Readonly<Record<number, string>> = {
 const MAX_PATTERN = 64;
 const DEFAULT_LIMIT = 64;
 
+/** Extensions of the files that say more about an image, by how its name ends. */
+const COMPANIONS: Readonly<Record<string, readonly string[]>> = { ".vmem": ["vmss", "vmsn"] };
+
 /** An image file that is mapped into memory, read-only. */
 export class MappedImage implements ImageFile {
   readonly name: string;
@@ -91,11 +95,14 @@ export class MappedImage implements ImageFile {
   #buffer: ArrayBuffer;
   #bytes: Uint8Array;
   #shrank = false;
+  /** Files beside it, by extension, opened while that is still permitted. */
+  #others = new Map<string, MappedImage>();
 
   /**
    * Maps `path`, or standard input where it is `-`.
    *
-   * @throws {FileError} Where it cannot be opened, is empty or is no file that can be mapped.
+   * @throws {UnmappableError} Where it is a regular file that cannot be mapped.
+   * @throws {FileError} Where it cannot be opened, is empty or is no such file.
    */
   constructor(library: MemoryLibrary, path: string) {
     const info = new BigUint64Array(3);
@@ -113,6 +120,15 @@ export class MappedImage implements ImageFile {
       this.size,
     );
     this.#bytes = new Uint8Array(this.#buffer);
+    const extensions = Object.entries(COMPANIONS).find(([end]) => path.toLowerCase().endsWith(end));
+    for (const extension of extensions?.[1] ?? []) {
+      try {
+        const other = new MappedImage(library, path.replace(/[^.]*$/, extension));
+        this.#others.set(extension, other);
+      } catch (error) {
+        if (!(error instanceof FileError)) throw error;
+      }
+    }
   }
 
   /** The whole file. */
@@ -126,13 +142,7 @@ export class MappedImage implements ImageFile {
   }
 
   beside(extension: string): MappedImage | undefined {
-    if (this.name === "-") return undefined;
-    try {
-      return new MappedImage(this.#library, this.name.replace(/(\.[^./]*)?$/, `.${extension}`));
-    } catch (error) {
-      if (error instanceof FileError) return undefined;
-      throw error;
-    }
+    return this.#others.get(extension);
   }
 
   get shrank(): boolean {
@@ -169,6 +179,7 @@ export class MappedImage implements ImageFile {
 
   close(): void {
     if (this.#handle < 0) return;
+    for (const other of this.#others.values()) other.close();
     this.#shrank = this.shrank;
     // Detach first: a view that outlives the mapping has length 0, and does not fault.
     structuredClone(this.#buffer, { transfer: [this.#buffer] });
@@ -181,8 +192,14 @@ export class MappedImage implements ImageFile {
   }
 }
 
+/** A regular file that can be opened, but not mapped. */
+export class UnmappableError extends FileError {}
+
 function openError(path: string, errno: number, type: number): FileError {
   if (errno === ENODATA) return new FileError("read", path, "file is empty");
+  if (type === S_IFREG && path !== "-") {
+    return new UnmappableError("map", path, ERRNO_STATES[errno] ?? `error ${errno}`);
+  }
   if (errno === EINVAL && TYPE_STATES[type] !== undefined) {
     const what = TYPE_STATES[type];
     if (path !== "-") return new FileError("open", path, `is ${what}`);

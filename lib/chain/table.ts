@@ -4,6 +4,8 @@ const GAP = "  ";
 /** Rows that are measured before the widths are settled. */
 const MEASURED = 256;
 const MIN_FLEXIBLE = 10;
+/** What the flexible column should have, even if others are narrowed for it. */
+const GOOD_FLEXIBLE = 28;
 /** What the flexible column is padded to where nothing is cut; longer cells push the rest along. */
 const WIDE_FLEXIBLE = 48;
 
@@ -12,6 +14,8 @@ export interface Column {
   readonly title: string;
   /** Most columns of the terminal it takes where the table is fitted to one. */
   readonly max?: number;
+  /** What it may be narrowed to for the sake of the flexible column. */
+  readonly min?: number;
   /** Takes what the other columns leave: the one column without `max`. */
   readonly flexible?: boolean;
   /** Aligned to the right: numbers. */
@@ -82,9 +86,17 @@ export class Table {
     });
     const flexible = this.#columns.findIndex((column) => column.flexible);
     const others = widths.reduce((sum, width, i) => i === flexible ? sum : sum + width, 0);
-    const left = columns === undefined
+    let left = columns === undefined
       ? WIDE_FLEXIBLE
-      : Math.max(columns - others - GAP.length * (widths.length - 1), MIN_FLEXIBLE);
+      : columns - others - GAP.length * (widths.length - 1);
+    const wanted = Math.min(widths[flexible] ?? 0, GOOD_FLEXIBLE);
+    for (const [i, { min }] of this.#columns.entries()) {
+      if (min === undefined || left >= wanted) continue;
+      const taken = Math.max(0, Math.min(wanted - left, widths[i]! - min));
+      widths[i]! -= taken;
+      left += taken;
+    }
+    left = Math.max(left, MIN_FLEXIBLE);
     return widths.map((width, i) => i === flexible ? Math.min(width, left) : width);
   }
 

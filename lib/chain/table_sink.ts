@@ -17,22 +17,22 @@ import { count } from "./tally.ts";
 
 const RINGS: readonly Column[] = [
   { title: "PID", right: true, max: 10 },
-  { title: "COMM", max: 16 },
+  { title: "COMM", max: 16, min: 8 },
   { title: "CTX", max: 18 },
   { title: "OPS", flexible: true },
   { title: "SECCOMP", max: 8 },
-  { title: "FOUND_BY", max: 16 },
-  { title: "RULES", max: 24 },
+  { title: "FOUND_BY", max: 16, min: 8 },
+  { title: "RULES", max: 32, min: 14 },
 ];
 const EVENTS: readonly Column[] = [
   { title: "TIME", max: 12 },
   { title: "PID", right: true, max: 10 },
-  { title: "COMM", max: 16 },
+  { title: "COMM", max: 16, min: 8 },
   { title: "UID", right: true, max: 10 },
-  { title: "OPCODE", max: 16 },
+  { title: "OPCODE", max: 16, min: 8 },
   { title: "DETAIL", flexible: true },
   { title: "RESULT", max: 12 },
-  { title: "RULES", max: 24 },
+  { title: "RULES", max: 32, min: 14 },
 ];
 const RED = "31";
 const YELLOW = "33";

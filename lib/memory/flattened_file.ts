@@ -23,7 +23,7 @@ const STEP = 1024 * 1024;
 /**
  * The file inside of a flattened one (makedumpfile, option -F; QEMU, dump/dump.c): stretches of a
  * file in the order in which they were written, each with the offset that it belongs to. A later one
- * overwrites an earlier one, and what none covers is zeros.
+ * overwrites an earlier one, and what none covers is zeros, or, in a file that is damaged, not known.
  */
 export class FlattenedFile implements ByteSource {
   readonly name: string;
@@ -51,6 +51,7 @@ export class FlattenedFile implements ByteSource {
       return this.#source.read(this.#pieces[at + 2]! + offset - this.#pieces[at]!, length);
     }
     const bytes = new Uint8Array(length);
+    let missing = length;
     for (; at < this.#pieces.length && this.#pieces[at]! < end; at += 3) {
       const start = this.#pieces[at]!;
       const from = Math.max(offset, start);
@@ -58,8 +59,9 @@ export class FlattenedFile implements ByteSource {
       const part = this.#source.read(this.#pieces[at + 2]! + from - start, to - from);
       if (part === undefined) return undefined;
       bytes.set(part, from - offset);
+      missing -= part.length;
     }
-    return bytes;
+    return missing === 0 || this.damage.length === 0 ? bytes : undefined;
   }
 
   search(pattern: Uint8Array, options: SearchOptions = {}): number[] {

@@ -43,7 +43,7 @@ export interface ImageFile extends ByteSource {
   readonly shrank: boolean;
   /**
    * The file whose name differs from this one's in the extension, which is given without its dot;
-   * undefined where there is none. The caller closes it.
+   * undefined where there is none, or where none is known for such images. It is closed with this.
    */
   beside(extension: string): ImageFile | undefined;
   /** Lets go of the file. Nothing can be read afterwards. */

@@ -164,7 +164,7 @@ export class Kdump implements BlockSource {
     if (size > MAX_STORED) return undefined;
     const stored = this.#source.read(offset, size);
     const bytes = stored && this.#decompress(stored, flags);
-    if (bytes !== undefined && isZero(bytes)) this.#zeroAt = offset;
+    if (bytes?.length === PAGE && isZero(bytes)) this.#zeroAt = offset;
     return bytes;
   }
 

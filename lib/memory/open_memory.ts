@@ -9,6 +9,7 @@ import { Kdump, KDUMP_MAGIC } from "./kdump.ts";
 import { LIME_MAGIC, readLime } from "./lime.ts";
 import type { PhysicalMemory } from "./physical_memory.ts";
 import { RangeMemory } from "./range_memory.ts";
+import { isVmwareState, readVmwareState } from "./vmware_state.ts";
 
 /** An image's memory, and what its headers say beside it. */
 export interface OpenedMemory {
@@ -55,7 +56,33 @@ const SMALLEST_IMAGE = 1024 * 1024;
  * @throws {ImageError} when it cannot be an image of a supported format.
  */
 export function openMemory(image: ImageFile): OpenedMemory {
-  return openFormat(image, image) ?? openRaw(image, image.name);
+  return openFormat(image, image) ?? openVmware(image) ?? openRaw(image, image.name);
+}
+
+/** The `.vmem` of a VMware machine whose state lies beside it; undefined where there is none. */
+function openVmware(image: ImageFile): OpenedMemory | undefined {
+  if (!/\.vmem$/i.test(image.name)) return undefined;
+  for (const extension of ["vmss", "vmsn"]) {
+    const file = image.beside(extension);
+    if (file === undefined) continue;
+    const state = readVmwareState(file);
+    if (state === undefined) {
+      const damage = [`the .${extension} beside it cannot be read, so it was taken for raw memory`];
+      return { ...openRaw(image, image.name), damage };
+    }
+    const damage: string[] = [];
+    const whole = { start: 0, end: image.size, offset: 0 };
+    const ranges = (state.ranges.length === 0 ? [whole] : state.ranges).flatMap((range) => {
+      const end = Math.min(range.end, range.start + image.size - range.offset);
+      if (end < range.end) {
+        damage.push(`the region at ${range.start} is cut short by the end of the file`);
+      }
+      return end > range.start ? [{ ...range, end }] : [];
+    });
+    const memory = new RangeMemory(image, "vmware", ranges);
+    return { ...NOTHING_MORE, memory, cpus: state.cpus, damage };
+  }
+  return undefined;
 }
 
 /** Memory where a physical address is an offset. */
@@ -139,6 +166,9 @@ function openFormat(source: ByteSource, image: ImageFile): OpenedMemory | undefi
         damage: [...inner.damage, ...opened.damage],
       };
     }
+  }
+  if (isVmwareState(head)) {
+    throw fail("it is the state of a VMware machine; its memory is in the .vmem file beside it");
   }
   const unsupported = UNSUPPORTED.find(({ magic, at }) => has(magic, at));
   if (unsupported !== undefined) throw fail(`it is ${unsupported.name}, which is not supported`);

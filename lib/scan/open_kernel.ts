@@ -61,9 +61,20 @@ export function openKernelOf(
     return opened.elided ? withElided(found, diagnostics) : found;
   }
   const inMemory = findVmcoreinfo(memory);
-  const above = findAboveHole(raw, memory, inMemory);
+  const isAbove = (info: Vmcoreinfo) => (pageTablesOf(info) ?? 0) >= FOUR_GIB;
+  const above = findSqueezed(raw, memory, inMemory.filter(isAbove));
   if (above !== undefined) return above;
-  const kernel = findKernel(memory, { ...options, inMemory });
+  let kernel: FoundKernel;
+  try {
+    kernel = findKernel(memory, { ...options, inMemory });
+  } catch (error) {
+    // Page tables below the hole, and above it what they lead to.
+    const squeezed = error instanceof ImageError
+      ? findSqueezed(raw, memory, inMemory.filter((info) => !isAbove(info)))
+      : undefined;
+    if (squeezed === undefined) throw error;
+    return squeezed;
+  }
   return rawLayout(raw, { kernel, memory, layout: undefined }, diagnostics);
 }
 
@@ -84,17 +95,16 @@ function withElided(found: OpenedKernel, diagnostics: Diagnostics): OpenedKernel
 }
 
 /**
- * A kernel that VMCOREINFO places above 4 GiB, and that is not there: every place for the hole that
- * may be missing from the file is tried.
+ * A kernel that VMCOREINFO leads to only if the PCI hole is not in the file: every place for it is
+ * tried.
  */
-function findAboveHole(
+function findSqueezed(
   raw: ByteSource,
   flat: PhysicalMemory,
   inMemory: readonly Vmcoreinfo[],
 ): OpenedKernel | undefined {
   const budget = searchBudget();
   for (const info of inMemory) {
-    if ((pageTablesOf(info) ?? 0) < FOUR_GIB) continue;
     const options = {
       name: raw.name,
       cpus: [],

@@ -1,18 +1,57 @@
 /**
  * `deno task bench [IMAGE…]`: the time and memory of `dist/iouring scan`, the whole process, beside
- * `sha256sum` of the same file in the same run. The page cache is warm. Without arguments it takes
- * the dumps that the lab has made.
+ * `sha256sum` of the same file, and beside drgn listing the same rings, in turns. The page cache is
+ * warm. Without arguments it takes a few dumps of the lab, and says how to get those that are
+ * missing.
  *
  * @module
  */
 
-import { globSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { drgnCommand, drgnMissing } from "../vm/drgn.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PROGRAM = `${ROOT}dist/iouring`;
 const RUNS = 5;
 const SAMPLE_MS = 2;
+/** Larger files are summed once; those beyond the second bound, which are mostly holes, never. */
+const SUM_OFTEN = 2 ** 30;
+const SUM_ONCE = 2 ** 33;
+
+/** What to time. */
+interface Row {
+  name: string;
+  path: string;
+  /** The arguments of `deno task lab` that make it. */
+  lab?: string;
+  /** The kernel, where the image is one that drgn reads. */
+  drgn?: string;
+}
+
+/** A dump of the lab. */
+function labRow(name: string, path: string, lab: string, drgn?: string): Row {
+  const row = { name, path: `${ROOT}.cache/lab/${path}`, lab };
+  return drgn === undefined ? row : { ...row, drgn };
+}
+
+const NOTE = "--paging 5 --vmcoreinfo";
+const HOLE = "6.1 --paging 4 --memory 5120 --sparse";
+const HIGH = "6.12 --paging 5 --memory 65536 --sparse";
+const LAB: readonly Row[] = [
+  labRow("6.1, 512 MiB, ELF", "6.1-la57-vmcoreinfo/guest.elf", `6.1 ${NOTE}`),
+  labRow("6.1, 512 MiB, ELF, paging", "6.1-la57-vmcoreinfo/guest.paging.elf", `6.1 ${NOTE}`, "6.1"),
+  labRow("6.12, 512 MiB, ELF", "6.12-la57-vmcoreinfo/guest.elf", `6.12 ${NOTE}`),
+  labRow(
+    "6.12, 512 MiB, ELF, paging",
+    "6.12-la57-vmcoreinfo/guest.paging.elf",
+    `6.12 ${NOTE}`,
+    "6.12",
+  ),
+  labRow("6.1, 5 GiB, raw, PCI hole kept", "6.1-4level-5120m-sparse/padded.raw", HOLE),
+  labRow("6.1, 5 GiB, raw, PCI hole squeezed", "6.1-4level-5120m-sparse/squeezed.raw", HOLE),
+  labRow("6.12, 64 GiB, raw, sparse", "6.12-la57-65536m-sparse/padded.raw", HIGH),
+];
 
 function print(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
@@ -25,11 +64,12 @@ function median(values: readonly number[]): number {
 /** Wall time of one run in ms. */
 function time(command: string, args: string[]): number {
   const start = performance.now();
-  const { success } = new Deno.Command(command, { args, stdout: "null", stderr: "null" })
+  const { success, stderr } = new Deno.Command(command, { args, stdout: "null", stderr: "piped" })
     .outputSync();
   const duration = performance.now() - start;
-  if (!success) throw new Error(`${command} ${args.join(" ")} failed`);
-  return duration;
+  if (success) return duration;
+  const said = new TextDecoder().decode(stderr).trim().split("\n").at(-1)!;
+  throw new Error(`${command.split("/").at(-1)} failed: ${said.replaceAll(ROOT, "")}`);
 }
 
 /** Highest resident memory of one run in bytes, by kind, sampled. */
@@ -50,36 +90,87 @@ async function peakMemory(args: string[]): Promise<{ anon: number; shmem: number
   return peak;
 }
 
-function row(...cells: (string | number)[]): void {
-  const [first, ...rest] = cells.map(String);
-  print(first!.padEnd(44) + rest.map((cell) => cell.padStart(12)).join(""));
+/** Physical address of the kernel's text, by the VMCOREINFO of a slice of the image. */
+function kernelAddress(image: string): number | undefined {
+  const dir = Deno.makeTempDirSync();
+  try {
+    time(PROGRAM, ["scan", "--slice", `${dir}/slice.elf`, image]);
+    const slice = readFileSync(`${dir}/slice.elf`, "latin1");
+    const text = /SYMBOL\(_stext\)=([0-9a-f]+)/.exec(slice)?.[1];
+    const base = /NUMBER\(phys_base\)=(-?\d+)/.exec(slice)?.[1];
+    if (text === undefined || base === undefined) return undefined;
+    return Number(BigInt(`0x${text}`) - 0xffffffff80000000n + BigInt(base));
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+}
+
+/** Prints a line of cells; one without a value is a dash. */
+function line(name: string, ...cells: (string | undefined)[]): void {
+  print(name.padEnd(36) + cells.map((cell = "-") => cell.padStart(12)).join(""));
 }
 
 const mb = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
+const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 const ms = (value: number) => `${value.toFixed(0)} ms`;
 
+/** Times one image and prints its row. Throws where it is not, or does not stay, what it was. */
+async function measure({ name, path, drgn }: Row, useDrgn: boolean): Promise<void> {
+  const { size, ino } = statSync(path);
+  const times = { scan: [] as number[], sum: [] as number[], drgn: [] as number[] };
+  const kernel = kernelAddress(path);
+  if (size <= SUM_ONCE) time("sha256sum", [path]);
+  for (let i = 0; i < RUNS; i++) {
+    times.scan.push(time(PROGRAM, ["scan", path]));
+    if (size <= (i === 0 ? SUM_ONCE : SUM_OFTEN)) times.sum.push(time("sha256sum", [path]));
+    if (useDrgn && drgn !== undefined) times.drgn.push(time(...drgnCommand(drgn, path)));
+  }
+  const { anon, shmem, file } = await peakMemory(["scan", path]);
+  if (statSync(path).ino !== ino) throw new Error("it was made again meanwhile");
+  const scan = median(times.scan);
+  const beside = (others: number[]) => {
+    if (others.length === 0) return [undefined, undefined];
+    return [ms(median(others)), (scan / median(others)).toFixed(2)];
+  };
+  line(
+    name,
+    mb(size),
+    kernel === undefined ? undefined : gib(kernel),
+    ms(scan),
+    ...beside(times.sum),
+    ...beside(times.drgn),
+    mb(anon + shmem),
+    mb(file),
+  );
+}
+
 const start = Array.from({ length: RUNS }, () => time(PROGRAM, ["--version"]));
+print(`iouring --version: ${ms(median(start))}, file ${mb(statSync(PROGRAM).size)}`);
+const [load = 0] = Deno.loadavg();
 print(
-  `iouring --version: median ${ms(median(start))} of ${RUNS}, file ${mb(statSync(PROGRAM).size)}\n`,
+  `medians of ${RUNS} runs in turns, ${navigator.hardwareConcurrency} CPUs, load ${
+    load.toFixed(1)
+  }\n`,
 );
 
-const images = Deno.args.length > 0
-  ? Deno.args
-  : globSync(".cache/lab/*/guest.elf", { cwd: ROOT }).sort().map((path) => ROOT + path);
-if (images.length === 0) print("No image: run `deno task lab` first, or name one");
-else row("image", "size", "scan", "sha256sum", "ratio", "own memory", "mapped");
-for (const image of images) {
-  const scans: number[] = [];
-  const sums: number[] = [];
-  time("sha256sum", [image]);
-  for (let i = 0; i < RUNS; i++) {
-    scans.push(time(PROGRAM, ["scan", image]));
-    sums.push(time("sha256sum", [image]));
+const rows = Deno.args.length === 0
+  ? LAB
+  : Deno.args.map((path): Row => ({ name: path.split("/").slice(-2).join("/"), path }));
+const notes: string[] = [];
+line("image", "size", "kernel at", "scan", "sha256sum", "scan/", "drgn", "scan/", "own", "mapped");
+for (const row of rows) {
+  try {
+    const missing = row.drgn === undefined ? undefined : drgnMissing(row.drgn);
+    if (missing !== undefined) notes.push(`drgn is left out: ${missing}`);
+    await measure(row, missing === undefined);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const gone = (error as NodeJS.ErrnoException).code === "ENOENT";
+    const how = row.lab === undefined ? "" : `: deno task lab ${row.lab}`;
+    print(`${row.name.padEnd(36)}  ${gone ? `there is no such image${how}` : error.message}`);
   }
-  const { anon, shmem, file } = await peakMemory(["scan", image]);
-  const scan = median(scans);
-  const sum = median(sums);
-  const name = image.split("/").slice(-2).join("/");
-  const ratio = (scan / sum).toFixed(2);
-  row(name, mb(statSync(image).size), ms(scan), ms(sum), ratio, mb(anon + shmem), mb(file));
 }
+print(`\nscan/ is its time over that of the command before; a dash is what was not run:`);
+print(`sha256sum of files beyond ${gib(SUM_ONCE)}, drgn without a VMCOREINFO note and paging`);
+print("own is RssAnon + RssShmem, mapped is RssFile, with the program's own file");
+for (const note of notes) print(note);

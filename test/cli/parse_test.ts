@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { COMMANDS, PROGRAM_FLAGS } from "../../lib/cli/flags.ts";
+import { COMMANDS, EXIT_CODES, PROGRAM_FLAGS } from "../../lib/cli/flags.ts";
 import { help } from "../../lib/cli/help.ts";
 import { parse } from "../../lib/cli/parse.ts";
+import { parseConfig } from "../../lib/config/config.ts";
+import { RULES } from "../../lib/config/rules.ts";
 
 function flags(...argv: string[]) {
   const request = parse(argv);
@@ -88,4 +90,24 @@ Deno.test("The README lists every flag as the flag table has it", async () => {
     const row = `|\`${short}--${flag.name}${value}\`|${flag.help}|`;
     assert.ok(rows.includes(row), `README.md lacks ${row}`);
   }
+});
+
+Deno.test("The README lists every rule and every exit code", async () => {
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  const rows = readme.split("\n").map((line) => line.split("|").map((cell) => cell.trim()).join("|"));
+  for (const { id, severity, title, attack, next } of RULES) {
+    const row = `|\`${id}\`|${severity}|${title}|${attack.join(" ")}|${next}|`;
+    assert.ok(rows.includes(row), `README.md lacks ${row}`);
+  }
+  for (const [code, meaning] of EXIT_CODES) {
+    assert.ok(rows.includes(`|${code}|${meaning}|`), `README.md lacks exit code ${code}`);
+  }
+});
+
+Deno.test("The config of the README is one", async () => {
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  const [, yaml] = /```yaml\n([^]*?)```/.exec(readme)!;
+  const { config, warnings } = parseConfig(new TextEncoder().encode(yaml), "README.md");
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(Object.keys(config), ["process_filter", "event_filter", "classifier"]);
 });

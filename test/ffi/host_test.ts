@@ -123,3 +123,28 @@ Deno.test("DenoHost.stdout.write() throws BrokenPipe once the reader has gone", 
   `;
   assert.equal(runScript(body, "head -c 1 >/dev/null"), "true");
 });
+
+Deno.test("DenoHost.createFile() leaves whole lines on a disk that is full", (t) => {
+  withFolder((folder) => {
+    const mount = new Deno.Command("mount", {
+      args: ["-t", "tmpfs", "-o", "size=40k", "tmpfs", folder],
+      stderr: "null",
+    }).outputSync();
+    if (!mount.success) return t.step("skipped: cannot mount here", () => {});
+    try {
+      const host = makeHost();
+      const path = `${folder}/out`;
+      const line = "x".repeat(999) + "\n";
+      const file = host.createFile(path, { append: false });
+      file.write(bytesOf(line.repeat(10)));
+      assert.throws(
+        () => file.write(bytesOf(line.repeat(60))),
+        new FileError("write", path, "no space left on device"),
+      );
+      file.close();
+      assert.equal(Deno.readTextFileSync(path), line.repeat(40));
+    } finally {
+      new Deno.Command("umount", { args: [folder] }).outputSync();
+    }
+  });
+});

@@ -271,3 +271,18 @@ Deno.test("openMemory() takes anything else that is large enough for raw memory"
   assert.throws(() => openMemory(new BufferImage(bytes.slice(1))), /1048575 bytes are too few/);
   assert.throws(() => openMemory(new BufferImage(new Uint8Array())), /0 bytes are too few/);
 });
+
+Deno.test("readElfCore() passes over what /proc/kcore shows past 2^53, which it shows elsewhere too", () => {
+  const image = new BufferImage(buildElf([
+    { address: 2n ** 64n - 1n, bytes: pattern(16, 1) },
+    { address: 0x1000, offset: 0x00ee_ffff_8000_0001n, fileSize: 0x1000 },
+    LOAD,
+  ]));
+  const { ranges, damage } = readElfCore({
+    name: "kcore",
+    size: 0x00ef_0000_0000_0000,
+    read: (offset, length) => image.read(offset, length),
+  });
+  assert.equal(ranges.length, 1);
+  assert.deepEqual(damage, []);
+});

@@ -104,6 +104,44 @@ async function download(kernel: LabKernel, dir: string, root: string): Promise<v
   await Deno.writeTextFile(`${root}/version`, newest);
 }
 
+/** The kernel with its debug information, where {@linkcode fetchDebug} has put it. */
+export function debugFile(name: string, cache: string): string {
+  return `${cache}/kernels/${name}/debug/vmlinux`;
+}
+
+/**
+ * Fetches the debug information of the kernel that is there, once. It is large: some 300 MB to
+ * fetch, 2 GB to extract and 600 MB to keep.
+ */
+export async function fetchDebug(kernel: LabKernel, cache: string): Promise<string> {
+  const { version } = await fetchKernel(kernel, cache);
+  const vmlinux = debugFile(kernel.name, cache);
+  const dir = await absolute(`${cache}/kernels/${kernel.name}`);
+  const known = await Deno.readTextFile(`${dir}/debug/version`).catch(() => "");
+  if (known === version) return vmlinux;
+
+  const [image = "", number = ""] = version.split(" ");
+  const name = `${image.replace(/^linux-(binary|modules)-/, "linux-image-")}-dbg`;
+  const whole = `${dir}/debug.new`;
+  try {
+    const apt = new PrivateApt(dir, kernel.suite);
+    await apt.update();
+    await apt.extract(name, number, whole);
+  } catch (error) {
+    if (!(error instanceof DebianError)) throw error;
+    throw new LabUnavailableError(error.message);
+  }
+  const found = await run("find", [whole, "-type", "f", "-name", "vmlinux-*"]);
+  if (found === "") {
+    throw new LabUnavailableError(`Cannot get debug files: "${name}" holds no vmlinux`);
+  }
+  await Deno.mkdir(`${dir}/debug`, { recursive: true });
+  await Deno.rename(found.trim(), vmlinux);
+  await Deno.writeTextFile(`${dir}/debug/version`, version);
+  await Deno.remove(whole, { recursive: true });
+  return vmlinux;
+}
+
 async function absolute(path: string): Promise<string> {
   await Deno.mkdir(path, { recursive: true });
   return await Deno.realPath(path);

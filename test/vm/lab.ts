@@ -3,14 +3,15 @@
  * dumps its memory.
  *
  * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
- * [--append WORDS] [--smear | --sparse | --formats] [--fresh]`
+ * [--append WORDS] [--smear | --sparse | --formats] [--fresh]`, or with
+ * `--debug` fetches the kernels' debug information and boots nothing
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
 import { compareTruth, differenceText } from "./compare.ts";
-import { fetchKernel, LAB_KERNELS } from "./kernels.ts";
+import { fetchDebug, fetchKernel, LAB_KERNELS, type LabKernel } from "./kernels.ts";
 import { Guest } from "./qemu.ts";
 import { CommandError, LabUnavailableError, run } from "./run.ts";
 import { type LabTruth, parseTruth } from "./truth.ts";
@@ -113,6 +114,18 @@ async function guestSources(): Promise<string[]> {
   return files.sort();
 }
 
+function kernelNamed(name: string): LabKernel {
+  const kernel = LAB_KERNELS.find((k) => k.name === name);
+  if (kernel) return kernel;
+  const names = LAB_KERNELS.map((k) => k.name).join(" ");
+  throw new LabUnavailableError(`Cannot get kernel "${name}": it is not one of ${names}`);
+}
+
+async function cachePath(): Promise<string> {
+  await Deno.mkdir(CACHE, { recursive: true });
+  return await Deno.realPath(CACHE);
+}
+
 /** How a guest is run, beside what it is. */
 interface RunKind {
   /** The directory under the cache. */
@@ -129,15 +142,8 @@ async function withGuest(
   { name, args = "", ramFile = false }: RunKind,
   take: (guest: Guest, dir: string) => Promise<void>,
 ): Promise<{ dir: string; truth: LabTruth }> {
-  const kernel = LAB_KERNELS.find((k) => k.name === options.kernel);
-  if (!kernel) {
-    const names = LAB_KERNELS.map((k) => k.name).join(" ");
-    throw new LabUnavailableError(
-      `Cannot get kernel "${options.kernel}": it is not one of ${names}`,
-    );
-  }
-  await Deno.mkdir(CACHE, { recursive: true });
-  const cache = await Deno.realPath(CACHE);
+  const kernel = kernelNamed(options.kernel);
+  const cache = await cachePath();
   // One guest at a time, also where two programs ask for one.
   using lock = await Deno.open(`${cache}/lock`, { write: true, create: true });
   await lock.lock(true);
@@ -296,6 +302,15 @@ export async function labSparse(options: LabOptions): Promise<LabSparse> {
   return { dir, padded: `${dir}/padded.raw`, squeezed: `${dir}/squeezed.raw`, truth };
 }
 
+/** Fetches the debug information of a lab kernel, and says where it is. */
+export async function labDebug(name: string): Promise<string> {
+  const kernel = kernelNamed(name);
+  const cache = await cachePath();
+  using lock = await Deno.open(`${cache}/lock`, { write: true, create: true });
+  await lock.lock(true);
+  return await fetchDebug(kernel, cache);
+}
+
 /** Three raw images of one busy guest. */
 export interface LabSmear {
   dir: string;
@@ -369,7 +384,7 @@ function say(text: string): void {
 }
 
 const USAGE = "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo] " +
-  "[--append WORDS] [--smear | --sparse | --formats] [--fresh]";
+  "[--append WORDS] [--smear | --sparse | --formats] [--fresh] | --debug [KERNEL…]";
 
 /** What the command line asks for; undefined where it is not one. */
 function parseCommandLine(args: string[]) {
@@ -386,9 +401,10 @@ function parseCommandLine(args: string[]) {
         sparse: { type: "boolean", default: false },
         formats: { type: "boolean", default: false },
         fresh: { type: "boolean", default: false },
+        debug: { type: "boolean", default: false },
       },
     });
-    const { paging = "5", memory = "512", smear, sparse, formats, ...options } = values;
+    const { paging = "5", memory = "512", smear, sparse, formats, debug, ...options } = values;
     if (!/^[45]$/.test(paging) || !/^\d+$/.test(memory)) return undefined;
     const kinds = [smear && labSmear, sparse && labSparse, formats && labFormats];
     const [make = labDump, ...more] = kinds.filter((kind) => kind !== false);
@@ -396,6 +412,7 @@ function parseCommandLine(args: string[]) {
     return {
       kernels: positionals.length > 0 ? positionals : ["6.1", "6.12"],
       pagings: values.paging === undefined ? [5, 4] as const : [Number(paging) as 4 | 5],
+      debug,
       make,
       options: { ...options, memory: Number(memory) },
       // Of a busy guest, what its processes said is out of date.
@@ -416,6 +433,10 @@ async function main(args: string[]): Promise<number> {
   for (const kernel of asked.kernels) {
     for (const paging of asked.pagings) {
       try {
+        if (asked.debug) {
+          say(await labDebug(kernel));
+          break;
+        }
         const dump = await asked.make({ kernel, paging, ...asked.options });
         const { rings, skipped, errors } = dump.truth;
         say(`${dump.dir}: ${rings.length} rings, ${skipped.length} skipped`);

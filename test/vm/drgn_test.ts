@@ -1,0 +1,84 @@
+/**
+ * Compares `iouring scan` with drgn, which walks the same image with the kernel's debug
+ * information. Skipped where drgn or the debug files are missing; the name says why.
+ */
+import assert from "node:assert/strict";
+import type { IOUringEntry } from "../../lib/record/records.ts";
+import { drgnCommand, drgnMissing, type DrgnOwner, type DrgnRing } from "./drgn.ts";
+import { labDump } from "./lab.ts";
+import { LabUnavailableError, run } from "./run.ts";
+
+const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
+const KERNELS = ["6.1", "6.12"];
+
+/** What both know of a ring, in one form. */
+interface Known extends Omit<DrgnRing, "cached_sq_head" | "cached_cq_tail"> {
+  /** SQEs that the kernel has yet to take. */
+  pending: number;
+}
+
+function jsonLines<T>(text: string): T[] {
+  return text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+}
+
+function ordered(owners: readonly DrgnOwner[]): DrgnOwner[] {
+  return owners.map(({ pid, fd }) => ({ pid, fd })).sort((a, b) => a.pid - b.pid || a.fd - b.fd);
+}
+
+function fromDrgn({ cached_sq_head, cached_cq_tail: _, ...ring }: DrgnRing): Known {
+  const pending = Math.min((ring.sq_tail - cached_sq_head) >>> 0, ring.sq_entries);
+  return { ...ring, pending, cancel_table: ring.cancel_table.sort(), owners: ordered(ring.owners) };
+}
+
+/** Of the requests in flight, those that `tags` names and those that only such a table holds. */
+function fromScan(entry: IOUringEntry, tags: readonly string[]): Known {
+  const cancel = (entry.in_flight ?? []).filter(({ state, user_data }) =>
+    state === "poll_armed" || tags.includes(user_data)
+  );
+  return {
+    ctx_addr: entry.ctx_addr,
+    sq_entries: entry.sq_entries,
+    cq_entries: entry.cq_entries,
+    sq_head: entry.sq_head!,
+    sq_tail: entry.sq_tail!,
+    cq_head: entry.cq_head!,
+    cq_tail: entry.cq_tail!,
+    cancel_table: cancel.map(({ user_data }) => user_data).sort(),
+    owners: ordered(entry.owners ?? []),
+    pending: entry.pending?.length ?? 0,
+  };
+}
+
+/** Why the test cannot run here; undefined where it can. */
+async function missing(kernel: string): Promise<string | undefined> {
+  try {
+    const reason = drgnMissing(kernel);
+    if (reason === undefined) await labDump({ kernel, vmcoreinfo: true });
+    return reason;
+  } catch (error) {
+    if (!(error instanceof LabUnavailableError)) throw error;
+    return error.message;
+  }
+}
+
+for (const kernel of KERNELS) {
+  const name =
+    `scan of ${kernel} finds the rings that drgn finds with debug files, and their state`;
+  const reason = await missing(kernel);
+  Deno.test({
+    name: reason === undefined ? name : `${name} (${reason})`,
+    ignore: reason !== undefined,
+    async fn() {
+      const { paging } = await labDump({ kernel, vmcoreinfo: true });
+      const rings = jsonLines<DrgnRing>(await run(...drgnCommand(kernel, paging)));
+      const entries = jsonLines<IOUringEntry>(await run(EXECUTABLE, ["scan", paging]))
+        .filter(({ type }) => type === "IOUringEntry")
+        .sort((a, b) => BigInt(a.ctx_addr) < BigInt(b.ctx_addr) ? -1 : 1);
+      assert.ok(rings.length > 0);
+      const address = ({ ctx_addr }: { ctx_addr: string }) => ctx_addr;
+      assert.deepEqual(entries.map(address), rings.map(address));
+      const got = entries.map((entry, i) => fromScan(entry, rings[i]!.cancel_table));
+      assert.deepEqual(got, rings.map(fromDrgn));
+    },
+  });
+}

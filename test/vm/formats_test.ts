@@ -1,0 +1,176 @@
+/**
+ * Scans one guest's memory in every format with `dist/iouring`: the entries are the same, byte for
+ * byte. What QEMU and makedumpfile can write, they write; the rest is made from the raw image.
+ */
+import assert from "node:assert/strict";
+import { writeDeflated, writeVmcore, writeVmware } from "../memory/write_formats.ts";
+import { writeAvml, writeKdump, writeLime, writePadded } from "../memory/write_formats.ts";
+import type { IOUringStatus } from "../../lib/record/records.ts";
+import { GuestMemory } from "./formats.ts";
+import { labFormats, type LabSparse, labSparse } from "./lab.ts";
+import { LabUnavailableError } from "./run.ts";
+
+const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
+
+/** Lines of the entries, and the records around them. */
+interface Scan {
+  readonly entries: string;
+  readonly start: IOUringStatus;
+  readonly end: IOUringStatus;
+}
+
+async function scan(image: string): Promise<Scan> {
+  const { code, stdout, stderr } = await new Deno.Command(EXECUTABLE, {
+    args: ["scan", "--format", "ndjson", image],
+    stdin: "null",
+    signal: AbortSignal.timeout(300_000),
+  }).output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  const lines = new TextDecoder().decode(stdout).trimEnd().split("\n");
+  return {
+    entries: lines.slice(1, -1).join("\n"),
+    start: JSON.parse(lines[0]!),
+    end: JSON.parse(lines.at(-1)!),
+  };
+}
+
+function imageOf({ start }: Scan): Record<string, unknown> {
+  return (start.coverage as { image: Record<string, unknown> }).image;
+}
+
+/** Runs makedumpfile; false where this machine has none. */
+async function makedumpfile(...args: string[]): Promise<boolean> {
+  try {
+    const { success, stderr } = await new Deno.Command("makedumpfile", {
+      args: ["--message-level", "4", ...args],
+      stdin: "null",
+    }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** How an image is made in a folder, and what coverage says of it. */
+interface Format {
+  readonly name: string;
+  readonly coverage: Record<string, unknown>;
+  /** False where the machine cannot. */
+  make(path: string, guest: GuestMemory): void | Promise<void | boolean>;
+}
+
+const FORMATS: readonly Format[] = [
+  { name: "padded", coverage: { format: "raw" }, make: (path, guest) => writePadded(path, guest) },
+  { name: "lime", coverage: { format: "lime" }, make: (path, guest) => writeLime(path, guest) },
+  {
+    name: "lime.zlib",
+    coverage: { format: "lime", wrapping: ["zlib"] },
+    async make(path, guest) {
+      writeLime(`${path}.plain`, guest);
+      await writeDeflated(path, `${path}.plain`);
+      await Deno.remove(`${path}.plain`);
+    },
+  },
+  {
+    name: "avml",
+    coverage: { format: "lime", layout: "elided" },
+    make: (path, guest) => writeAvml(path, guest, false),
+  },
+  {
+    name: "avml.compressed",
+    coverage: { format: "avml", layout: "elided" },
+    make: (path, guest) => writeAvml(path, guest, true),
+  },
+  ...(["none", "snappy", "zstd"] as const).map((codec): Format => ({
+    name: `kdump.${codec}`,
+    coverage: { format: "kdump" },
+    make: (path, guest) => writeKdump(path, guest, codec),
+  })),
+  {
+    name: "guest.vmem",
+    coverage: { format: "vmware" },
+    make: (path, guest) => writeVmware(path, guest),
+  },
+  { name: "vmcore", coverage: { format: "elf" }, make: (path, guest) => writeVmcore(path, guest) },
+  ...([["-c", "0"], ["-c", "1"], ["-l", "0"], ["-l", "1"]] as const).map((
+    [compression, level],
+  ): Format => ({
+    name: `makedumpfile${compression}${level}`,
+    coverage: { format: "kdump" },
+    make: (path) =>
+      makedumpfile(compression, "-d", level, `${path.replace(/[^/]*$/, "")}vmcore`, path),
+  })),
+];
+
+async function labTest<Dump>(
+  name: string,
+  make: () => Promise<Dump>,
+  check: (t: Deno.TestContext, dump: Dump) => Promise<void>,
+): Promise<void> {
+  try {
+    const dump = await make();
+    Deno.test(name, (t) => check(t, dump));
+  } catch (error) {
+    if (!(error instanceof LabUnavailableError)) throw error;
+    Deno.test({ name: `${name} (${error.message})`, ignore: true, fn: () => {} });
+  }
+}
+
+await labTest(
+  "every format of one guest gives the same entries",
+  () => labFormats({ kernel: "6.1" }),
+  async (t, dump) => {
+    const expected = await scan(dump.raw);
+    assert.ok(expected.entries.length > 10_000);
+    const check = async (path: string, coverage: Record<string, unknown>) => {
+      const found = await scan(path);
+      const { path: _path, size: _size, ...image } = imageOf(found);
+      assert.deepEqual(image, coverage);
+      assert.ok(found.entries === expected.entries, "the entries differ");
+      assert.deepEqual(found.end.diagnostics, expected.end.diagnostics);
+    };
+    await t.step("QEMU, ELF", () => check(dump.elf, { format: "elf" }));
+    for (const [compression, path] of Object.entries(dump.kdump)) {
+      await t.step(`QEMU, kdump ${compression}, flattened`, async () => {
+        await check(path, { format: "kdump", wrapping: ["flattened"] });
+      });
+    }
+    const folder = await Deno.makeTempDir({ prefix: "iouring_formats_" });
+    try {
+      using guest = new GuestMemory(dump.raw);
+      for (const { name, coverage, make } of FORMATS) {
+        const path = `${folder}/${name}`;
+        await t.step(name, async () => {
+          if (await make(path, guest) !== false) await check(path, coverage);
+        });
+        if (name !== "vmcore") await Deno.remove(path).catch(() => {});
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
+
+await labTest(
+  "a large guest's .vmem with its state gives the entries of the raw image",
+  (): Promise<LabSparse> => labSparse({ kernel: "6.1", paging: 4, memory: 5120 }),
+  async (_t, dump) => {
+    const expected = await scan(dump.padded);
+    const folder = await Deno.makeTempDir({ prefix: "iouring_formats_" });
+    try {
+      using guest = new GuestMemory(dump.padded);
+      writeVmware(`${folder}/guest.vmem`, guest);
+      const found = await scan(`${folder}/guest.vmem`);
+      assert.equal(imageOf(found).format, "vmware");
+      assert.ok(found.entries === expected.entries, "the entries differ");
+      await Deno.remove(`${folder}/guest.vmss`);
+      const alone = await scan(`${folder}/guest.vmem`);
+      assert.deepEqual([imageOf(alone).format, imageOf(alone).layout], ["raw", "squeezed"]);
+      assert.ok(alone.entries === expected.entries, "the entries differ");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
