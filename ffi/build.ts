@@ -33,7 +33,15 @@ const CFLAGS = [
 ];
 
 /** What goes into a build, and so decides whether one is needed. */
-const SOURCES = ["deno.json", "deno.lock", "main.ts", "lib/**/*.ts", "ffi/*.ts", "ffi/*.[ch]"];
+const SOURCES = [
+  "deno.json",
+  "deno.lock",
+  "main.ts",
+  "lib/**/*.ts",
+  "ffi/*.ts",
+  "ffi/*.[ch]",
+  "bpf/*",
+];
 
 /** A build that failed, in one line. */
 class BuildError extends Error {
@@ -105,11 +113,40 @@ function makeFile(path: string, command: (temporary: string) => void): void {
   Deno.renameSync(temporary, path);
 }
 
+/** The libraries of the system that a shim needs. */
+const NEEDED: { readonly [shim: string]: readonly string[] } = { capture: ["-lbpf"] };
+
 function compileShims(): void {
   for (const name of SHIMS) {
+    const options = ["-fPIC", "-shared"];
     makeFile(`${WORK}/${LIBRARIES[name]}`, (file) => {
-      runCommand("cc", [...CFLAGS, "-fPIC", "-shared", `ffi/${name}.c`, "-o", file]);
+      runCommand("cc", [...CFLAGS, ...options, `ffi/${name}.c`, "-o", file, ...NEEDED[name] ?? []]);
     });
+  }
+}
+
+/**
+ * Compiles the BPF object. Its debug information goes, apart from BTF, which loading needs; paths
+ * of the build are in neither.
+ */
+function compileBpf(): void {
+  makeFile(`${WORK}/${LIBRARIES.object}`, (file) => {
+    // The third version of the instruction set, which 5.10 knows, keeps the verifier's work small.
+    const target = ["-target", "bpf", "-mcpu=v3"];
+    const options = ["-g", "-O2", "-Wall", "-Werror", `-ffile-prefix-map=${ROOT}=.`];
+    runCommand("clang", [...target, ...options, "-c", "bpf/iouring.bpf.c", "-o", file]);
+    runCommand("llvm-strip", ["-g", file]);
+  });
+}
+
+/**
+ * Copies of the libraries that the capture shim needs: Debian's static ones cannot go into a shared
+ * object, and the host that the program is carried to may not have them.
+ */
+function copyLibraries(): void {
+  for (const name of ["z", "elf", "bpf"] as const) {
+    const path = runCommand("cc", [`-print-file-name=${LIBRARIES[name]}`]);
+    makeFile(`${WORK}/${LIBRARIES[name]}`, (file) => Deno.copyFileSync(path, file));
   }
 }
 
@@ -227,6 +264,8 @@ function build(wanted: "launcher" | "compile"): void {
   Deno.mkdirSync(WORK, { recursive: true });
   Deno.mkdirSync(`${ROOT}/dist`, { recursive: true });
   compileShims();
+  compileBpf();
+  copyLibraries();
   let form = wanted;
   if (form === "compile") {
     bundle(form, id);

@@ -8,6 +8,11 @@ import {
   type Output,
   type OutputFile,
 } from "../../lib/cli/host.ts";
+import {
+  type CaptureDevice,
+  type StopSignal,
+  UnsupportedHostError,
+} from "../../lib/capture/capture_device.ts";
 import type { ImageFile } from "../../lib/memory/image_file.ts";
 import { BufferImage } from "../memory/buffer_image.ts";
 
@@ -68,6 +73,14 @@ export class FakeHost implements Host {
   openImage(path: string): ImageFile {
     const bytes = new TextEncoder().encode(this.#content("open", path));
     return new BufferImage(bytes, path);
+  }
+
+  openCapture(): CaptureDevice {
+    throw new UnsupportedHostError("Cannot capture: this machine is made of strings");
+  }
+
+  get stopSignal(): StopSignal {
+    return () => 0;
   }
 
   get isPrivileged(): boolean {
