@@ -97,6 +97,12 @@ const FAIL_ON: FlagSpec = {
   details: "Exit with 3 when a rule of this severity or above fires on a record that passed.",
 };
 
+const VERBOSE: FlagSpec = {
+  name: "verbose",
+  short: "v",
+  help: "Say more: the BPF loader's words, and which user root became",
+};
+
 /** Flags that every command has. */
 export const COMMON_FLAGS: readonly FlagSpec[] = [
   { name: "help", short: "h", help: "Show help: -h in short, --help in full" },
@@ -191,11 +197,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       APPEND,
       COLOR,
       FAIL_ON,
-      {
-        name: "verbose",
-        short: "v",
-        help: "Let the BPF loader say what it does, and say which user this became",
-      },
+      VERBOSE,
     ],
   },
   {
@@ -228,7 +230,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       APPEND,
       COLOR,
       FAIL_ON,
-      { name: "verbose", short: "v", help: "Say which user this became, where it was root" },
+      VERBOSE,
       {
         name: "slice",
         value: "OUT",

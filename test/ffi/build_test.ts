@@ -21,7 +21,7 @@ function buildCopy(source: string, folder: string): { digest: string; output: st
   // What was downloaded once is not downloaded again.
   const packages = `${ROOT}.cache/packages`;
   if (existsSync(packages)) symlinkSync(packages, `${folder}/.cache/packages`);
-  for (const part of ["deno.json", "deno.lock", "main.ts", "lib", "ffi"]) {
+  for (const part of ["deno.json", "deno.lock", "main.ts", "lib", "ffi", "bpf"]) {
     cpSync(`${source}/${part}`, `${folder}/${part}`, { recursive: true });
   }
   return rebuild(folder);
@@ -72,7 +72,8 @@ Deno.test("build says in one line what to install where it cannot install it", (
   assert.equal(code, 1);
   assert.equal(
     new TextDecoder().decode(stdout),
-    "Cannot prepare the build: cc, the C library's headers missing, install gcc libc6-dev\n",
+    "Cannot prepare the build: cc, the C library's headers, clang, llvm-strip, libbpf missing, " +
+      "install gcc libc6-dev clang llvm libbpf-dev\n",
   );
 });
 
