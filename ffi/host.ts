@@ -9,7 +9,9 @@ import {
   type Output,
   type OutputFile,
 } from "../lib/cli/host.ts";
+import type { CaptureDevice, CaptureOptions, StopSignal } from "../lib/capture/capture_device.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
+import { loadCaptureLibrary, openCapture } from "./capture.ts";
 import type { LibraryPaths } from "./libraries.ts";
 import { loadMemoryLibrary, MappedImage, type MemoryLibrary, UnmappableError } from "./memory.ts";
 import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
@@ -50,6 +52,15 @@ export class DenoHost implements Host {
       if (error instanceof UnmappableError) return new UnmappedImage(path);
       throw error;
     }
+  }
+
+  openCapture(options: CaptureOptions): CaptureDevice {
+    return openCapture(loadCaptureLibrary(this.#libraries), options);
+  }
+
+  get stopSignal(): StopSignal {
+    const library = loadCaptureLibrary(this.#libraries);
+    return () => library.symbols.iouring_capture_stopped();
   }
 
   get isPrivileged(): boolean {
