@@ -63,7 +63,8 @@ async function runUnit(): Promise<Map<string, string>> {
       paging: 4,
       memory: 2048,
       vmcoreinfo: false,
-      append: "rdinit=/lib/systemd/systemd systemd.unit=multi-user.target",
+      append:
+        "rdinit=/lib/systemd/systemd systemd.unit=multi-user.target systemd.mask=serial-getty@ttyS0.service",
     });
     try {
       return partsOf(await guest.waitFor("READY", 400));
