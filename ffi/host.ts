@@ -9,7 +9,9 @@ import {
   type Output,
   type OutputFile,
 } from "../lib/cli/host.ts";
+import type { CaptureDevice, CaptureOptions, StopSignal } from "../lib/capture/capture_device.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
+import { loadCaptureLibrary, openCapture } from "./capture.ts";
 import type { LibraryPaths } from "./libraries.ts";
 import { loadMemoryLibrary, MappedImage, type MemoryLibrary, UnmappableError } from "./memory.ts";
 import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
@@ -50,6 +52,15 @@ export class DenoHost implements Host {
       if (error instanceof UnmappableError) return new UnmappedImage(path);
       throw error;
     }
+  }
+
+  openCapture(options: CaptureOptions): CaptureDevice {
+    return openCapture(loadCaptureLibrary(this.#libraries), options);
+  }
+
+  get stopSignal(): StopSignal {
+    const library = loadCaptureLibrary(this.#libraries);
+    return () => library.symbols.iouring_capture_stopped();
   }
 
   get isPrivileged(): boolean {
@@ -100,7 +111,10 @@ export class DenoHost implements Host {
         path,
         options.append ? { append: true, create: true } : { write: true, createNew: true },
       ));
-    return new FileOutput(file, path);
+    const output = new FileOutput(file, path);
+    // A file that was cut within a line is added to after that line.
+    if (options.append && isCut(path)) output.write(Uint8Array.of(NEWLINE));
+    return output;
   }
 
   exists(path: string): boolean {
@@ -199,6 +213,20 @@ class StreamOutput implements OutputFile {
 
   close(): void {
     attempt("write", this.#name, () => this.#stream.close());
+  }
+}
+
+/** Whether a file ends within a line. */
+function isCut(path: string): boolean {
+  const file = attempt("open", path, () => Deno.openSync(path));
+  try {
+    const { isFile, size } = file.statSync();
+    if (!isFile || size === 0) return false;
+    file.seekSync(-1, Deno.SeekMode.End);
+    const last = new Uint8Array(1);
+    return file.readSync(last) === 1 && last[0] !== NEWLINE;
+  } finally {
+    file.close();
   }
 }
 

@@ -1,12 +1,20 @@
 import { fileURLToPath } from "node:url";
 
 /** The shims, by the name of their C file. */
-export const SHIMS = ["memory", "privileges"] as const;
+export const SHIMS = ["memory", "privileges", "capture"] as const;
 
-/** What the program carries besides itself, by the name of the file that the build makes. */
+/**
+ * What the program carries besides itself, by the name of the file that the build makes: the shims,
+ * the system's libraries that the capture shim needs, and the BPF object.
+ */
 export const LIBRARIES = {
   memory: "libiouring_memory.so",
   privileges: "libiouring_privileges.so",
+  capture: "libiouring_capture.so",
+  z: "libz.so.1",
+  elf: "libelf.so.1",
+  bpf: "libbpf.so.1",
+  object: "iouring.bpf.o",
 } as const;
 
 /** Where each can be loaded from. */

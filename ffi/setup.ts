@@ -26,6 +26,14 @@ const NEEDS: readonly Need[] = [
     debianPackage: "libc6-dev",
     isThere: () => isLinkable("libc.a"),
   },
+  command("build", "clang", "clang"),
+  command("build", "llvm-strip", "llvm"),
+  {
+    purpose: "build",
+    what: "libbpf",
+    debianPackage: "libbpf-dev",
+    isThere: () => isLinkable("libbpf.so"),
+  },
   command("lab", "qemu-system-x86_64", "qemu-system-x86"),
   {
     purpose: "lab",
@@ -41,6 +49,7 @@ const NEEDS: readonly Need[] = [
     isThere: () => isLinkable("liburing.a"),
   },
   command("lab", "cpio", "cpio"),
+  command("lab", "jq", "jq"),
   command("lab", "xz", "xz-utils"),
   command("lab", "strace", "strace"),
 ];

@@ -24,8 +24,14 @@ import { RingMemory } from "./ring_memory.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Rings whose creator is remembered. */
+/** Rings whose creator is remembered, and processes that use one ring beside those that hold it. */
 const MAX_RINGS = 16_384;
+const MAX_STRANGERS = 64;
+/**
+ * ms for which a process must use a ring before it is said not to be the creator's: addresses are
+ * used again, and the record of the new ring may come a moment after its first request.
+ */
+const SETTLED_MS = 1000;
 /** Opcodes are one byte; the place after the last is for requests whose opcode is not known. */
 const NO_OPCODE = 256;
 /** The routes that find a ring through what a process holds beside descriptors. */
@@ -34,6 +40,14 @@ const HIDDEN_ROUTES: readonly string[] = ["tctx", "registered", "sqpoll", "vma"]
 /** A severity's rank, 0 for info; -1 for anything else. */
 export function severityRank(severity: unknown): number {
   return SEVERITIES.indexOf(severity as Severity);
+}
+
+/** What is known of a ring since its record came. */
+interface RingUse {
+  /** Processes that hold it. */
+  readonly holders: ReadonlySet<unknown>;
+  /** When others used it first, ms since 1970. */
+  readonly strangers: Map<unknown, number>;
 }
 
 /** One alternative of one rule. */
@@ -62,8 +76,8 @@ export class Classifier {
   #conditions = 0;
   readonly #remembered = new Set<number>();
   readonly #memory = new RingMemory(this.#remembered);
-  /** Processes that hold a ring, by its address, since its record came. */
-  readonly #holders = new BoundedMap<string, ReadonlySet<unknown>>(MAX_RINGS);
+  /** By the ring's address. */
+  readonly #rings = new BoundedMap<string, RingUse>(MAX_RINGS);
 
   constructor(config: ClassifierConfig) {
     const disabled = new Set(config.disable);
@@ -104,7 +118,7 @@ export class Classifier {
     const found = new Set<number>();
     switch (record.type) {
       case "IOUringEntry":
-        this.#holders.set(record.ctx_addr, holdersOf(fields));
+        this.#rings.set(record.ctx_addr, { holders: holdersOf(fields), strangers: new Map() });
         this.#judgeRecord(fields, this.#ofRing, found);
         this.#judgeRequests(fields, new RingMemory(this.#remembered), found);
         break;
@@ -126,7 +140,7 @@ export class Classifier {
     if (record.type === "IOUringStatus") {
       // A new stream, or one that lacks something: what was known of its rings may be wrong now.
       if (record.phase === "start") this.#memory.clear();
-      if (record.phase !== "end") this.#holders.clear();
+      if (record.phase !== "end") this.#rings.clear();
       return record;
     }
     if (!JUDGED.has(record.type)) return record;
@@ -221,8 +235,14 @@ export class Classifier {
     if (record.type === "IOUringEntry") return holdersOf(record).size > 1;
     const ctx = fieldsOf(record.io_uring).ctx;
     const { pid } = fieldsOf(record.process);
-    const holders = typeof ctx === "string" ? this.#holders.get(ctx) : undefined;
-    return holders !== undefined && holders.size > 0 && isPid(pid) && !holders.has(pid);
+    const ring = typeof ctx === "string" ? this.#rings.get(ctx) : undefined;
+    if (ring === undefined || ring.holders.size === 0 || !isPid(pid) || ring.holders.has(pid)) {
+      return false;
+    }
+    const now = Date.parse(String(record.timestamp));
+    const since = ring.strangers.get(pid);
+    if (since === undefined && ring.strangers.size < MAX_STRANGERS) ring.strangers.set(pid, now);
+    return since !== undefined && now - since > SETTLED_MS;
   }
 }
 

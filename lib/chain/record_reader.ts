@@ -7,8 +7,9 @@ const NEWLINE = 10;
 const EVENT_START = /\{"type":"IOUringEvent","process":\{[^{}]*\},"opcode":/y;
 const PROCESS_AT = '{"type":"IOUringEvent","process":'.length;
 const OPCODE_KEY = ',"opcode":';
-/** Process blocks that are kept. */
+/** Process blocks that are kept, and the characters of the longest. */
 const MAX_BLOCKS = 4096;
+const MAX_BLOCK_LENGTH = 16_384;
 /** In place of an event that was left out without being read. */
 const SKIPPED = Symbol("skipped");
 
@@ -149,9 +150,10 @@ export class RecordReader {
     }
   }
 
-  /** The process block of this text; undefined where it is no JSON. */
+  /** The process block of this text; undefined where it is no JSON, or too long to keep. */
   #block(text: string): ProcessText | undefined {
     if (text === this.#last.text) return this.#last;
+    if (text.length > MAX_BLOCK_LENGTH) return undefined;
     let block = this.#blocks.get(text);
     if (block === undefined) {
       let process: ProcessBlock;

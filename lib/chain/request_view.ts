@@ -62,6 +62,15 @@ export function possibleAccess(opcode: number): readonly Access[] {
   return isVaried ? ANY_ACCESS : ACCESS[opcode] ?? NO_ACCESS;
 }
 
+/** Sets of the `missing` lists of records: a ring may have 32768 requests, and each asks. */
+const MISSING_PATHS = new WeakMap<readonly unknown[], ReadonlySet<unknown>>();
+
+function pathsOf(missing: readonly unknown[]): ReadonlySet<unknown> {
+  let paths = MISSING_PATHS.get(missing);
+  if (paths === undefined) MISSING_PATHS.set(missing, paths = new Set(missing));
+  return paths;
+}
+
 /**
  * One request, from an event or from a ring's list. What it holds is looked at when it is asked
  * for; a record may have been read from a stream that anyone wrote, so no type is relied on.
@@ -92,8 +101,9 @@ export class RequestView {
   /** Whether a key of `op_info` that belongs there could not be read. */
   isUnread(...keys: readonly string[]): boolean {
     const missing = arrayOf(this.record.missing);
-    return missing.length > 0 &&
-      keys.some((key) => missing.includes(`${this.#place}op_info.${key}`));
+    if (missing.length === 0) return false;
+    const paths = pathsOf(missing);
+    return keys.some((key) => paths.has(`${this.#place}op_info.${key}`));
   }
 
   /** The paths that the request names, and that of the file it works on. */

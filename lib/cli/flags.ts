@@ -6,6 +6,8 @@ export interface FlagSpec {
   readonly short?: string;
   /** What the value is called in help; a flag without it is a switch. */
   readonly value?: string;
+  /** It may be given more than once; the values are joined by commas. */
+  readonly repeats?: true;
   /** The only values that are accepted. */
   readonly choices?: readonly string[];
   /** One line for `-h`. */
@@ -29,7 +31,7 @@ export interface Example {
 }
 
 /** The name of a command. */
-export type CommandName = "scan" | "filter" | "schema" | "completions" | "man";
+export type CommandName = "capture" | "scan" | "filter" | "schema" | "completions" | "man";
 
 /** One command. */
 export interface CommandSpec {
@@ -95,6 +97,12 @@ const FAIL_ON: FlagSpec = {
   details: "Exit with 3 when a rule of this severity or above fires on a record that passed.",
 };
 
+const VERBOSE: FlagSpec = {
+  name: "verbose",
+  short: "v",
+  help: "Say more: the BPF loader's words, and which user root became",
+};
+
 /** Flags that every command has. */
 export const COMMON_FLAGS: readonly FlagSpec[] = [
   { name: "help", short: "h", help: "Show help: -h in short, --help in full" },
@@ -112,6 +120,86 @@ export const PROGRAM_SUMMARY = "Shows what a Linux host does through io_uring";
 
 /** Every command, in the order in which help lists them. */
 export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: "capture",
+    summary: "Show what is submitted to io_uring on this host, as it happens",
+    description: [
+      "Writes one IOUringEvent record for each request that any process submits to io_uring: who, " +
+      "what, with which arguments, and whether a seccomp filter was gone around. It starts with a " +
+      "status record that says what this kernel lets it see, one IOUringEntry for each ring that " +
+      "is open already, and ends with a status record of totals. What did not fit is counted and " +
+      "said where it happened.",
+      "It needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF. SIGINT and " +
+      "SIGTERM end it in order. Once it is attached it becomes a user that nobody else is, without " +
+      "any capability.",
+    ],
+    examples: [
+      { line: "iouring capture", what: "A table of what happens, on a terminal" },
+      {
+        line: "iouring capture --results | iouring filter --config web.yaml",
+        what: "With results, the processes that web.yaml names",
+      },
+      {
+        line: "iouring capture --opcode IORING_OP_CONNECT -d 60 -o out.ndjson",
+        what: "Connections of one minute, to a new file",
+      },
+      { line: "iouring capture --check", what: "Whether this host can be captured on" },
+    ],
+    flags: [
+      {
+        name: "pid",
+        short: "p",
+        value: "PID",
+        repeats: true,
+        help: "Only this process; may be repeated",
+        details: "Only the requests of this process, by the pid of its leader; may be repeated.",
+      },
+      {
+        name: "opcode",
+        value: "NAME",
+        repeats: true,
+        help: "Only this opcode or category; may be repeated",
+        details:
+          "Only requests with this opcode (IORING_OP_CONNECT, or connect) or of this category " +
+          "(network, file, metadata, process, poll, timer, sync, ring, device, ipc, memory); may " +
+          "be repeated.",
+      },
+      { name: "duration", short: "d", value: "SECONDS", help: "Stop after this time" },
+      {
+        name: "count",
+        short: "n",
+        value: "COUNT",
+        help: "Stop after this many records of requests",
+      },
+      {
+        name: "results",
+        help: "Say how each request ended",
+        details:
+          "Say how each request ended. A record then waits up to a second for its completion; one " +
+          "that comes later, and each completion of a multishot request, is an IOUringResult.",
+      },
+      {
+        name: "ring-buffer",
+        value: "SIZE",
+        help: "Room for records in the kernel (default: 16M)",
+        details: "Room for records in the kernel, a power of two from 64K to 1G: 16M by default. " +
+          "What does not fit is lost, and counted.",
+      },
+      {
+        name: "btf",
+        value: "FILE",
+        help: "The kernel's types, for kernels that do not carry their own",
+      },
+      { name: "check", help: "Only say whether this host can be captured on" },
+      CONFIG,
+      FORMAT,
+      OUTPUT,
+      APPEND,
+      COLOR,
+      FAIL_ON,
+      VERBOSE,
+    ],
+  },
   {
     name: "scan",
     summary: "List every io_uring context in a memory image",
@@ -142,6 +230,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       APPEND,
       COLOR,
       FAIL_ON,
+      VERBOSE,
       {
         name: "slice",
         value: "OUT",

@@ -1,3 +1,4 @@
+import type { CaptureDevice, CaptureOptions, StopSignal } from "../capture/capture_device.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 
 /** A stream of bytes to a person, a pipe or a file. */
@@ -32,6 +33,8 @@ export interface BuildInfo {
   readonly build: string;
   /** Version of the Deno runtime inside. */
   readonly deno: string;
+  /** Version of libbpf inside, or "unknown". */
+  readonly libbpf: string;
 }
 
 /** What {@linkcode Host.dropPrivileges} came to. */
@@ -59,6 +62,10 @@ export interface Host {
   env(name: string): string | undefined;
   /** Maps an image file; `-` is standard input, which must be a regular file. Throws {@linkcode FileError}. */
   openImage(path: string): ImageFile;
+  /** Starts recording what is submitted to io_uring. Throws {@linkcode UnsupportedHostError}. */
+  openCapture(options: CaptureOptions): CaptureDevice;
+  /** Takes SIGINT and SIGTERM over, and tells whether one has come: its number, or 0. */
+  readonly stopSignal: StopSignal;
   /** Whether this process is root, or has a capability. */
   readonly isPrivileged: boolean;
   /** Gives up root and every capability, in every thread, for good. Open files stay open. */

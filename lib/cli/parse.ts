@@ -65,7 +65,8 @@ function parseCommand(command: CommandSpec, argv: readonly string[]): Request {
     }
     const { flag, value } = splitFlag(arg, known, ` of ${command.name}`);
     if (flag.name === "help") return { kind: "help", long: arg !== "-h", command };
-    if (flags.has(flag.name)) {
+    const before = flags.get(flag.name);
+    if (before !== undefined && flag.repeats !== true) {
       throw new UsageError(`Flag ${quote(`--${flag.name}`)} is given twice`);
     }
     if (flag.value === undefined) {
@@ -77,6 +78,7 @@ function parseCommand(command: CommandSpec, argv: readonly string[]): Request {
       // A value that looks like a flag is a forgotten value; after a "=" it is meant.
       flags.set(flag.name, checked(flag, /^-./.test(next) ? "" : next));
     }
+    if (before !== undefined) flags.set(flag.name, `${before},${flags.get(flag.name)}`);
   }
   const [operand, extra] = operands;
   if (operand !== undefined && command.operand === undefined) {

@@ -1,7 +1,9 @@
+import { UnsupportedHostError } from "../capture/capture_device.ts";
 import { BadLineError } from "../chain/record_reader.ts";
 import { CutStreamError } from "../chain/stream_ends.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { ImageError } from "../memory/image_error.ts";
+import { capture } from "./capture.ts";
 import { completions } from "./completions.ts";
 import { filter } from "./filter.ts";
 import type { CommandName } from "./flags.ts";
@@ -17,6 +19,7 @@ import { UsageError } from "./usage_error.ts";
 type Command = (args: CommandArgs, host: Host, argv: readonly string[]) => number | Promise<number>;
 
 const RUN: { readonly [name in CommandName]: Command } = {
+  capture,
   scan,
   filter,
   schema: ({ operand }, host) => print(schemaText(operand), host),
@@ -50,7 +53,8 @@ function print(text: string, { stdout }: Host): number {
 }
 
 function versionLine({ build }: Host): string {
-  return `iouring ${build.version} (${build.form}, deno ${build.deno}, build ${build.build})\n`;
+  const inside = `deno ${build.deno}, libbpf ${build.libbpf}`;
+  return `iouring ${build.version} (${build.form}, ${inside}, build ${build.build})\n`;
 }
 
 /**
@@ -74,6 +78,10 @@ function report(error: unknown, host: Host): number {
   if (error instanceof UsageError || error instanceof ConfigError) {
     say(host, text);
     return 2;
+  }
+  if (error instanceof UnsupportedHostError) {
+    say(host, text);
+    return 4;
   }
   const expected = error instanceof FileError || error instanceof ImageError ||
     error instanceof CutStreamError || error instanceof BadLineError;

@@ -48,7 +48,7 @@ export function scanWith(
       // Foreign data is parsed from here on: first open what is to be written, then be nobody.
       output.create();
       slice?.create();
-      dropPrivileges(host);
+      dropPrivileges(host, args.flags.has("verbose"));
     }
     const batches = source(image, {
       now: () => host.now(),

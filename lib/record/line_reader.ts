@@ -23,6 +23,8 @@ export interface LineBlock {
 }
 
 const NOTHING = new Uint8Array(0);
+/** Room before what is read, for the beginning of its first line. */
+const HEAD = 64 * 1024;
 
 /**
  * Splits a stream of bytes into blocks of whole lines. A block ends where a read ended, so that a
@@ -39,7 +41,7 @@ export class LineReader {
     const { limit = 64 * 1024 * 1024, chunk = 256 * 1024 } = options;
     this.#read = read;
     this.#limit = limit;
-    this.#buffers = [new Uint8Array(chunk), new Uint8Array(chunk)];
+    this.#buffers = [new Uint8Array(HEAD + chunk), new Uint8Array(HEAD + chunk)];
   }
 
   /** The blocks, front to back. Call it once. */
@@ -48,26 +50,30 @@ export class LineReader {
     let parts: Uint8Array[] = [];
     let length = 0;
     let skipping = false;
-    let reading = this.#read(this.#buffers[0]);
+    let reading = this.#read(this.#buffers[0].subarray(HEAD));
     for (;;) {
       const count = await reading;
       if (count === null) break;
       const [buffer, other] = this.#buffers;
       this.#buffers.reverse();
-      reading = this.#read(other);
+      reading = this.#read(other.subarray(HEAD));
       // Its error is thrown when its turn comes; until then nobody waits for it.
       reading.catch(() => {});
-      let chunk = buffer.subarray(0, count);
+      let start = HEAD;
+      let chunk = buffer.subarray(start, start + count);
       if (skipping) {
         const newline = chunk.indexOf(NEWLINE);
         if (newline < 0) continue;
         skipping = false;
+        start += newline + 1;
         chunk = chunk.subarray(newline + 1);
       }
       const end = chunk.lastIndexOf(NEWLINE) + 1;
       if (end > 0) {
-        const lines = chunk.subarray(0, end);
-        yield { bytes: length === 0 ? lines : joined([...parts, lines]), tooLong: false };
+        const bytes = length <= HEAD
+          ? withHead(buffer, { parts, start: start - length, end: start + end })
+          : joined([...parts, chunk.subarray(0, end)]);
+        yield { bytes, tooLong: false };
         parts = [];
         length = 0;
       }
@@ -82,6 +88,19 @@ export class LineReader {
     }
     if (length > 0) yield { bytes: joined(parts), tooLong: false };
   }
+}
+
+/** The bytes from `start` to `end`, after `parts` were put at their front. */
+function withHead(
+  buffer: Uint8Array,
+  { parts, start, end }: { parts: readonly Uint8Array[]; start: number; end: number },
+): Uint8Array {
+  let at = start;
+  for (const part of parts) {
+    buffer.set(part, at);
+    at += part.length;
+  }
+  return buffer.subarray(start, end);
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

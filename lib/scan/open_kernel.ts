@@ -63,7 +63,7 @@ export function openKernelOf(
   const inMemory = findVmcoreinfo(memory);
   const isAbove = (info: Vmcoreinfo) => (pageTablesOf(info) ?? 0) >= FOUR_GIB;
   const above = findSqueezed(raw, memory, inMemory.filter(isAbove));
-  if (above !== undefined) return above;
+  if (above !== undefined) return rawLayout(raw, above, diagnostics);
   let kernel: FoundKernel;
   try {
     kernel = findKernel(memory, { ...options, inMemory });
@@ -73,7 +73,7 @@ export function openKernelOf(
       ? findSqueezed(raw, memory, inMemory.filter((info) => !isAbove(info)))
       : undefined;
     if (squeezed === undefined) throw error;
-    return squeezed;
+    return rawLayout(raw, squeezed, diagnostics);
   }
   return rawLayout(raw, { kernel, memory, layout: undefined }, diagnostics);
 }
@@ -135,24 +135,24 @@ function tryFindKernel(
   }
 }
 
-/** Compares the file's size with the memory that the firmware reported to the kernel. */
+/** Settles the layout by the memory that the firmware reported to the kernel, and the file's size. */
 function rawLayout(
   raw: ByteSource,
-  flat: OpenedKernel,
+  found: OpenedKernel,
   diagnostics: Diagnostics,
 ): OpenedKernel {
-  const ram = ramRanges(flat.kernel, diagnostics);
-  if (ram === undefined) return flat;
+  const ram = ramRanges(found.kernel, diagnostics);
+  if (ram === undefined) return found;
   const end = Math.max(...ram.map((range) => range.end));
   if (raw.size >= end) {
-    return end > FOUR_GIB ? { ...flat, layout: "padded" } : flat;
+    return end > FOUR_GIB && found.layout === undefined ? { ...found, layout: "padded" } : found;
   }
   if (end > FOUR_GIB) {
     const lowEnd = raw.size - (end - FOUR_GIB);
     const lowRamEnd = Math.max(...ram.filter((r) => r.start < FOUR_GIB).map((r) => r.end));
     if (lowEnd >= lowRamEnd && lowEnd <= FOUR_GIB && lowEnd - lowRamEnd <= MAX_FIRMWARE) {
       const memory = squeezedMemory(raw, lowEnd);
-      return { kernel: reopenKernel(memory, flat.kernel), memory, layout: "squeezed" };
+      return { kernel: reopenKernel(memory, found.kernel), memory, layout: "squeezed" };
     }
   }
   diagnostics.report(
@@ -160,7 +160,7 @@ function rawLayout(
     `the machine's memory ends at ${end}, the image at ${raw.size}`,
     "whatever lies in the rest",
   );
-  return flat;
+  return found;
 }
 
 /** `E820_TYPE_RAM` (`arch/x86/include/asm/e820/types.h`). */

@@ -66,6 +66,12 @@ function stats(directory: string, count: number, over: Partial<IOUringEvent> = {
   return Array.from({ length: count }, (_, i) => op("STATX", { path: `${directory}${i}` }, over));
 }
 
+/** A request of process 42 on ring 0x1, so many ms after the first. */
+function use(ms: number): IOUringEvent {
+  const timestamp = new Date(Date.UTC(2026, 0, 1) + ms).toISOString();
+  return op("NOP", {}, { uring: { ctx: "0x1" }, timestamp });
+}
+
 type Case = readonly StreamRecord[];
 
 /** For each rule, streams whose last record it fires on, and streams on which it never does. */
@@ -269,22 +275,23 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
   },
   "foreign-ring": {
     fires: [
-      [
-        ring({ pid: 7, ctx_addr: "0x1", found_by: ["create"] }),
-        op("NOP", {}, { uring: { ctx: "0x1" } }),
-      ],
+      [ring({ pid: 7, ctx_addr: "0x1", found_by: ["create"] }), use(0), use(2000)],
       [ring({ pid: 7, owners: [{ pid: 7, comm: "a", fd: 3 }, { pid: 8, comm: "b", fd: 3 }] })],
     ],
     silent: [
-      [ring({ pid: 42, ctx_addr: "0x1" }), op("NOP", {}, { uring: { ctx: "0x1" } })],
-      [op("NOP", {}, { uring: { ctx: "0x1" } })],
-      // A creation may be among what was lost.
+      [ring({ pid: 42, ctx_addr: "0x1" }), use(0), use(2000)],
+      [use(0), use(2000)],
+      // The address is used again, and the new ring's record comes after its first request.
+      [ring({ pid: 7, ctx_addr: "0x1" }), use(0), use(500)],
       [
         ring({ pid: 7, ctx_addr: "0x1" }),
-        status({ phase: "lost" }),
-        op("NOP", {}, { uring: { ctx: "0x1" } }),
+        use(0),
+        ring({ pid: 42, ctx_addr: "0x1" }),
+        use(2000),
       ],
-      [ring({ pid: 0, ctx_addr: "0x1" }), op("NOP", {}, { uring: { ctx: "0x1" } })],
+      // A creation may be among what was lost.
+      [ring({ pid: 7, ctx_addr: "0x1" }), use(0), status({ phase: "lost" }), use(2000)],
+      [ring({ pid: 0, ctx_addr: "0x1" }), use(0), use(2000)],
     ],
   },
   "personality-switch": {

@@ -8,6 +8,11 @@ import {
   type Output,
   type OutputFile,
 } from "../../lib/cli/host.ts";
+import {
+  type CaptureDevice,
+  type StopSignal,
+  UnsupportedHostError,
+} from "../../lib/capture/capture_device.ts";
 import type { ImageFile } from "../../lib/memory/image_file.ts";
 import { BufferImage } from "../memory/buffer_image.ts";
 
@@ -34,7 +39,7 @@ export class FakeHost implements Host {
   readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
-  readonly build = { version: "1.2.3", form: "source", build: "abc", deno: "2.9.6" };
+  readonly build = { version: "1.2.3", form: "source", build: "abc", deno: "2.9.6", libbpf: "1.1.2" };
   /** The files that there were when root was given up. */
   dropped: string[] | undefined;
   out = "";
@@ -68,6 +73,14 @@ export class FakeHost implements Host {
   openImage(path: string): ImageFile {
     const bytes = new TextEncoder().encode(this.#content("open", path));
     return new BufferImage(bytes, path);
+  }
+
+  openCapture(): CaptureDevice {
+    throw new UnsupportedHostError("Cannot capture: this machine is made of strings");
+  }
+
+  get stopSignal(): StopSignal {
+    return () => 0;
   }
 
   get isPrivileged(): boolean {

@@ -38,7 +38,7 @@ Deno.test("parse() knows help and version", () => {
   assert.deepEqual(parse(["scan", "--format=json", "--help"]), {
     kind: "help",
     long: true,
-    command: COMMANDS[0],
+    command: COMMANDS.find(({ name }) => name === "scan"),
   });
 });
 

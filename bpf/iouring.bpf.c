@@ -1,0 +1,1942 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR MIT)
+/*
+ * Records what is submitted to io_uring, by whom and with which arguments.
+ *
+ * Raw tracepoints only: they need neither tracefs nor perf events, and one object then loads from
+ * 5.10 on. There, a tracepoint's arguments are plain numbers and every read is a probe read;
+ * atomic fetch-add, task storage and bpf_loop() do not exist. What differs between kernels comes
+ * in through the constants below, which the shim sets from BTF, or by CO-RE.
+ */
+#include "kernel_types.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include "iouring.h"
+
+#define AF_UNIX		1
+#define AF_INET		2
+#define AF_INET6	10
+#define S_IFMT		0170000
+#define S_IFSOCK	0140000
+#define S_ISUID		04000
+#define S_ISGID		02000
+#define S_IXGRP		010
+#define PF_KTHREAD	0x00200000
+#define AT_SECURE	23
+#define AUXV_PAIRS	26
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define TMPFS_MAGIC	0x01021994
+#define NAME_MAX	255
+
+#define IOSQE_FIXED_FILE (1 << 0)
+#define IOSQE_IO_DRAIN	(1 << 1)
+#define IOSQE_IO_LINK	(1 << 2)
+#define IOSQE_IO_HARDLINK (1 << 3)
+#define IORING_CQE_F_MORE (1 << 1)
+#define IORING_SETUP_SQE128 (1 << 10)
+#define IORING_SETUP_NO_SQARRAY (1 << 16)
+
+enum {
+	OP_NOP = 0, OP_READV = 1, OP_WRITEV = 2, OP_FSYNC = 3, OP_READ_FIXED = 4,
+	OP_WRITE_FIXED = 5, OP_POLL_ADD = 6, OP_POLL_REMOVE = 7, OP_SYNC_FILE_RANGE = 8,
+	OP_SENDMSG = 9, OP_RECVMSG = 10, OP_TIMEOUT = 11, OP_TIMEOUT_REMOVE = 12, OP_ACCEPT = 13,
+	OP_ASYNC_CANCEL = 14, OP_LINK_TIMEOUT = 15, OP_CONNECT = 16, OP_FALLOCATE = 17,
+	OP_OPENAT = 18, OP_CLOSE = 19, OP_FILES_UPDATE = 20, OP_STATX = 21, OP_READ = 22,
+	OP_WRITE = 23, OP_FADVISE = 24, OP_MADVISE = 25, OP_SEND = 26, OP_RECV = 27,
+	OP_OPENAT2 = 28, OP_EPOLL_CTL = 29, OP_SPLICE = 30, OP_PROVIDE_BUFFERS = 31,
+	OP_REMOVE_BUFFERS = 32, OP_TEE = 33, OP_SHUTDOWN = 34, OP_RENAMEAT = 35, OP_UNLINKAT = 36,
+	OP_MKDIRAT = 37, OP_SYMLINKAT = 38, OP_LINKAT = 39, OP_MSG_RING = 40, OP_FSETXATTR = 41,
+	OP_SETXATTR = 42, OP_FGETXATTR = 43, OP_GETXATTR = 44, OP_SOCKET = 45, OP_URING_CMD = 46,
+	OP_SEND_ZC = 47, OP_SENDMSG_ZC = 48, OP_READ_MULTISHOT = 49, OP_WAITID = 50,
+	OP_FUTEX_WAIT = 51, OP_FUTEX_WAKE = 52, OP_FUTEX_WAITV = 53, OP_FIXED_FD_INSTALL = 54,
+	OP_FTRUNCATE = 55, OP_BIND = 56, OP_LISTEN = 57, OP_RECV_ZC = 58, OP_EPOLL_WAIT = 59,
+	OP_READV_FIXED = 60, OP_WRITEV_FIXED = 61, OP_PIPE = 62, OP_NOP128 = 63,
+	OP_URING_CMD128 = 64,
+};
+
+/* Which opcodes work on the open file in the request's fd, and which give way first. */
+#define BIT(n) (1ULL << (n))
+#define ON_FILE                                                                                   \
+	(BIT(OP_READV) | BIT(OP_WRITEV) | BIT(OP_FSYNC) | BIT(OP_READ_FIXED) |                    \
+	 BIT(OP_WRITE_FIXED) | BIT(OP_POLL_ADD) | BIT(OP_SYNC_FILE_RANGE) | BIT(OP_SENDMSG) |     \
+	 BIT(OP_RECVMSG) | BIT(OP_ACCEPT) | BIT(OP_CONNECT) | BIT(OP_FALLOCATE) |                 \
+	 BIT(OP_CLOSE) | BIT(OP_READ) | BIT(OP_WRITE) | BIT(OP_FADVISE) | BIT(OP_SEND) |          \
+	 BIT(OP_RECV) | BIT(OP_EPOLL_CTL) | BIT(OP_MSG_RING) | BIT(OP_EPOLL_WAIT) |               \
+	 BIT(OP_SPLICE) | BIT(OP_TEE) | BIT(OP_SHUTDOWN) | BIT(OP_FSETXATTR) |     \
+	 BIT(OP_FGETXATTR) | BIT(OP_URING_CMD) | BIT(OP_SEND_ZC) | BIT(OP_SENDMSG_ZC) |           \
+	 BIT(OP_READ_MULTISHOT) | BIT(OP_FIXED_FD_INSTALL) | BIT(OP_FTRUNCATE) | BIT(OP_BIND) |   \
+	 BIT(OP_LISTEN) | BIT(OP_RECV_ZC) | BIT(OP_READV_FIXED) | BIT(OP_WRITEV_FIXED))
+#define HOT                                                                                       \
+	(BIT(OP_NOP) | BIT(OP_READV) | BIT(OP_WRITEV) | BIT(OP_READ_FIXED) | BIT(OP_WRITE_FIXED) | \
+	 BIT(OP_READ) | BIT(OP_WRITE) | BIT(OP_READ_MULTISHOT) | BIT(OP_READV_FIXED) |            \
+	 BIT(OP_WRITEV_FIXED) | BIT(OP_POLL_ADD) | BIT(OP_POLL_REMOVE) | BIT(OP_TIMEOUT) |        \
+	 BIT(OP_TIMEOUT_REMOVE) | BIT(OP_LINK_TIMEOUT) | BIT(OP_NOP128))
+
+/* How the tracepoints of this kernel pass what they pass. */
+#define FORM_NONE 0
+
+/* 1: (req) since 6.0. 2: (ctx, req, …) 5.14 to 5.19. 3: (ctx, opcode, user_data, …) before. */
+const volatile __u32 submit_form = 1;
+/* 1: (ctx, req, cqe) since 6.14. 2: (ctx, req, user_data, res, cflags, …) 5.18 to 6.13.
+ * 3: (ctx, user_data, res, cflags) before. */
+const volatile __u32 complete_form = 1;
+/* 1: (sqe, req, error) since 6.0. 2: (sqe, ctx, req, error) 5.18, 5.19. 3: (sqe, error) 5.17. */
+const volatile __u32 failed_form = 1;
+/* 1: (ctx, opcode, files, buffers, ret) since 5.18. 2: with a bool before ret. */
+const volatile __u32 register_form = 1;
+
+/* What is wanted. */
+const volatile __u32 wire_abi = WIRE_ABI;
+const volatile bool want_results;
+const volatile bool want_again;
+/* Only completions of what was recorded are wanted, and not everything is. */
+const volatile bool want_tracking;
+const volatile bool filter_pids;
+const volatile bool filter_opcodes;
+const volatile bool filter_uids;
+const volatile bool filter_euids;
+const volatile bool filter_auids;
+const volatile bool filter_binary;
+const volatile bool filter_deny;
+const volatile __u8 wanted_opcodes[256];
+const volatile __u64 ring_bytes = 1 << 24;
+/* A process may fill this many bytes in every window of 1 << window_shift when room is short. */
+const volatile __u32 window_shift = 22;
+const volatile __u32 window_share = 1 << 21;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+} records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PROGRAMS);
+	__type(key, __u32);
+	__type(value, struct counters);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} controls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, JUDGEMENTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} judgements SEC(".maps");
+
+/* A record under construction; one for each program, since one may interrupt another. */
+#define SCRATCH_BYTES 16384
+#define MAX_OFFSET 8191
+
+/* Who is behind a request; what is read of it for every request. */
+struct identity {
+	struct task_struct *task;
+	struct task_struct *leader;
+	const struct cred *cred;
+	__u64 id;
+	__u64 start;
+	__u64 exec_count;
+	__u64 caps[3];
+	__u32 ids[8]; /* uid gid suid sgid euid egid fsuid fsgid */
+	__u32 auid;
+	__u32 ppid;
+	__u32 valid;
+	__u64 comm[2];
+};
+
+struct scratch {
+	__u8 data[SCRATCH_BYTES];
+	struct identity who;
+	__u32 offset; /* see add_offset() */
+	__u64 auxv[AUXV_PAIRS * 2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, PROGRAMS);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct process_state);
+} processes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u32);
+} files SEC(".maps");
+
+/* Completions that are followed without want_results: what is awaited, by ring and user_data. */
+struct awaited {
+	__u64 ring;
+	__u64 user_data;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct awaited);
+	__type(value, __u32);
+} awaiting SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} pids SEC(".maps");
+
+/* Ids of the filter: the kind (0 uid, 1 euid, 2 auid) above the id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} ids SEC(".maps");
+
+/*
+ * Kernels that run tracepoint programs with preemption on (7.0 on) skip a program that is already
+ * active on the CPU. A second copy of it then runs all the same; here the first one leaves word
+ * of the request that it has seen.
+ */
+#define MARKS 8192
+struct mark {
+	__u64 request;
+	__u32 tid;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MARKS);
+	__type(key, __u32);
+	__type(value, struct mark);
+} marks SEC(".maps");
+
+/* The compiler may not know what an offset was masked with, or it takes the mask away. */
+#define BOUND(x, mask)                                                                            \
+	({                                                                                        \
+		asm volatile("" : "+r"(x));                                                       \
+		(x) &= (mask);                                                                    \
+	})
+
+/* The compiler must not compute the argument's address, which the verifier does not allow. */
+#define ARG(ctx, n)                                                                               \
+	({                                                                                        \
+		__u64 value;                                                                      \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"                                             \
+			     : "=r"(value)                                                        \
+			     : "r"(ctx), "i"((n) * 8));                                           \
+		value;                                                                            \
+	})
+
+static __always_inline struct counters *row_of(__u32 program, __u32 *cpu)
+{
+	__u32 key;
+
+	*cpu = bpf_get_smp_processor_id();
+	key = *cpu * PROGRAMS + program;
+	return bpf_map_lookup_elem(&counts, &key);
+}
+
+static __always_inline __u64 mix(__u64 hash, __u64 value)
+{
+	hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
+	return hash ^ hash >> 29;
+}
+
+/* Room in the ring buffer by what wants it. */
+enum room {
+	ROOM_ALWAYS, /* what describes processes, files and rings */
+	ROOM_COLD,
+	ROOM_HOT,
+};
+
+static __always_inline bool has_room(enum room room, struct process_state *state, __u32 size)
+{
+	__u64 used, window;
+
+	if (room == ROOM_ALWAYS)
+		return true;
+	used = bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA);
+	if (used <= ring_bytes / 2)
+		return true;
+	if (room == ROOM_HOT || used > ring_bytes / 8 * 7)
+		return false;
+	if (!state)
+		return true;
+	/* Nobody gets more than a share of what is written while room is short. */
+	window = bpf_ringbuf_query(&records, BPF_RB_PROD_POS) >> window_shift;
+	if (state->window != window) {
+		state->window = window;
+		state->used = 0;
+	}
+	if (state->used + size > window_share)
+		return false;
+	state->used += size;
+	return true;
+}
+
+static __always_inline long write_record(struct scratch *scratch, __u32 size)
+{
+	struct record *record = (struct record *)scratch->data;
+
+	BOUND(size, SCRATCH_BYTES - 1);
+	record->size = size;
+	return bpf_ringbuf_output(&records, scratch, size, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void count_lost(struct counters *row, __u32 opcode, __u32 pid)
+{
+	__u32 slot = pid % LOST_PIDS;
+
+	if (opcode >= OPCODES)
+		opcode = OPCODES - 1;
+	row->lost[opcode]++;
+	if (!row->lost_by_pid[slot].pid)
+		row->lost_by_pid[slot].pid = pid;
+	if (row->lost_by_pid[slot].pid == pid)
+		row->lost_by_pid[slot].count++;
+}
+
+/*
+ * Functions that are not static are verified once, on their own, and not again for every way that
+ * leads to them. 5.10 lets only numbers through to them, so they look up what they work on.
+ */
+static __always_inline struct scratch *scratch_of(__u32 program)
+{
+	return bpf_map_lookup_elem(&scratches, &program);
+}
+
+/* Sections. Each puts itself at `at` and returns where the next one goes. */
+
+static __always_inline __u32 section_head(struct scratch *scratch, __u32 at, __u16 kind,
+					  __u16 length, __u32 extra)
+{
+	struct section *section;
+
+	BOUND(at, MAX_OFFSET);
+	section = (struct section *)&scratch->data[at];
+	section->kind = kind;
+	section->length = length;
+	section->extra = extra;
+	return at + sizeof(*section) + ((length + 7) & ~7);
+}
+
+static __always_inline __u32 put_fault(struct scratch *scratch, __u32 at, __u32 kind)
+{
+	return section_head(scratch, at, SECTION_FAULT, 0, kind);
+}
+
+/* `length` is a constant. */
+static __always_inline __u32 put_bytes(struct scratch *scratch, __u32 at, __u16 kind, __u32 extra,
+				       const void *from, const __u32 length, bool user)
+{
+	long error;
+
+	BOUND(at, MAX_OFFSET);
+	if (user)
+		error = bpf_probe_read_user(&scratch->data[at + 8], length, from);
+	else
+		error = bpf_probe_read_kernel(&scratch->data[at + 8], length, from);
+	if (error)
+		return put_fault(scratch, at, kind);
+	return section_head(scratch, at, kind, length, extra);
+}
+
+static __always_inline __u32 put_u64(struct scratch *scratch, __u32 at, __u16 kind, __u32 extra,
+				     __u64 value)
+{
+	BOUND(at, MAX_OFFSET);
+	*(__u64 *)&scratch->data[at + 8] = value;
+	return section_head(scratch, at, kind, 8, extra);
+}
+
+/* A string of at most MAX_PATH bytes. */
+static __always_inline __u32 put_string(struct scratch *scratch, __u32 at, __u16 kind,
+					const void *from, bool user)
+{
+	long length;
+
+	BOUND(at, MAX_OFFSET);
+	if (user)
+		length = bpf_probe_read_user_str(&scratch->data[at + 8], MAX_PATH, from);
+	else
+		length = bpf_probe_read_kernel_str(&scratch->data[at + 8], MAX_PATH, from);
+	if (length <= 0)
+		return put_fault(scratch, at, kind);
+	length = (length - 1) & (MAX_PATH - 1);
+	return section_head(scratch, at, kind, length, user);
+}
+
+/* 1 to 128 bytes of a socket address. */
+static __always_inline __u32 put_address(struct scratch *scratch, __u32 at, __u16 kind,
+					 const void *from, __s32 length, bool user)
+{
+	__u32 size = length;
+	long error;
+
+	if (length <= 0)
+		return at;
+	if (size > 128)
+		size = 128;
+	BOUND(at, MAX_OFFSET);
+	BOUND(size, 255);
+	if (user)
+		error = bpf_probe_read_user(&scratch->data[at + 8], size, from);
+	else
+		error = bpf_probe_read_kernel(&scratch->data[at + 8], size, from);
+	if (error)
+		return put_fault(scratch, at, kind);
+	return section_head(scratch, at, kind, size, user);
+}
+
+/*
+ * An offset within MAX_PATH, moved on. The way through memory makes the verifier forget what it
+ * knew of the sum, so that one round of a loop looks to it like any other and is followed once.
+ */
+static __always_inline __u32 add_offset(struct scratch *scratch, __u32 offset, __u32 length)
+{
+	*(volatile __u32 *)&scratch->offset = offset + length;
+	offset = *(volatile __u32 *)&scratch->offset;
+	return BOUND(offset, MAX_PATH - 1);
+}
+
+/* The components of a path, the last one first. */
+static __always_inline __u32 put_path(struct scratch *scratch, __u32 at, __u16 kind,
+				      struct dentry *dentry, struct vfsmount *vfsmount,
+				      struct dentry *root, struct vfsmount *root_mount)
+{
+	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	__u32 start, off = add_offset(scratch, 0, 0);
+	int i;
+
+	BOUND(at, MAX_OFFSET);
+	start = at + 8;
+	for (i = 0; i < MAX_COMPONENTS; i++) {
+		struct dentry *parent, *mount_root;
+		struct mount *above;
+		long length;
+
+		if (dentry == root && vfsmount == root_mount)
+			break;
+		mount_root = BPF_CORE_READ(vfsmount, mnt_root);
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (dentry == mount_root || dentry == parent) {
+			above = BPF_CORE_READ(mount, mnt_parent);
+			if (dentry != mount_root || above == mount)
+				break;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mount = above;
+			vfsmount = (void *)mount + bpf_core_field_offset(struct mount, mnt);
+			continue;
+		}
+		length = bpf_probe_read_kernel_str(&scratch->data[start + off], NAME_MAX + 1,
+						   BPF_CORE_READ(dentry, d_name.name));
+		if (length <= 0)
+			break;
+		off = add_offset(scratch, off, length);
+		dentry = parent;
+	}
+	/* extra 1: there is more of it above. */
+	return section_head(scratch, at, kind, off, i == MAX_COMPONENTS);
+}
+
+static __always_inline __u32 put_cgroup(struct scratch *scratch, __u32 at, struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
+	struct kernfs_node *node = BPF_CORE_READ(cgroup, kn), *parent;
+	struct kernfs_node *own = NULL;
+	__u32 start, off = add_offset(scratch, 0, 0);
+	int i;
+
+	if (bpf_core_field_exists(struct kernfs_node___v614, __parent))
+		parent = BPF_CORE_READ((struct kernfs_node___v614 *)node, __parent);
+	else
+		parent = BPF_CORE_READ(node, parent);
+	if (!parent) {
+		/* A host of cgroup v1, or a root process: a v1 controller knows better. */
+		struct cgroup_subsys_state **subsys, *css = NULL;
+		__u64 index = 0;
+		bool known = true;
+
+		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id))
+			index = bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id);
+		else if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+			index = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+		else
+			known = false;
+		if (known) {
+			subsys = (void *)set + bpf_core_field_offset(struct css_set, subsys);
+			bpf_probe_read_kernel(&css, sizeof(css), &subsys[index]);
+			cgroup = BPF_CORE_READ(css, cgroup);
+			own = BPF_CORE_READ(cgroup, kn);
+		}
+		if (own)
+			node = own;
+	}
+
+	BOUND(at, MAX_OFFSET);
+	start = at + 8;
+	for (i = 0; i < 32; i++) {
+		long length;
+
+		if (bpf_core_field_exists(struct kernfs_node___v614, __parent))
+			parent = BPF_CORE_READ((struct kernfs_node___v614 *)node, __parent);
+		else
+			parent = BPF_CORE_READ(node, parent);
+		if (!parent)
+			break;
+		length = bpf_probe_read_kernel_str(&scratch->data[start + off], NAME_MAX + 1,
+						   BPF_CORE_READ(node, name));
+		if (length <= 0)
+			break;
+		off = add_offset(scratch, off, length);
+		node = parent;
+	}
+	return section_head(scratch, at, SECTION_CGROUP, off, i == 32);
+}
+
+static __always_inline void identify(struct identity *who, struct task_struct *task, __u32 pid,
+				     bool sq_thread)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	__u64 hash;
+
+	who->task = task;
+	who->leader = leader;
+	who->valid = VALID_PPID;
+	who->start = BPF_CORE_READ(leader, start_boottime);
+	who->exec_count = BPF_CORE_READ(leader, self_exec_id);
+	if (who->start)
+		who->valid |= VALID_START;
+	who->ppid = BPF_CORE_READ(leader, real_parent, tgid);
+	/* The ring's thread keeps the credentials of when the ring was made. */
+	who->cred = sq_thread ? BPF_CORE_READ(leader, cred) : BPF_CORE_READ(task, cred);
+	if (!bpf_probe_read_kernel(who->ids, sizeof(who->ids),
+				   (void *)who->cred + bpf_core_field_offset(struct cred, uid)) &&
+	    !bpf_probe_read_kernel(who->caps, sizeof(who->caps),
+				   (void *)who->cred +
+					   bpf_core_field_offset(struct cred, cap_inheritable)))
+		who->valid |= VALID_CRED;
+	who->auid = -1;
+	if (bpf_core_field_exists(task->loginuid)) {
+		who->auid = BPF_CORE_READ(leader, loginuid.val);
+		who->valid |= VALID_AUID;
+	}
+	bpf_probe_read_kernel(who->comm, sizeof(who->comm),
+			      (void *)leader + bpf_core_field_offset(struct task_struct, comm));
+
+	hash = mix(who->start, (__u64)pid << 32 | who->ppid);
+	hash = mix(hash, who->exec_count ^ (__u64)who->auid << 32);
+	hash = mix(hash, (__u64)BPF_CORE_READ(leader, cgroups));
+	hash = mix(hash, (__u64)who->ids[0] << 32 | who->ids[1]);
+	hash = mix(hash, (__u64)who->ids[4] << 32 | who->ids[5]);
+	hash = mix(hash, who->caps[0]);
+	hash = mix(hash, who->caps[1]);
+	hash = mix(hash, who->caps[2]);
+	hash = mix(hash, who->comm[0]);
+	hash = mix(hash, who->comm[1]);
+	who->id = hash;
+}
+
+static __always_inline bool id_listed(__u32 kind, __u32 id)
+{
+	__u64 key = (__u64)kind << 32 | id;
+
+	return bpf_map_lookup_elem(&ids, &key);
+}
+
+/* What the process filter says, as far as ids decide it; lib/chain/process_filter.ts has the meaning. */
+static __always_inline enum verdict judge_ids(const struct identity *who)
+{
+	if (!filter_uids && !filter_euids && !filter_auids)
+		return filter_binary ? VERDICT_NONE : VERDICT_PASS;
+	if ((filter_uids && !id_listed(0, who->ids[0])) ||
+	    (filter_euids && !id_listed(1, who->ids[4])) ||
+	    (filter_auids && (who->valid & VALID_AUID) && !id_listed(2, who->auid)))
+		return filter_deny ? VERDICT_PASS : VERDICT_DROP;
+	/* What cannot be read fulfils no condition. */
+	if (filter_auids && !(who->valid & VALID_AUID))
+		return filter_deny ? VERDICT_PASS : VERDICT_NONE;
+	if (filter_binary)
+		return VERDICT_NONE;
+	return filter_deny ? VERDICT_DROP : VERDICT_PASS;
+}
+
+/* AT_SECURE from the auxiliary vector that execve(2) left, and why. */
+static __always_inline __u32 secure_of(struct scratch *scratch, struct mm_struct *mm,
+				       struct inode *inode, bool *known)
+{
+	__u64 *auxv = scratch->auxv;
+	__u32 secure = 0;
+	__u16 mode;
+	int i;
+
+	*known = !bpf_probe_read_kernel(auxv, sizeof(scratch->auxv),
+					(void *)mm +
+						bpf_core_field_offset(struct mm_struct, saved_auxv));
+	if (!*known)
+		return 0;
+	for (i = 0; i < AUXV_PAIRS; i++) {
+		if (auxv[i * 2] == AT_SECURE) {
+			secure = auxv[i * 2 + 1];
+			break;
+		}
+	}
+	if (!secure)
+		return 0;
+	mode = BPF_CORE_READ(inode, i_mode);
+	secure = 0;
+	if (mode & S_ISUID)
+		secure |= SECURE_SETUID;
+	if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+		secure |= SECURE_SETGID;
+	return secure ? secure : SECURE_FILE_CAPS;
+}
+
+static __always_inline bool is_memfd(struct file *file)
+{
+	char name[8] = {};
+
+	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) != TMPFS_MAGIC)
+		return false;
+	bpf_probe_read_kernel(name, 6, BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	return name[0] == 'm' && name[1] == 'e' && name[2] == 'm' && name[3] == 'f' &&
+	       name[4] == 'd' && name[5] == ':';
+}
+
+/* Whether the name of a file is gone: what d_unlinked() asks. */
+static __always_inline bool is_unlinked(struct dentry *dentry)
+{
+	return !BPF_CORE_READ(dentry, d_hash.pprev) && dentry != BPF_CORE_READ(dentry, d_parent);
+}
+
+static __always_inline __u32 put_args(struct scratch *scratch, __u32 at, struct mm_struct *mm)
+{
+	unsigned long start = BPF_CORE_READ(mm, arg_start);
+	unsigned long size = BPF_CORE_READ(mm, arg_end) - start;
+	__u32 length;
+
+	if (!start || !size)
+		return at;
+	length = size > MAX_ARGS ? MAX_ARGS : size;
+	BOUND(at, MAX_OFFSET);
+	BOUND(length, MAX_ARGS * 2 - 1);
+	if (bpf_probe_read_user(&scratch->data[at + 8], length, (void *)start)) {
+		/* The last page may be gone; the first string is better than none. */
+		return put_string(scratch, at, SECTION_ARGS, (void *)start, true);
+	}
+	return section_head(scratch, at, SECTION_ARGS, length, size > MAX_ARGS);
+}
+
+/* Writes what is known of a process. */
+__noinline int describe_process(__u32 program, __u32 pid, __u32 current)
+{
+	struct scratch *scratch = scratch_of(program);
+	struct process_record *record;
+	struct task_struct *task;
+	struct identity *who;
+	struct mm_struct *mm;
+	struct file *exe;
+	struct fs_struct *fs;
+	struct dentry *root, *dentry;
+	struct vfsmount *root_mount, *vfsmount;
+	__u32 at = sizeof(*record);
+	bool known = false;
+
+	if (!scratch)
+		return -1;
+	record = (struct process_record *)scratch->data;
+	who = &scratch->who;
+	task = who->task;
+	mm = BPF_CORE_READ(task, mm);
+	exe = BPF_CORE_READ(mm, exe_file);
+	fs = BPF_CORE_READ(task, fs);
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_PROCESS;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.process = who->id;
+	record->start = who->start;
+	record->exec_count = who->exec_count;
+	record->cap_inheritable = who->caps[0];
+	record->cap_permitted = who->caps[1];
+	record->cap_effective = who->caps[2];
+	record->pid = pid;
+	record->ppid = who->ppid;
+	record->uid = who->ids[0];
+	record->gid = who->ids[1];
+	record->euid = who->ids[4];
+	record->egid = who->ids[5];
+	record->auid = who->auid;
+	record->valid = who->valid;
+	__builtin_memcpy(record->comm, who->comm, sizeof(record->comm));
+
+	root = BPF_CORE_READ(fs, root.dentry);
+	root_mount = BPF_CORE_READ(fs, root.mnt);
+	if (exe) {
+		dentry = BPF_CORE_READ(exe, f_path.dentry);
+		vfsmount = BPF_CORE_READ(exe, f_path.mnt);
+		at = put_path(scratch, at, SECTION_EXE, dentry, vfsmount, root, root_mount);
+		record->secureexec = secure_of(scratch, mm, BPF_CORE_READ(exe, f_inode), &known);
+		if (known)
+			record->valid |= VALID_SECURE;
+		if (is_unlinked(dentry))
+			record->valid |= EXE_DELETED;
+		if (is_memfd(exe))
+			record->secureexec |= SECURE_FILELESS;
+		/* Another process's memory is out of reach. */
+		if (current)
+			at = put_args(scratch, at, mm);
+	} else if (BPF_CORE_READ(task, flags) & PF_KTHREAD) {
+		record->valid |= EXE_NONE;
+	}
+	at = put_cgroup(scratch, at, who->leader);
+	dentry = BPF_CORE_READ(fs, pwd.dentry);
+	vfsmount = BPF_CORE_READ(fs, pwd.mnt);
+	at = put_path(scratch, at, SECTION_CWD, dentry, vfsmount, root, root_mount);
+	return write_record(scratch, at);
+}
+
+/* The process's place in the cache; its description is written before its first request. */
+static __always_inline struct process_state *meet_process(__u32 program, struct counters *row,
+							  struct identity *who, __u32 pid)
+{
+	struct process_state *state = bpf_map_lookup_elem(&processes, &who->id);
+
+	if (!state) {
+		struct process_state fresh = {
+			.verdict = judge_ids(who),
+			.pid = pid,
+		};
+
+		bpf_map_update_elem(&processes, &who->id, &fresh, BPF_ANY);
+		state = bpf_map_lookup_elem(&processes, &who->id);
+		if (!state)
+			return NULL;
+	}
+	if (filter_binary && state->verdict == VERDICT_NONE) {
+		__u32 slot = JUDGEMENT_SLOT(who->id);
+		__u64 *judgement = bpf_map_lookup_elem(&judgements, &slot);
+		__u64 word = judgement ? *judgement : 0;
+
+		if (word == JUDGEMENT(who->id, JUDGEMENT_VERDICT(word)))
+			state->verdict = JUDGEMENT_VERDICT(word);
+	}
+	if (state->verdict != VERDICT_DROP && !state->described) {
+		/* Only now: what was not written is described again with the next request. */
+		if (describe_process(program, pid, true))
+			row->lost_other++;
+		else
+			state->described = 1;
+	}
+	return state;
+}
+
+/* Open files. */
+
+static __always_inline struct file *file_of(struct task_struct *task, __s32 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **slots = BPF_CORE_READ(table, fd);
+	struct file *file = NULL;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
+	return file;
+}
+
+/* The file in a slot of the ring's file table. */
+static __always_inline struct file *fixed_file_of(struct io_ring_ctx *ring, __s32 slot)
+{
+	unsigned long pointer = 0;
+
+	if (slot < 0)
+		return NULL;
+	if (bpf_core_field_exists(struct io_file_table, data)) {
+		struct io_rsrc_node **nodes = BPF_CORE_READ(ring, file_table.data.nodes);
+		struct io_rsrc_node *node = NULL;
+
+		if ((__u32)slot >= BPF_CORE_READ(ring, file_table.data.nr))
+			return NULL;
+		bpf_probe_read_kernel(&node, sizeof(node), &nodes[slot]);
+		if (!node)
+			return NULL;
+		pointer = BPF_CORE_READ(node, file_ptr);
+	} else if (bpf_core_field_exists(struct io_file_table___v612, files) &&
+		   bpf_core_field_exists(struct io_ring_ctx, nr_user_files)) {
+		struct io_file_table___v612 *table =
+			(void *)ring + bpf_core_field_offset(struct io_ring_ctx, file_table);
+		struct io_fixed_file *files = BPF_CORE_READ(table, files);
+
+		if ((__u32)slot >= BPF_CORE_READ(ring, nr_user_files))
+			return NULL;
+		bpf_probe_read_kernel(&pointer, sizeof(pointer), &files[slot]);
+	}
+	/* Its lower bits are flags. */
+	return (struct file *)(pointer & ~7ul);
+}
+
+static __always_inline bool is_socket(struct file *file)
+{
+	return (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK;
+}
+
+static __always_inline __u32 put_unix(struct scratch *scratch, __u32 at, __u16 kind,
+				      struct sock *sk)
+{
+	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
+
+	if (!address)
+		return at;
+	return put_address(scratch, at, kind,
+			   (void *)address + bpf_core_field_offset(struct unix_address, name),
+			   BPF_CORE_READ(address, len), false);
+}
+
+__noinline int put_socket(__u32 program, __u32 at, __u32 kind, __u32 extra, __u64 file)
+{
+	struct scratch *scratch = scratch_of(program);
+	struct socket *socket = BPF_CORE_READ((struct file *)file, private_data);
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+	struct socket_info *info;
+
+	if (!scratch)
+		return at;
+	BOUND(at, MAX_OFFSET);
+	info = (struct socket_info *)&scratch->data[at + 8];
+	__builtin_memset(info, 0, sizeof(*info));
+	info->type = BPF_CORE_READ(socket, type);
+	if (sk) {
+		info->valid = 1;
+		info->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+		info->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	}
+	if (info->family == AF_INET) {
+		BPF_CORE_READ_INTO((__u32 *)info->local_addr, sk, __sk_common.skc_rcv_saddr);
+		BPF_CORE_READ_INTO((__u32 *)info->addr, sk, __sk_common.skc_daddr);
+	} else if (info->family == AF_INET6) {
+		bpf_probe_read_kernel(info->local_addr, 16, (void *)sk +
+			bpf_core_field_offset(struct sock, __sk_common.skc_v6_rcv_saddr));
+		bpf_probe_read_kernel(info->addr, 16, (void *)sk +
+			bpf_core_field_offset(struct sock, __sk_common.skc_v6_daddr));
+	}
+	if (info->family == AF_INET || info->family == AF_INET6) {
+		info->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		info->port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	}
+	at = section_head(scratch, at, kind, sizeof(*info), extra);
+	if (sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX) {
+		struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+
+		at = put_unix(scratch, at, SECTION_UNIX_LOCAL, sk);
+		if (peer)
+			at = put_unix(scratch, at, SECTION_UNIX_PEER, peer);
+	}
+	return at;
+}
+
+/* A number for an open file that no other one has: pointers are used again. */
+static __always_inline __u64 file_id(struct file *file, struct inode *inode, struct dentry *dentry)
+{
+	__u64 hash = mix((__u64)file, (__u64)inode);
+
+	hash = mix(hash, (__u64)dentry);
+	hash = mix(hash, BPF_CORE_READ(inode, i_ino));
+	hash = mix(hash, (__u64)BPF_CORE_READ(file, f_path.mnt));
+	hash = mix(hash, (__u64)BPF_CORE_READ(dentry, d_name.name));
+	hash = mix(hash, (__u64)BPF_CORE_READ(dentry, d_parent));
+	return mix(hash, BPF_CORE_READ(inode, i_sb, s_dev));
+}
+
+__noinline int describe_file(__u32 program, __u64 address, __u64 id)
+{
+	struct scratch *scratch = scratch_of(program);
+	struct file *file = (struct file *)address;
+	struct file_record *record;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	__u32 at = sizeof(*record);
+
+	if (!scratch)
+		return -1;
+	record = (struct file_record *)scratch->data;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_FILE;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->file = id;
+	record->mode = BPF_CORE_READ(file, f_inode, i_mode);
+	record->inode = BPF_CORE_READ(file, f_inode, i_ino);
+	record->magic = BPF_CORE_READ(file, f_inode, i_sb, s_magic);
+	record->deleted = is_unlinked(dentry);
+	at = put_path(scratch, at, SECTION_FILE_PATH, dentry, BPF_CORE_READ(file, f_path.mnt),
+		      BPF_CORE_READ(fs, root.dentry), BPF_CORE_READ(fs, root.mnt));
+	return write_record(scratch, at);
+}
+
+/* The open file's number, once its description was written; 0 if it was not, or for a socket. */
+static __always_inline __u64 meet_file(__u32 program, struct counters *row, struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	__u64 id = file_id(file, inode, dentry);
+	__u32 seen = 1;
+
+	if (bpf_map_lookup_elem(&files, &id))
+		return id;
+	if (describe_file(program, (__u64)file, id)) {
+		row->lost_other++;
+		return 0;
+	}
+	bpf_map_update_elem(&files, &id, &seen, BPF_ANY);
+	return id;
+}
+
+/* Where a request's command keeps the pointer to a struct filename. */
+#define NAME_OFFSET(type, field)                                                                  \
+	(bpf_core_type_exists(struct delayed_filename) ?                                          \
+		 bpf_core_field_offset(struct type##___v7, field) :                               \
+		 bpf_core_field_offset(struct type, field))
+
+static __always_inline __u32 put_filename(struct scratch *scratch, __u32 at, __u16 kind,
+					  void *request, __u32 offset)
+{
+	struct filename *filename = NULL;
+
+	bpf_probe_read_kernel(&filename, sizeof(filename), request + offset);
+	if (!filename)
+		return put_fault(scratch, at, kind);
+	return put_string(scratch, at, kind, BPF_CORE_READ(filename, name), false);
+}
+
+static __always_inline __u32 put_paths(struct scratch *scratch, __u32 at, void *request, __u8 opcode)
+{
+	switch (opcode) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+		return put_filename(scratch, at, SECTION_PATH, request,
+				    NAME_OFFSET(io_open, filename));
+	case OP_STATX:
+		/* io_xattr came with the release that made the name a struct filename. */
+		if (!bpf_core_type_exists(struct io_xattr))
+			return put_string(scratch, at, SECTION_PATH,
+					  BPF_CORE_READ((struct io_statx___v518 *)request,
+							filename),
+					  true);
+		return put_filename(scratch, at, SECTION_PATH, request,
+				    NAME_OFFSET(io_statx, filename));
+	case OP_UNLINKAT:
+		if (!bpf_core_type_exists(struct io_unlink))
+			return at;
+		return put_filename(scratch, at, SECTION_PATH, request,
+				    NAME_OFFSET(io_unlink, filename));
+	case OP_MKDIRAT:
+		if (!bpf_core_type_exists(struct io_mkdir))
+			return at;
+		return put_filename(scratch, at, SECTION_PATH, request,
+				    NAME_OFFSET(io_mkdir, filename));
+	case OP_SETXATTR:
+	case OP_GETXATTR:
+		if (!bpf_core_type_exists(struct io_xattr))
+			return at;
+		return put_filename(scratch, at, SECTION_PATH, request,
+				    NAME_OFFSET(io_xattr, filename));
+	}
+	return at;
+}
+
+static __always_inline __u32 put_two_paths(struct scratch *scratch, __u32 at, void *request,
+					   __u8 opcode)
+{
+	__u32 old, new;
+
+	if (opcode == OP_RENAMEAT) {
+		if (!bpf_core_type_exists(struct io_rename))
+			return at;
+		old = NAME_OFFSET(io_rename, oldpath);
+		new = NAME_OFFSET(io_rename, newpath);
+	} else if (bpf_core_type_exists(struct io_link)) {
+		old = NAME_OFFSET(io_link, oldpath);
+		new = NAME_OFFSET(io_link, newpath);
+	} else if (opcode == OP_SYMLINKAT && bpf_core_type_exists(struct io_symlink)) {
+		old = bpf_core_field_offset(struct io_symlink, oldpath);
+		new = bpf_core_field_offset(struct io_symlink, newpath);
+	} else if (opcode == OP_LINKAT && bpf_core_type_exists(struct io_hardlink)) {
+		old = bpf_core_field_offset(struct io_hardlink, oldpath);
+		new = bpf_core_field_offset(struct io_hardlink, newpath);
+	} else {
+		return at;
+	}
+	at = put_filename(scratch, at, SECTION_PATH, request, old);
+	return put_filename(scratch, at, SECTION_PATH2, request, new);
+}
+
+static __always_inline __u32 put_attribute_name(struct scratch *scratch, __u32 at,
+						struct io_xattr *xattr)
+{
+	struct xattr_name *name;
+
+	if (!bpf_core_type_exists(struct io_xattr))
+		return at;
+	if (bpf_core_type_exists(struct kernel_xattr_ctx))
+		name = BPF_CORE_READ((struct io_xattr___v613 *)xattr, ctx.kname);
+	else
+		name = BPF_CORE_READ(xattr, ctx.kname);
+	return put_string(scratch, at, SECTION_NAME, name, false);
+}
+
+static __always_inline __u32 async_address_offset(void)
+{
+	if (bpf_core_type_exists(struct __kernel_sockaddr_storage))
+		return bpf_core_field_offset(struct io_async_msghdr___v617, addr);
+	return bpf_core_field_offset(struct io_async_msghdr, addr);
+}
+
+/* Where the copy of the address of CONNECT and BIND lies. */
+static __always_inline void *kept_address(void *async)
+{
+	__u32 zero = 0;
+	struct control *control = bpf_map_lookup_elem(&controls, &zero);
+	__u64 first = 0;
+
+	if (control && control->address_place == ADDRESS_AT_START)
+		return async;
+	if (control && control->address_place == ADDRESS_IN_MESSAGE)
+		return async + async_address_offset();
+	/* A message starts with a pointer or NULL, an address with its family. */
+	bpf_probe_read_kernel(&first, sizeof(first), async);
+	if (!first || (first >> 48 == 0xffff && !(first & 7)))
+		return async + async_address_offset();
+	return async;
+}
+
+/* Learns from our own CONNECT where this kernel keeps the address. */
+static __always_inline void probe_address(struct io_kiocb *request, struct control *control)
+{
+	void *async = BPF_CORE_READ(request, async_data);
+	__u64 value = 0;
+
+	if (!async)
+		return;
+	bpf_probe_read_kernel(&value, sizeof(value), async);
+	if (value == control->probe) {
+		control->address_place = ADDRESS_AT_START;
+		return;
+	}
+	bpf_probe_read_kernel(&value, sizeof(value), async + async_address_offset());
+	if (value == control->probe)
+		control->address_place = ADDRESS_IN_MESSAGE;
+}
+
+/* The address that a request names: the kernel's copy since 6.10, else user memory. */
+static __always_inline __u32 put_named_address(struct scratch *scratch, __u32 at,
+					       struct io_kiocb *request, __u8 opcode)
+{
+	void *async = BPF_CORE_READ(request, async_data);
+	bool copied = !bpf_core_type_exists(struct io_async_connect);
+
+	if (opcode == OP_CONNECT) {
+		struct io_connect *connect = (void *)request;
+		__s32 length = BPF_CORE_READ(connect, addr_len);
+
+		if (copied && async)
+			return put_address(scratch, at, SECTION_SOCKADDR,
+					   kept_address(async), length, false);
+		return put_address(scratch, at, SECTION_SOCKADDR, BPF_CORE_READ(connect, addr),
+				   length, true);
+	}
+	if (opcode == OP_BIND) {
+		if (!bpf_core_type_exists(struct io_bind) || !async)
+			return at;
+		return put_address(scratch, at, SECTION_SOCKADDR, kept_address(async),
+				   BPF_CORE_READ((struct io_bind *)request, addr_len), false);
+	}
+	/* SEND, SENDMSG and their zero-copy forms */
+	if (copied) {
+		struct io_async_msghdr *message = async;
+
+		if (!async || !BPF_CORE_READ(message, msg.msg_name))
+			return at;
+		return put_address(scratch, at, SECTION_SOCKADDR, async + async_address_offset(),
+				   BPF_CORE_READ(message, msg.msg_namelen), false);
+	}
+	if (opcode == OP_SEND || opcode == OP_SEND_ZC) {
+		struct io_sr_msg *send = (void *)request;
+
+		if (bpf_core_field_exists(send->addr_len))
+			return put_address(scratch, at, SECTION_SOCKADDR,
+					   BPF_CORE_READ(send, addr), BPF_CORE_READ(send, addr_len),
+					   true);
+		return at;
+	}
+	/* struct user_msghdr: name, its length, iov, its length */
+	{
+		void *header = BPF_CORE_READ((struct io_sr_msg *)request, umsg);
+		__u64 name[2] = {};
+
+		if (bpf_probe_read_user(name, sizeof(name), header))
+			return put_fault(scratch, at, SECTION_SOCKADDR);
+		if (!name[0])
+			return at;
+		return put_address(scratch, at, SECTION_SOCKADDR, (void *)name[0], (__s32)name[1],
+				   true);
+	}
+}
+
+/* The bytes at a user address, for whoever finds the address in the request. */
+static __always_inline __u32 put_user(struct scratch *scratch, __u32 at, __u64 address, __u32 length)
+{
+	BOUND(at, MAX_OFFSET);
+	BOUND(length, 511);
+	*(__u64 *)&scratch->data[at + 8] = address;
+	if (bpf_probe_read_user(&scratch->data[at + 16], length, (void *)address))
+		return at;
+	return section_head(scratch, at, SECTION_USER, length + 8, 0);
+}
+
+#define MAX_IOVECS 16
+#define IOVEC_BYTES 16
+#define MSGHDR_BYTES 56
+
+/* The list of buffers of a request, where the kernel has not copied it: before 6.10. */
+static __always_inline __u32 put_iovecs(struct scratch *scratch, __u32 at, __u64 address, __u64 count)
+{
+	if (!address || !count || count > MAX_IOVECS)
+		return at;
+	return put_user(scratch, at, address, count * IOVEC_BYTES);
+}
+
+static __always_inline __u32 put_message(struct scratch *scratch, __u32 at, __u64 address)
+{
+	/* struct user_msghdr: name, its length, iov, its length, … */
+	__u64 header[4] = {};
+
+	if (bpf_probe_read_user(header, sizeof(header), (void *)address))
+		return at;
+	at = put_user(scratch, at, address, MSGHDR_BYTES);
+	return put_iovecs(scratch, at, header[2], header[3]);
+}
+
+/* What a request over several buffers moves in all. */
+static __always_inline __u32 put_byte_count(struct scratch *scratch, __u32 at,
+					    struct io_kiocb *request, bool message)
+{
+	void *async = BPF_CORE_READ(request, async_data);
+	bool copied = !bpf_core_type_exists(struct io_async_connect);
+
+	if (!copied) {
+		if (message)
+			return put_message(scratch, at,
+					   (__u64)BPF_CORE_READ((struct io_sr_msg *)request, umsg));
+		return put_iovecs(scratch, at, BPF_CORE_READ((struct io_rw *)request, addr),
+				  BPF_CORE_READ((struct io_rw *)request, len));
+	}
+	if (!async)
+		return at;
+	if (message)
+		return put_u64(scratch, at, SECTION_BYTES, 0,
+			       BPF_CORE_READ((struct io_async_msghdr *)async, msg.msg_iter.count));
+	if (!bpf_core_field_exists(struct io_async_rw, iter))
+		return at;
+	return put_u64(scratch, at, SECTION_BYTES, 0,
+		       BPF_CORE_READ((struct io_async_rw *)async, iter.count));
+}
+
+static __always_inline __u32 put_timeout(struct scratch *scratch, __u32 at,
+					 struct io_kiocb *request, __u8 opcode)
+{
+	struct io_timeout_data *data;
+	void *from;
+	__u32 flags;
+
+	if (opcode == OP_TIMEOUT_REMOVE) {
+		flags = BPF_CORE_READ((struct io_timeout_rem *)request, flags);
+		if (!bpf_core_field_exists(struct io_timeout_rem, ts))
+			return put_u64(scratch, at, SECTION_TIMESPEC, flags,
+				       BPF_CORE_READ((struct io_timeout_rem___v7 *)request, time));
+		from = (void *)request + bpf_core_field_offset(struct io_timeout_rem, ts);
+		return put_bytes(scratch, at, SECTION_TIMESPEC, flags, from, 16, false);
+	}
+	data = BPF_CORE_READ(request, async_data);
+	if (!data)
+		return put_fault(scratch, at, SECTION_TIMESPEC);
+	flags = BPF_CORE_READ(data, flags);
+	if (!bpf_core_field_exists(struct io_timeout_data, ts))
+		return put_u64(scratch, at, SECTION_TIMESPEC, flags,
+			       BPF_CORE_READ((struct io_timeout_data___v7 *)data, time));
+	from = (void *)data + bpf_core_field_offset(struct io_timeout_data, ts);
+	return put_bytes(scratch, at, SECTION_TIMESPEC, flags, from, 16, false);
+}
+
+/*
+ * What a refused request was about. All that the kernel has of it is the entry, and what that
+ * points to.
+ */
+__noinline int put_refused(__u32 program, __u32 at, __u64 address)
+{
+	const struct io_uring_sqe *sqe = (void *)address;
+	struct scratch *scratch = scratch_of(program);
+	__u64 one, two;
+	__u8 opcode;
+
+	if (!scratch)
+		return at;
+	at = put_bytes(scratch, at, SECTION_SQE, 0, sqe, 64, false);
+	opcode = BPF_CORE_READ(sqe, opcode);
+	one = BPF_CORE_READ(sqe, addr);
+	two = BPF_CORE_READ(sqe, off);
+	switch (opcode) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+	case OP_STATX:
+	case OP_UNLINKAT:
+	case OP_MKDIRAT:
+		return put_string(scratch, at, SECTION_PATH, (void *)one, true);
+	case OP_RENAMEAT:
+	case OP_SYMLINKAT:
+	case OP_LINKAT:
+		at = put_string(scratch, at, SECTION_PATH, (void *)one, true);
+		return put_string(scratch, at, SECTION_PATH2, (void *)two, true);
+	case OP_SETXATTR:
+	case OP_GETXATTR:
+		if (!bpf_core_field_exists(sqe->addr3))
+			return at;
+		at = put_string(scratch, at, SECTION_PATH, (void *)BPF_CORE_READ(sqe, addr3), true);
+		return put_string(scratch, at, SECTION_NAME, (void *)one, true);
+	case OP_FSETXATTR:
+	case OP_FGETXATTR:
+		return put_string(scratch, at, SECTION_NAME, (void *)one, true);
+	case OP_CONNECT:
+	case OP_BIND:
+		return put_address(scratch, at, SECTION_SOCKADDR, (void *)one, two, true);
+	}
+	return at;
+}
+
+#define COMMAND_BYTES 64
+
+/* What else the opcode has to tell. */
+__noinline int put_arguments(__u32 program, __u32 at, __u64 address, __u32 opcode)
+{
+	struct io_kiocb *request = (struct io_kiocb *)address;
+	struct scratch *scratch = scratch_of(program);
+
+	if (!scratch)
+		return at;
+	switch (opcode) {
+	case OP_NOP:
+	case OP_NOP128:
+		if (!bpf_core_field_exists(struct io_nop, flags) ||
+		    !BPF_CORE_READ((struct io_nop *)request, flags))
+			return at;
+		break;
+	}
+	at = put_bytes(scratch, at, SECTION_COMMAND, 0, request, COMMAND_BYTES, false);
+	switch (opcode) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+	case OP_STATX:
+	case OP_UNLINKAT:
+	case OP_MKDIRAT:
+		return put_paths(scratch, at, request, opcode);
+	case OP_FSETXATTR:
+	case OP_FGETXATTR:
+		return put_attribute_name(scratch, at, (void *)request);
+	case OP_SETXATTR:
+	case OP_GETXATTR:
+		at = put_attribute_name(scratch, at, (void *)request);
+		return put_paths(scratch, at, request, opcode);
+	case OP_RENAMEAT:
+	case OP_SYMLINKAT:
+	case OP_LINKAT:
+		return put_two_paths(scratch, at, request, opcode);
+	case OP_SENDMSG:
+	case OP_SENDMSG_ZC:
+		at = put_byte_count(scratch, at, request, true);
+		return put_named_address(scratch, at, request, opcode);
+	case OP_RECVMSG:
+		return put_byte_count(scratch, at, request, true);
+	case OP_CONNECT:
+	case OP_BIND:
+	case OP_SEND:
+	case OP_SEND_ZC:
+		return put_named_address(scratch, at, request, opcode);
+	case OP_READV:
+	case OP_WRITEV:
+	case OP_READV_FIXED:
+	case OP_WRITEV_FIXED:
+		return put_byte_count(scratch, at, request, false);
+	case OP_TIMEOUT:
+	case OP_LINK_TIMEOUT:
+	case OP_TIMEOUT_REMOVE:
+		return put_timeout(scratch, at, request, opcode);
+	case OP_URING_CMD:
+	case OP_URING_CMD128:
+		if (bpf_core_field_exists(struct io_uring_cmd, sqe))
+			return put_bytes(scratch, at, SECTION_SQE, 0,
+					 BPF_CORE_READ((struct io_uring_cmd *)request, sqe), 64,
+					 false);
+		return at;
+	}
+	return at;
+}
+
+static __always_inline __u64 user_data_of(struct io_kiocb *request)
+{
+	if (bpf_core_field_exists(request->cqe.user_data))
+		return BPF_CORE_READ(request, cqe.user_data);
+	return BPF_CORE_READ((struct io_kiocb___v518 *)request, user_data);
+}
+
+static __always_inline bool is_sq_thread(struct task_struct *task, struct io_ring_ctx *ring)
+{
+	/* IORING_SETUP_SQPOLL, and current is a thread of the kernel's making in the process. */
+	return (BPF_CORE_READ(ring, flags) & 2) && (BPF_CORE_READ(task, flags) & 0x4010);
+}
+
+static __always_inline void put_seccomp(struct request_record *record, struct task_struct *task,
+					struct task_struct *leader)
+{
+	__u32 mode = 0, filters = 0;
+
+	if (bpf_core_field_exists(task->seccomp.mode)) {
+		mode = BPF_CORE_READ(task, seccomp.mode);
+		if (bpf_core_field_exists(task->seccomp.filter_count))
+			filters = BPF_CORE_READ(task, seccomp.filter_count.counter);
+		if (leader != task) {
+			__u32 leader_mode = BPF_CORE_READ(leader, seccomp.mode);
+			__u32 leader_filters = 0;
+
+			if (bpf_core_field_exists(task->seccomp.filter_count))
+				leader_filters =
+					BPF_CORE_READ(leader, seccomp.filter_count.counter);
+			if (leader_mode > mode)
+				mode = leader_mode;
+			if (leader_filters > filters)
+				filters = leader_filters;
+		}
+	}
+	record->head.seccomp_mode = mode;
+	record->seccomp_filters = filters;
+}
+
+/* Remembers that completions of a request are wanted: its opcode, above how many there are. */
+static __always_inline void await(struct io_ring_ctx *ring, __u64 user_data, __u8 opcode)
+{
+	struct awaited key = { .ring = (__u64)ring, .user_data = user_data };
+	__u32 *known = bpf_map_lookup_elem(&awaiting, &key);
+	__u32 value = (__u32)opcode << 24 | 1;
+
+	if (known && *known >> 24 == opcode)
+		value = *known + 1;
+	bpf_map_update_elem(&awaiting, &key, &value, BPF_ANY);
+}
+
+/* The entry that a request was made from; its owner can write it. */
+static __always_inline struct io_uring_sqe *sqe_of(struct io_ring_ctx *ring)
+{
+	__u32 flags = BPF_CORE_READ(ring, flags);
+	__u32 index = (BPF_CORE_READ(ring, cached_sq_head) - 1) &
+		      (BPF_CORE_READ(ring, sq_entries) - 1);
+
+	if (!(flags & IORING_SETUP_NO_SQARRAY)) {
+		__u32 *array = BPF_CORE_READ(ring, sq_array), slot = 0;
+
+		if (array && !bpf_probe_read_kernel(&slot, sizeof(slot), &array[index]))
+			index = slot & (BPF_CORE_READ(ring, sq_entries) - 1);
+	}
+	if (flags & IORING_SETUP_SQE128)
+		index <<= 1;
+	return (void *)BPF_CORE_READ(ring, sq_sqes) + index * 64ul;
+}
+
+/* Before 5.19 a request does not keep the number of its file. */
+static __always_inline void entry_fd(struct request_record *record, struct io_ring_ctx *ring,
+				     __u64 user_data)
+{
+	struct io_uring_sqe *sqe = sqe_of(ring);
+
+	if (BPF_CORE_READ(sqe, user_data) == user_data) {
+		record->fd = BPF_CORE_READ(sqe, fd);
+		record->head.bits |= BIT_ENTRY_FD;
+	} else {
+		record->head.bits |= BIT_NO_FD;
+	}
+}
+
+/* What the request runs with, where that is not what its process has. */
+static __always_inline __u32 put_cred(struct scratch *scratch, __u32 at, struct identity *who,
+				      const struct cred *creds, struct io_ring_ctx *ring,
+				      __u64 user_data)
+{
+	struct io_uring_sqe *sqe = sqe_of(ring);
+	__u32 uid, euid = 0;
+	__u16 personality = 0;
+
+	uid = BPF_CORE_READ(creds, uid.val);
+	bpf_probe_read_kernel(&euid, sizeof(euid),
+			      (void *)creds + bpf_core_field_offset(struct cred, uid) + 16);
+	if (BPF_CORE_READ(sqe, user_data) == user_data)
+		personality = BPF_CORE_READ(sqe, personality);
+	if (uid == who->ids[0] && euid == who->ids[4] && !personality)
+		return at;
+	return put_u64(scratch, at, SECTION_CRED, personality, (__u64)euid << 32 | uid);
+}
+
+/* The open file that a request works on. */
+static __always_inline struct file *file_of_request(struct io_kiocb *request,
+						    struct io_ring_ctx *ring,
+						    struct task_struct *task, __u8 opcode,
+						    __u32 flags)
+{
+	__s32 fd;
+
+	if (opcode == OP_URING_CMD128)
+		opcode = OP_URING_CMD;
+	if (opcode >= 64 || !(ON_FILE & BIT(opcode)))
+		return NULL;
+	if (!bpf_core_field_exists(request->cqe.fd))
+		return BPF_CORE_READ(request, file);
+	fd = BPF_CORE_READ(request, cqe.fd);
+	if (flags & IOSQE_FIXED_FILE)
+		return fixed_file_of(ring, fd);
+	return file_of(task, fd);
+}
+
+/* Everything of one submitted or refused request. */
+static __always_inline int record_request(struct io_kiocb *request, struct io_ring_ctx *ring,
+					  __u8 opcode, __u64 user_data, __u32 program,
+					  const void *sqe, __s32 error)
+{
+	struct request_record *record;
+	struct process_state *state = NULL;
+	struct identity *who;
+	struct scratch *scratch;
+	struct counters *row;
+	struct control *control;
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u32 pid = pid_tgid >> 32, cpu, zero = 0, key = program, at = sizeof(*record);
+	__u32 flags = 0;
+	struct file *file = NULL;
+	bool canary, sq_thread, socket = false;
+	__u64 file_name = 0;
+	enum room room;
+
+	row = row_of(program, &cpu);
+	scratch = bpf_map_lookup_elem(&scratches, &key);
+	control = bpf_map_lookup_elem(&controls, &zero);
+	if (!row || !scratch || !control)
+		return 0;
+	who = &scratch->who;
+	row->seen++;
+	canary = user_data == control->canary && program != PROGRAM_FAILED;
+	if (canary && opcode == OP_CONNECT && request) {
+		probe_address(request, control);
+		return 0;
+	}
+	canary = canary && opcode == OP_NOP;
+	if (!canary) {
+		if ((filter_opcodes && !wanted_opcodes[opcode]) ||
+		    (filter_pids && !bpf_map_lookup_elem(&pids, &pid))) {
+			row->filtered++;
+			return 0;
+		}
+	}
+	sq_thread = ring && is_sq_thread((void *)bpf_get_current_task(), ring);
+	identify(who, (void *)bpf_get_current_task(), pid, sq_thread);
+	if (!canary) {
+		state = meet_process(program, row, who, pid);
+		if (state && state->verdict == VERDICT_DROP) {
+			row->filtered++;
+			return 0;
+		}
+	}
+
+	if (request && !canary) {
+		flags = BPF_CORE_READ(request, flags);
+		file = file_of_request(request, ring, who->task, opcode, flags);
+		if (file) {
+			socket = is_socket(file);
+			if (!socket)
+				file_name = meet_file(program, row, file);
+		}
+	}
+
+	row->seq++;
+	record = (struct request_record *)scratch->data;
+	record->head.kind = RECORD_REQUEST;
+	record->head.opcode = opcode;
+	record->head.cpu = cpu;
+	record->head.bits = (sq_thread ? BIT_SQ_THREAD : 0) |
+			    (program == PROGRAM_SUBMIT_AGAIN ? BIT_AGAIN : 0) |
+			    (program == PROGRAM_FAILED ? BIT_REJECTED : 0) |
+			    (request ? 0 : BIT_NO_REQUEST);
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.process = who->id;
+	record->head.ring = (__u64)ring;
+	record->user_data = user_data;
+	record->request = (__u64)request;
+	record->seq = row->seq;
+	record->tid = pid_tgid;
+	record->pid = pid;
+	record->flags = 0;
+	record->fd = -1;
+	record->buf_index = 0;
+	put_seccomp(record, who->task, who->leader);
+
+	if (sqe) {
+		at = put_refused(program, at, (__u64)sqe);
+		BOUND(at, MAX_OFFSET);
+		*(__s32 *)&scratch->data[at + 8] = error;
+		at = section_head(scratch, at, SECTION_RESULT, 4, 0);
+		record->head.bits |= BIT_NO_FD;
+	} else if (request) {
+		record->flags = flags;
+		record->buf_index = BPF_CORE_READ(request, buf_index);
+		if (bpf_core_field_exists(request->cqe.fd))
+			record->fd = BPF_CORE_READ(request, cqe.fd);
+		else
+			entry_fd(record, ring, user_data);
+		at = put_arguments(program, at, (__u64)request, opcode);
+		if (bpf_core_field_exists(request->creds)) {
+			const struct cred *creds = BPF_CORE_READ(request, creds);
+			struct task_struct *task = who->task;
+
+			if (!creds)
+				creds = BPF_CORE_READ(task, cred);
+			if (creds != who->cred)
+				at = put_cred(scratch, at, who, creds, ring, user_data);
+		}
+		if (socket)
+			at = put_socket(program, at, SECTION_SOCKET, flags & IOSQE_FIXED_FILE,
+					(__u64)file);
+		else if (file_name)
+			at = put_u64(scratch, at, SECTION_FILE, flags & IOSQE_FIXED_FILE,
+				     file_name);
+	}
+
+	room = opcode < 64 && (HOT & BIT(opcode)) ? ROOM_HOT : ROOM_COLD;
+	if (canary)
+		room = ROOM_ALWAYS;
+	if (!has_room(room, state, at) || write_record(scratch, at)) {
+		if (canary)
+			row->lost_other++;
+		else
+			count_lost(row, opcode, pid);
+		return 0;
+	}
+	row->written++;
+	if (!canary && program != PROGRAM_FAILED && (opcode == OP_ACCEPT || want_tracking))
+		await(ring, user_data, opcode);
+	return 0;
+}
+
+/* True when the first program has seen this request; the word is taken away. */
+static __always_inline bool marked(__u64 request)
+{
+	__u32 tid = bpf_get_current_pid_tgid(), key = tid % MARKS;
+	struct mark *mark = bpf_map_lookup_elem(&marks, &key);
+
+	if (!mark || mark->request != request || mark->tid != tid)
+		return false;
+	mark->request = 0;
+	return true;
+}
+
+static __always_inline void leave_mark(__u64 request)
+{
+	__u32 tid = bpf_get_current_pid_tgid(), key = tid % MARKS;
+	struct mark *mark = bpf_map_lookup_elem(&marks, &key);
+
+	if (!mark)
+		return;
+	mark->tid = tid;
+	mark->request = request;
+}
+
+static __always_inline int on_submit(struct bpf_raw_tracepoint_args *ctx, __u32 program)
+{
+	struct io_kiocb *request;
+	__u8 opcode;
+
+	if (submit_form == 3)
+		return record_request(NULL, (void *)ARG(ctx, 0), ARG(ctx, 1), ARG(ctx, 2),
+				      program, NULL, 0);
+	if (submit_form == 2)
+		request = (void *)ARG(ctx, 1);
+	else
+		request = (void *)ARG(ctx, 0);
+	if (want_again) {
+		if (program == PROGRAM_SUBMIT)
+			leave_mark((__u64)request);
+		else if (marked((__u64)request))
+			return 0;
+	}
+	opcode = BPF_CORE_READ(request, opcode);
+	return record_request(request, BPF_CORE_READ(request, ctx), opcode, user_data_of(request),
+			      program, NULL, 0);
+}
+
+SEC("raw_tp/io_uring_submit_req")
+int submit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_submit(ctx, PROGRAM_SUBMIT);
+}
+
+/* The same once more: runs what the kernel would not let the first one see. */
+SEC("raw_tp/io_uring_submit_req")
+int submit_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_submit(ctx, PROGRAM_SUBMIT_AGAIN);
+}
+
+/* A request that was refused: by its preparation, a restriction or a filter of the ring. */
+SEC("raw_tp/io_uring_req_failed")
+int failed(struct bpf_raw_tracepoint_args *ctx)
+{
+	const struct io_uring_sqe *sqe = (void *)ARG(ctx, 0);
+	struct io_kiocb *request = NULL;
+	struct io_ring_ctx *ring = NULL;
+	__s32 error;
+
+	if (failed_form == 1) {
+		request = (void *)ARG(ctx, 1);
+		error = ARG(ctx, 2);
+	} else if (failed_form == 2) {
+		request = (void *)ARG(ctx, 2);
+		error = ARG(ctx, 3);
+	} else {
+		error = ARG(ctx, 1);
+	}
+	if (request)
+		ring = BPF_CORE_READ(request, ctx);
+	return record_request(request, ring, BPF_CORE_READ(sqe, opcode),
+			      BPF_CORE_READ(sqe, user_data), PROGRAM_FAILED, sqe, error);
+}
+
+/* Completions. */
+
+static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kiocb *request,
+					 __u64 user_data, __s32 res, __u32 cqe_flags,
+					 __u32 program)
+{
+	struct awaited awaited = { .ring = (__u64)ring, .user_data = user_data };
+	__u32 cpu, key = program, zero = 0, at = sizeof(struct result_record);
+	struct result_record *record;
+	struct control *control;
+	struct scratch *scratch;
+	struct counters *row;
+	__u32 *known = NULL;
+	bool accepted;
+
+	if (!want_results || want_tracking) {
+		known = bpf_map_lookup_elem(&awaiting, &awaited);
+		if (!known)
+			return 0;
+		accepted = *known >> 24 == OP_ACCEPT;
+	} else if (request) {
+		accepted = BPF_CORE_READ(request, opcode) == OP_ACCEPT;
+	} else {
+		known = bpf_map_lookup_elem(&awaiting, &awaited);
+		accepted = known && *known >> 24 == OP_ACCEPT;
+	}
+	row = row_of(program, &cpu);
+	scratch = bpf_map_lookup_elem(&scratches, &key);
+	control = bpf_map_lookup_elem(&controls, &zero);
+	if (!row || !scratch || !control)
+		return 0;
+	row->seen++;
+	if (user_data == control->canary)
+		return 0;
+
+	record = (struct result_record *)scratch->data;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_RESULT;
+	record->head.cpu = cpu;
+	record->head.bits = program == PROGRAM_OVERFLOW ? BIT_OVERFLOW : 0;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.ring = (__u64)ring;
+	record->user_data = user_data;
+	record->request = (__u64)request;
+	record->res = res;
+	record->cqe_flags = cqe_flags;
+	if (accepted && res >= 0) {
+		struct file *file = file_of((void *)bpf_get_current_task(), res);
+
+		if (file && is_socket(file))
+			at = put_socket(program, at, SECTION_PEER, 0, (__u64)file);
+	}
+	if (known && !(cqe_flags & IORING_CQE_F_MORE)) {
+		if ((*known & 0xffffff) > 1)
+			(*known)--;
+		else
+			bpf_map_delete_elem(&awaiting, &awaited);
+	}
+	if (!has_room(ROOM_COLD, NULL, at) || write_record(scratch, at))
+		row->lost_other++;
+	else
+		row->written++;
+	return 0;
+}
+
+SEC("raw_tp/io_uring_complete")
+int complete(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct io_ring_ctx *ring = (void *)ARG(ctx, 0);
+
+	if (complete_form == 1) {
+		struct io_uring_cqe *cqe = (void *)ARG(ctx, 2);
+
+		return record_result(ring, (void *)ARG(ctx, 1), BPF_CORE_READ(cqe, user_data),
+				     BPF_CORE_READ(cqe, res), BPF_CORE_READ(cqe, flags),
+				     PROGRAM_COMPLETE);
+	}
+	if (complete_form == 2)
+		return record_result(ring, (void *)ARG(ctx, 1), ARG(ctx, 2), ARG(ctx, 3),
+				     ARG(ctx, 4), PROGRAM_COMPLETE);
+	return record_result(ring, NULL, ARG(ctx, 1), ARG(ctx, 2), ARG(ctx, 3),
+			     PROGRAM_COMPLETE);
+}
+
+/* A completion for which the queue had no room: it does not pass io_uring_complete. */
+SEC("raw_tp/io_uring_cqe_overflow")
+int overflow(struct bpf_raw_tracepoint_args *ctx)
+{
+	return record_result((void *)ARG(ctx, 0), NULL, ARG(ctx, 1), ARG(ctx, 2), ARG(ctx, 3),
+			     PROGRAM_OVERFLOW);
+}
+
+/* Rings. */
+
+/* Describes the current process for a record of another kind; NULL where the filter drops it. */
+static __always_inline struct scratch *begin(__u32 program, struct counters **row, __u32 *cpu,
+					     __u32 *pid, struct io_ring_ctx *ring)
+{
+	__u32 key = program;
+	struct process_state *state;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
+
+	*pid = bpf_get_current_pid_tgid() >> 32;
+	*row = row_of(program, cpu);
+	if (!*row || !scratch)
+		return NULL;
+	if (filter_pids && !bpf_map_lookup_elem(&pids, pid))
+		return NULL;
+	(*row)->seen++;
+	identify(&scratch->who, task, *pid, false);
+	state = meet_process(program, *row, &scratch->who, *pid);
+	if (state && state->verdict == VERDICT_DROP)
+		return NULL;
+	return scratch;
+}
+
+static __always_inline int finish(struct scratch *scratch, struct counters *row, __u32 size)
+{
+	if (write_record(scratch, size))
+		row->lost_other++;
+	else
+		row->written++;
+	return 0;
+}
+
+SEC("raw_tp/io_uring_register")
+int registered(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct register_record *record;
+	struct scratch *scratch;
+	struct counters *row;
+	__u32 cpu, pid;
+
+	scratch = begin(PROGRAM_REGISTER, &row, &cpu, &pid, (void *)ARG(ctx, 0));
+	if (!scratch)
+		return 0;
+	record = (struct register_record *)scratch->data;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_REGISTER;
+	record->head.cpu = cpu;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.process = scratch->who.id;
+	record->head.ring = ARG(ctx, 0);
+	record->operation = ARG(ctx, 1);
+	record->files = ARG(ctx, 2);
+	record->buffers = ARG(ctx, 3);
+	record->result = (__s32)(register_form == 1 ? ARG(ctx, 4) : ARG(ctx, 5));
+	record->tid = bpf_get_current_pid_tgid();
+	record->pid = pid;
+	return finish(scratch, row, sizeof(*record));
+}
+
+SEC("raw_tp/io_uring_create")
+int created(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct ring_record *record;
+	struct scratch *scratch;
+	struct counters *row;
+	__u32 cpu, pid;
+
+	scratch = begin(PROGRAM_CREATE, &row, &cpu, &pid, (void *)ARG(ctx, 1));
+	if (!scratch)
+		return 0;
+	record = (struct ring_record *)scratch->data;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_RING;
+	record->head.cpu = cpu;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.process = scratch->who.id;
+	record->head.ring = ARG(ctx, 1);
+	record->fd = ARG(ctx, 0);
+	record->sq_entries = ARG(ctx, 2);
+	record->cq_entries = ARG(ctx, 3);
+	record->flags = ARG(ctx, 4);
+	record->found_by = FOUND_BY_CREATE;
+	record->pid = pid;
+	record->tid = bpf_get_current_pid_tgid();
+	record->valid = 1;
+	record->creator_uid = scratch->who.ids[0];
+	if (bpf_core_field_exists(task->seccomp.mode)) {
+		record->head.seccomp_mode = BPF_CORE_READ(task, seccomp.mode);
+		if (bpf_core_field_exists(task->seccomp.filter_count))
+			record->seccomp_filters =
+				BPF_CORE_READ(task, seccomp.filter_count.counter);
+	}
+	return finish(scratch, row, sizeof(*record));
+}
+
+/* Rings that were there before. */
+
+static __always_inline bool is_ring(struct file *file)
+{
+	char name[12] = {};
+
+	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) != ANON_INODE_FS_MAGIC)
+		return false;
+	bpf_probe_read_kernel_str(name, sizeof(name),
+				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	return *(__u64 *)name == 0x6e6972755f6f695bULL && /* "[io_urin" */
+	       name[8] == 'g' && name[9] == ']' && !name[10];
+}
+
+static __always_inline void found_ring(struct task_struct *task, struct file *file, __s32 fd,
+				       __u32 found_by)
+{
+	struct io_ring_ctx *ring = BPF_CORE_READ(file, private_data);
+	__u32 cpu, key = PROGRAM_ITERATE, pid = BPF_CORE_READ(task, tgid);
+	struct counters *row = row_of(PROGRAM_ITERATE, &cpu);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
+	struct ring_record *record;
+	struct io_sq_data *sq;
+	struct io_rings *rings;
+
+	if (!row || !scratch || !ring)
+		return;
+	row->seen++;
+	if (filter_pids && !bpf_map_lookup_elem(&pids, &pid))
+		return;
+	identify(&scratch->who, task, pid, false);
+	/* Without its arguments this is not the description that requests refer to. */
+	scratch->who.id ^= 1;
+	if (judge_ids(&scratch->who) == VERDICT_DROP)
+		return;
+	if (describe_process(PROGRAM_ITERATE, pid, false)) {
+		row->lost_other++;
+		return;
+	}
+	record = (struct ring_record *)scratch->data;
+	__builtin_memset(record, 0, sizeof(*record));
+	record->head.kind = RECORD_RING;
+	record->head.cpu = cpu;
+	record->head.time = bpf_ktime_get_boot_ns();
+	record->head.process = scratch->who.id;
+	record->head.ring = (__u64)ring;
+	record->fd = fd;
+	record->found_by = found_by;
+	record->flags = BPF_CORE_READ(ring, flags);
+	record->sq_entries = BPF_CORE_READ(ring, sq_entries);
+	record->cq_entries = BPF_CORE_READ(ring, cq_entries);
+	record->pid = pid;
+	record->tid = BPF_CORE_READ(task, pid);
+	rings = BPF_CORE_READ(ring, rings);
+	if (rings) {
+		record->valid = 1;
+		record->sq_head = BPF_CORE_READ(rings, sq.head);
+		record->sq_tail = BPF_CORE_READ(rings, sq.tail);
+		record->cq_head = BPF_CORE_READ(rings, cq.head);
+		record->cq_tail = BPF_CORE_READ(rings, cq.tail);
+		record->dropped = BPF_CORE_READ(rings, sq_dropped);
+		record->overflow = BPF_CORE_READ(rings, cq_overflow);
+	}
+	sq = BPF_CORE_READ(ring, sq_data);
+	if (sq && bpf_core_field_exists(sq->task_pid)) {
+		record->sq_tid = BPF_CORE_READ(sq, task_pid);
+		record->sq_pid = BPF_CORE_READ(sq, task_tgid);
+		record->sq_cpu = BPF_CORE_READ(sq, sq_cpu);
+	}
+	record->creator_uid = BPF_CORE_READ(ring, user, uid.val);
+	if (bpf_core_field_exists(task->seccomp.mode)) {
+		record->head.seccomp_mode = BPF_CORE_READ(task, seccomp.mode);
+		if (bpf_core_field_exists(task->seccomp.filter_count))
+			record->seccomp_filters =
+				BPF_CORE_READ(task, seccomp.filter_count.counter);
+	}
+	finish(scratch, row, sizeof(*record));
+}
+
+SEC("iter/task_file")
+int rings_of_files(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct task_struct *task = ctx->task;
+
+	if (file && task && is_ring(file))
+		found_ring(task, file, ctx->fd, FOUND_BY_FD);
+	return 0;
+}
+
+/* Rings that a task has registered need no file descriptor. */
+SEC("iter/task")
+int rings_of_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct io_uring_task *uring;
+	int i;
+
+	if (!task || !bpf_core_field_exists(struct io_uring_task, registered_rings))
+		return 0;
+	uring = BPF_CORE_READ(task, io_uring);
+	if (!uring)
+		return 0;
+	for (i = 0; i < 16; i++) {
+		struct file *file = NULL;
+
+		bpf_probe_read_kernel(&file, sizeof(file),
+				      (void *)uring +
+					      bpf_core_field_offset(struct io_uring_task,
+								    registered_rings) +
+					      i * 8);
+		if (file && is_ring(file))
+			found_ring(task, file, -1, FOUND_BY_REGISTERED);
+	}
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

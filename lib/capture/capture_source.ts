@@ -1,0 +1,232 @@
+import type { RecordBatch } from "../chain/chain.ts";
+import { processFilter } from "../chain/process_filter.ts";
+import type { ProcessFilterConfig } from "../config/process_filter.ts";
+import type { Btf } from "../kernel/btf.ts";
+import type { Diagnostic, IOUringStatus } from "../record/records.ts";
+import type { CaptureDevice, StopSignal } from "./capture_device.ts";
+import { Decoder } from "./decoder.ts";
+import { LossCounter } from "./loss_counter.ts";
+import { PreparedCommands } from "./prepared.ts";
+
+/** Room for one batch. A record is at most 64 KiB, and two must fit. */
+const BATCH_BYTES = 1 << 20;
+/** How long one look at the ring buffer may take, so that the rest is done in time, in ms. */
+const POLL_MS = 50;
+const LOSS_INTERVAL_MS = 1000;
+const CANARY_INTERVAL_MS = 10_000;
+/** A canary that has not come back after this time was taken away. */
+const CANARY_PATIENCE_MS = 2000;
+
+/** How a capture runs. */
+export interface CaptureRun {
+  readonly device: CaptureDevice;
+  /** The kernel's types; undefined where they could not be read. */
+  readonly btf: Btf | undefined;
+  readonly results: boolean;
+  readonly processFilter: ProcessFilterConfig;
+  /** The process filter has a condition on the executable, which is judged here. */
+  readonly judgeBinaries: boolean;
+  /** ms to run; undefined until told to stop. */
+  readonly durationMs?: number;
+  readonly stopSignal: StopSignal;
+  /** Everything runs that takes a privilege to start. */
+  readonly attached: () => void;
+  /** The chain has had enough. */
+  readonly enough: () => boolean;
+  /** Wall clock, ms since 1970. */
+  readonly now: () => number;
+  /** 64 random bits. */
+  readonly random: () => bigint;
+  /** What the start record says of the host and the program. */
+  readonly start: Pick<IOUringStatus, "host" | "tool" | "argv">;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** The records of a live host: a start record, what happens, what was lost, and an end record. */
+export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
+  const { device, now } = run;
+  const startedAt = now();
+  const decoder = new Decoder({
+    layout: device.layout,
+    commands: run.btf === undefined ? undefined : new PreparedCommands(run.btf),
+    clocks: device.clocks(),
+    results: run.results,
+    ...(run.judgeBinaries ? { onProcess: judge(device, run.processFilter) } : {}),
+  });
+  const loss = new LossCounter(device, decoder.wire);
+  const canary = new Canary(device, decoder, run);
+  const diagnostics: Diagnostic[] = [...run.diagnostics];
+  const noIterator = device.iterate("rings_of_files");
+  if (noIterator < 0) {
+    diagnostics.push({
+      code: "no_ring_iterator",
+      message: "This kernel cannot list the open files of all processes",
+      hides: "rings that were there before the capture, until they submit something",
+    });
+  }
+  device.iterate("rings_of_tasks");
+  const firstCanary = canary.send(startedAt);
+  if (firstCanary !== undefined) diagnostics.push(firstCanary);
+  run.attached();
+  if (run.btf === undefined) {
+    diagnostics.push({
+      code: "no_types",
+      message: "The kernel's types could not be read",
+      hides: "what requests carry besides paths and addresses",
+    });
+  }
+  yield [{
+    type: "IOUringStatus",
+    phase: "start",
+    timestamp: dateOf(startedAt),
+    ...run.start,
+    coverage: {
+      hooks: [...device.coverage.hooks],
+      missing: device.coverage.missing.map(({ hook, hides }) => ({ hook, hides })),
+    },
+    ...(diagnostics.length === 0 ? {} : { diagnostics }),
+  }];
+
+  const batch = new Uint8Array(BATCH_BYTES);
+  let nextLoss = startedAt + LOSS_INTERVAL_MS;
+  let ringsOpen = true;
+  for (;;) {
+    // Read before the records: what had come by then is decoded before anything is given up.
+    const clocks = device.clocks();
+    const length = device.poll(batch, POLL_MS);
+    if (length > 0) yield decoder.decode(batch, length);
+    if (length === 0 || !ringsOpen) {
+      const rings = decoder.rings();
+      if (rings.length > 0) yield rings;
+      ringsOpen = false;
+    }
+    const time = now();
+    decoder.clock.set(clocks);
+    const expired = decoder.expire(clocks.boot);
+    if (expired.length > 0) yield expired;
+    if (time >= nextLoss) {
+      nextLoss = time + LOSS_INTERVAL_MS;
+      const lost = loss.since(dateOf(time));
+      if (lost !== undefined) yield [lost];
+    }
+    const blinded = canary.watch(time);
+    if (blinded !== undefined) {
+      yield [{
+        type: "IOUringStatus",
+        phase: "lost",
+        timestamp: dateOf(time),
+        lost: { count: 0, reason: "canary" },
+        diagnostics: [blinded],
+      }];
+    }
+    if (run.stopSignal() !== 0 || run.enough()) break;
+    if (run.durationMs !== undefined && time - startedAt >= run.durationMs) break;
+  }
+
+  device.detach();
+  for (let length: number; (length = device.poll(batch, 0)) > 0;) {
+    yield decoder.decode(batch, length);
+  }
+  const rest = decoder.expire(device.clocks().boot, true);
+  if (rest.length > 0) yield rest;
+  const rings = decoder.rings();
+  if (rings.length > 0) yield rings;
+
+  const endedAt = now();
+  const lost = loss.since(dateOf(endedAt));
+  if (lost !== undefined) yield [lost];
+  const closing = loss.close(decoder.totals);
+  const blinded = canary.close();
+  const ending: Diagnostic[] = [...closing, ...(blinded === undefined ? [] : [blinded])];
+  const { events, unresolved } = decoder.totals;
+  yield [{
+    type: "IOUringStatus",
+    phase: "end",
+    timestamp: dateOf(endedAt),
+    totals: {
+      events,
+      lost: loss.total,
+      filtered: loss.filtered,
+      ...(unresolved > 0 ? { unresolved } : {}),
+    },
+    complete: loss.total === 0 && ending.length === 0,
+    duration_ms: endedAt - startedAt,
+    ...(ending.length === 0 ? {} : { diagnostics: ending }),
+  }];
+}
+
+/** Judges each process once, by the same code that judges records, and lets the kernel keep it. */
+function judge(device: CaptureDevice, config: ProcessFilterConfig) {
+  const filter = processFilter(config);
+  return (process: { id: bigint; block: object; missing: readonly string[] }) => {
+    const verdict = filter({ process: process.block, missing: process.missing });
+    device.judge(process.id, verdict === "pass");
+  };
+}
+
+/** A NOP of our own that must come back through the capture. */
+class Canary {
+  readonly #device: CaptureDevice;
+  readonly #decoder: Decoder;
+  readonly #random: () => bigint;
+  #userData = 0n;
+  #sentAt = 0;
+  #waiting = false;
+  #possible = true;
+  #blinded = false;
+
+  constructor(device: CaptureDevice, decoder: Decoder, options: { random: () => bigint }) {
+    this.#device = device;
+    this.#decoder = decoder;
+    this.#random = options.random;
+  }
+
+  /** Sends one; a diagnostic where this process may not use io_uring. */
+  send(time: number): Diagnostic | undefined {
+    this.#sentAt = time;
+    this.#userData = this.#random();
+    this.#decoder.expectCanary(this.#userData);
+    const result = this.#device.canary(this.#userData);
+    this.#possible = result >= 0;
+    this.#waiting = this.#possible;
+    if (this.#possible) return undefined;
+    return {
+      code: "no_canary",
+      message: "This process may not use io_uring itself, so the capture cannot test itself",
+      hides: "that the capture is being blinded",
+    };
+  }
+
+  /** Looks for the last one, and sends the next when it is time; a diagnostic when it is gone. */
+  watch(time: number): Diagnostic | undefined {
+    if (!this.#possible) return undefined;
+    if (this.#waiting && this.#decoder.sawCanary(this.#userData)) this.#waiting = false;
+    let result: Diagnostic | undefined;
+    if (this.#waiting && time - this.#sentAt >= CANARY_PATIENCE_MS) {
+      this.#waiting = false;
+      if (!this.#blinded) result = blinded();
+      this.#blinded = true;
+    }
+    if (time - this.#sentAt >= CANARY_INTERVAL_MS) this.send(time);
+    return result;
+  }
+
+  /** What to say at the end. */
+  close(): Diagnostic | undefined {
+    if (!this.#possible) return undefined;
+    const lost = this.#waiting && !this.#decoder.sawCanary(this.#userData);
+    return lost || this.#blinded ? blinded() : undefined;
+  }
+}
+
+function blinded(): Diagnostic {
+  return {
+    code: "capture_blinded",
+    message: "A request of our own did not come back: something takes records away",
+    hides: "any request",
+  };
+}
+
+function dateOf(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,740 @@
+import type { JsonObject, JsonValue } from "../uapi/json_value.ts";
+import type {
+  IOUringEvent,
+  IOUringRegister,
+  IOUringResult,
+  RequestBlock,
+  StreamRecord,
+} from "../record/records.ts";
+import { ndjsonLine } from "../record/ndjson.ts";
+import { type ArgumentReader, type KnownArguments, NO_MEMORY } from "../uapi/argument.ts";
+import { errnoName } from "../uapi/errno.ts";
+import { describeRequest } from "../uapi/op_info.ts";
+import { opcodeName } from "../uapi/opcodes.ts";
+import { registerOpName } from "../uapi/register_ops.ts";
+import type { RequestFields } from "../uapi/request_fields.ts";
+import { sqeFlagNames } from "../uapi/ring_flags.ts";
+import { readSqe, SQE_SIZE } from "../uapi/sqe.ts";
+import type { RecordBatch } from "../chain/chain.ts";
+import { CompletionJoin, type Waiting } from "./completions.ts";
+import { BootClock } from "./clock.ts";
+import type { Clocks } from "./capture_device.ts";
+import { eventLine } from "./event_line.ts";
+import { FileTable } from "./file_table.ts";
+import { COMMAND_BYTES, type PreparedCommands } from "./prepared.ts";
+import { ProcessDecoder } from "./process_decoder.ts";
+import { ProcessTable, type ThreadBlock } from "./process_table.ts";
+import { RingDecoder } from "./ring_decoder.ts";
+import { type Section, SectionReader } from "./sections.ts";
+import { socketPeer, socketTarget } from "./socket_target.ts";
+import { Wire } from "./wire.ts";
+
+const TWO_32 = 2 ** 32;
+const ACCEPT = 13;
+const NOP = 0;
+const IORING_CQE_F_MORE = 1 << 1;
+const IORING_CQE_F_NOTIF = 1 << 3;
+const IOSQE_FIXED_FILE = 1 << 0;
+/** IOSQE_IO_DRAIN, IOSQE_IO_LINK, IOSQE_IO_HARDLINK. */
+const WAITS = 0x0e;
+/** Opcodes whose address, if any, the kernel tells with the request. */
+const SENDS: ReadonlySet<number> = new Set([9, 26, 47, 48]);
+const SEND = 26;
+const SEND_ZC = 47;
+const OPENS: ReadonlySet<number> = new Set([18, 28]);
+const EPOLL_CTL = 29;
+const TIMEOUTS: ReadonlySet<number> = new Set([11, 15]);
+const URING_CMDS: ReadonlySet<number> = new Set([46, 64]);
+const NO_SQE_FLAGS: string[] = [];
+
+/** What the decoder is told. */
+export interface DecoderOptions {
+  /** Layout text of the native side. */
+  readonly layout: string;
+  /** The kernel's command layouts; undefined where its types could not be read. */
+  readonly commands: PreparedCommands | undefined;
+  readonly clocks: Clocks;
+  /** Wait for every completion; without it, for those of ACCEPT. */
+  readonly results: boolean;
+  /** Told of every process that is described. */
+  readonly onProcess?: (
+    process: { id: bigint; block: IOUringEvent["process"]; missing: readonly string[] },
+  ) => void;
+}
+
+/** What has been decoded so far. */
+export interface DecoderTotals {
+  /** Requests, without our own. */
+  events: number;
+  /** Results that could not be joined to their request. */
+  unresolved: number;
+  /** Records that made no sense. */
+  damaged: number;
+  /** Last sequence number and number of requests, by program and CPU. */
+  readonly arrived: Map<number, number>;
+}
+
+/** What is gathered of one request. */
+interface RequestFacts {
+  readonly opcode: number;
+  flags: number;
+  fd: number | undefined;
+  readonly bufIndex: number;
+  readonly rejected: boolean;
+  readonly missing: string[];
+  readonly unverified: string[];
+  info?: JsonObject | undefined;
+  result?: NonNullable<IOUringEvent["result"]>;
+  personality?: number;
+  cred?: { uid: number; euid: number };
+}
+
+interface Lines extends Array<StreamRecord> {
+  lines: string[];
+}
+
+/** Turns batches of wire records into records of the stream. */
+export class Decoder {
+  readonly wire: Wire;
+  readonly clock: BootClock;
+  readonly totals: DecoderTotals = { events: 0, unresolved: 0, damaged: 0, arrived: new Map() };
+  readonly #sections: SectionReader;
+  readonly #processDecoder: ProcessDecoder;
+  readonly #processes = new ProcessTable();
+  readonly #files: FileTable;
+  readonly #rings: RingDecoder;
+  readonly #commands: PreparedCommands | undefined;
+  readonly #join: CompletionJoin;
+  readonly #results: boolean;
+  readonly #onProcess: DecoderOptions["onProcess"];
+  readonly #canaries = new Set<bigint>();
+  readonly #canariesBack = new Set<bigint>();
+  #out: Lines = newBatch();
+
+  // Offsets, looked up once.
+  readonly #at;
+  readonly #kinds;
+  readonly #section;
+  readonly #bit;
+
+  #lastRingLow = -1;
+  #lastRingHigh = -1;
+  #lastRing = "";
+
+  constructor(options: DecoderOptions) {
+    const wire = this.wire = new Wire(options.layout);
+    this.clock = new BootClock(options.clocks);
+    this.#sections = new SectionReader(wire);
+    this.#processDecoder = new ProcessDecoder(wire, {
+      sections: this.#sections,
+      clock: this.clock,
+    });
+    this.#files = new FileTable(wire, this.#sections);
+    this.#rings = new RingDecoder(wire, this.clock);
+    this.#commands = options.commands;
+    this.#results = options.results;
+    this.#onProcess = options.onProcess;
+    this.#join = new CompletionJoin({ emit: (waiting) => this.#emit(waiting) });
+    this.#at = {
+      size: wire.at("record.size"),
+      kind: wire.at("record.kind"),
+      opcode: wire.at("record.opcode"),
+      cpu: wire.at("record.cpu"),
+      bits: wire.at("record.bits"),
+      seccomp: wire.at("record.seccomp_mode"),
+      time: wire.at("record.time"),
+      process: wire.at("record.process"),
+      ring: wire.at("record.ring"),
+      userData: wire.at("request_record.user_data"),
+      request: wire.at("request_record.request"),
+      seq: wire.at("request_record.seq"),
+      tid: wire.at("request_record.tid"),
+      pid: wire.at("request_record.pid"),
+      flags: wire.at("request_record.flags"),
+      fd: wire.at("request_record.fd"),
+      bufIndex: wire.at("request_record.buf_index"),
+      filters: wire.at("request_record.seccomp_filters"),
+      requestSize: wire.size("request_record"),
+      resultUserData: wire.at("result_record.user_data"),
+      resultRequest: wire.at("result_record.request"),
+      res: wire.at("result_record.res"),
+      cqeFlags: wire.at("result_record.cqe_flags"),
+      resultSize: wire.size("result_record"),
+      headSize: wire.size("record"),
+    };
+    this.#kinds = {
+      process: wire.at("RECORD_PROCESS"),
+      file: wire.at("RECORD_FILE"),
+      request: wire.at("RECORD_REQUEST"),
+      result: wire.at("RECORD_RESULT"),
+      register: wire.at("RECORD_REGISTER"),
+      ring: wire.at("RECORD_RING"),
+    };
+    const section = (name: string) => wire.at(`SECTION_${name}`);
+    this.#section = {
+      command: section("COMMAND"),
+      path: section("PATH"),
+      path2: section("PATH2"),
+      name: section("NAME"),
+      sockaddr: section("SOCKADDR"),
+      timespec: section("TIMESPEC"),
+      bytes: section("BYTES"),
+      sqe: section("SQE"),
+      cred: section("CRED"),
+      file: section("FILE"),
+      socket: section("SOCKET"),
+      peer: section("PEER"),
+      user: section("USER"),
+      result: section("RESULT"),
+      unixLocal: section("UNIX_LOCAL"),
+      unixPeer: section("UNIX_PEER"),
+      fault: section("FAULT"),
+    };
+    this.#bit = {
+      sqThread: wire.at("BIT_SQ_THREAD"),
+      rejected: wire.at("BIT_REJECTED"),
+      again: wire.at("BIT_AGAIN"),
+      noRequest: wire.at("BIT_NO_REQUEST"),
+      entryFd: wire.at("BIT_ENTRY_FD"),
+      noFd: wire.at("BIT_NO_FD"),
+    };
+  }
+
+  /** Decodes the first `length` bytes of `batch`. */
+  decode(batch: Uint8Array, length: number): RecordBatch {
+    const view = new DataView(batch.buffer, batch.byteOffset, length);
+    const { size: sizeAt, kind: kindAt, headSize } = this.#at;
+    for (let at = 0; at + headSize <= length;) {
+      const size = view.getUint16(at + sizeAt, true);
+      if (size < headSize || at + size > length) {
+        this.totals.damaged++;
+        break;
+      }
+      try {
+        this.#record(view, at, size, view.getUint8(at + kindAt));
+      } catch (error) {
+        // Something has damaged the record; the next one starts where its length says.
+        if (!(error instanceof RangeError)) throw error;
+        this.totals.damaged++;
+      }
+      at += (size + 7) & ~7;
+    }
+    return this.#take();
+  }
+
+  #record(view: DataView, at: number, size: number, kind: number): void {
+    switch (kind) {
+      case this.#kinds.request:
+        return this.#request(view, at, size);
+      case this.#kinds.result:
+        return this.#completion(view, at, size);
+      case this.#kinds.process:
+        return this.#process(view, at, size);
+      case this.#kinds.file:
+        return this.#files.add(view, at, size);
+      case this.#kinds.register:
+        return this.#register(view, at);
+      case this.#kinds.ring:
+        return this.#rings.add(view, at, this.#processes);
+      default:
+        this.totals.damaged++;
+    }
+  }
+
+  /** Emits what has waited long enough for its completion, or all of it. */
+  expire(now: bigint, all = false): RecordBatch {
+    this.#join.expire(Number(now), all);
+    return this.#take();
+  }
+
+  /** Rings that were found since the last call. */
+  rings(): RecordBatch {
+    for (const entry of this.#rings.take()) {
+      this.#out.push(entry), this.#out.lines.push(ndjsonLine(entry));
+    }
+    return this.#take();
+  }
+
+  /** Makes `userData` known as our own NOP's: it never becomes an event. */
+  expectCanary(userData: bigint): void {
+    this.#canaries.add(userData);
+  }
+
+  /** Whether the NOP has come back. */
+  sawCanary(userData: bigint): boolean {
+    return this.#canariesBack.has(userData);
+  }
+
+  #take(): RecordBatch {
+    const out = this.#out;
+    if (out.length > 0) this.#out = newBatch();
+    return out;
+  }
+
+  #process(view: DataView, at: number, size: number): void {
+    const description = this.#processDecoder.decode(view, at, size);
+    this.#processes.add(description);
+    this.#onProcess?.({
+      id: BigInt(description.high) << 32n | BigInt(description.low),
+      block: description.block,
+      missing: description.missing,
+    });
+  }
+
+  #ringText(view: DataView, at: number): string {
+    const low = view.getUint32(at, true);
+    const high = view.getUint32(at + 4, true);
+    if (low !== this.#lastRingLow || high !== this.#lastRingHigh) {
+      this.#lastRingLow = low;
+      this.#lastRingHigh = high;
+      this.#lastRing = hexOf(low, high);
+    }
+    return this.#lastRing;
+  }
+
+  #request(view: DataView, at: number, size: number): void {
+    const o = this.#at;
+    const opcode = view.getUint8(at + o.opcode);
+    const userDataLow = view.getUint32(at + o.userData, true);
+    const userDataHigh = view.getUint32(at + o.userData + 4, true);
+    const cpu = view.getUint16(at + o.cpu, true);
+    const bits = view.getUint8(at + o.bits);
+    const rejected = (bits & this.#bit.rejected) !== 0;
+    const again = (bits & this.#bit.again) !== 0;
+    const program = rejected ? 2 : again ? 1 : 0;
+    const key = cpu * 4 + program;
+    this.totals.arrived.set(key, (this.totals.arrived.get(key) ?? 0) + 1);
+    if (opcode === NOP && this.#canaries.size > 0) {
+      const userData = BigInt(userDataHigh) << 32n | BigInt(userDataLow);
+      if (this.#canaries.has(userData)) {
+        this.#canariesBack.add(userData);
+        this.#rings.hide(this.#ringText(view, at + o.ring));
+        return;
+      }
+    }
+    this.totals.events++;
+
+    const flags = view.getUint32(at + o.flags, true);
+    const thread = this.#processes.block(
+      view.getUint32(at + o.process, true),
+      view.getUint32(at + o.process + 4, true),
+      view.getUint32(at + o.tid, true),
+      view.getUint32(at + o.pid, true),
+    );
+    const facts: RequestFacts = {
+      opcode,
+      flags,
+      fd: (bits & this.#bit.noFd) === 0 ? view.getInt32(at + o.fd, true) : undefined,
+      bufIndex: view.getUint16(at + o.bufIndex, true),
+      rejected,
+      missing: thread.missing.length === 0 ? [] : [...thread.missing],
+      unverified: thread.unverified.length === 0 ? [] : [...thread.unverified],
+    };
+    if ((bits & this.#bit.entryFd) !== 0) facts.unverified.push("io_uring.fd");
+    if (size > o.requestSize) {
+      this.#arguments(this.#sections.read(view, at + o.requestSize, at + size), facts);
+    }
+    const { info, result, fd, personality, cred, missing, unverified } = facts;
+    // Assigned in the order of the records' keys.
+    const uring = {
+      opcode_number: opcode,
+      ctx: this.#ringText(view, at + o.ring),
+      user_data: hexOf(userDataLow, userDataHigh),
+    } as RequestBlock;
+    if (fd !== undefined) uring.fd = fd;
+    uring.fixed_file = (facts.flags & IOSQE_FIXED_FILE) !== 0;
+    uring.sqe_flags = (facts.flags & 0x7f) === 0 ? NO_SQE_FLAGS : sqeFlagNames(facts.flags & 0x7f);
+    uring.sq_thread = (bits & this.#bit.sqThread) !== 0;
+    if (personality !== undefined) uring.personality = personality;
+    if (cred !== undefined) uring.cred = cred;
+    if (rejected) uring.rejected = true;
+    uring.cpu = cpu;
+    uring.seq = view.getUint32(at + o.seq, true);
+    if (again) uring.recovered = true;
+    const record = {
+      type: "IOUringEvent",
+      process: thread.process,
+      opcode: opcodeName(opcode),
+    } as IOUringEvent;
+    if (info !== undefined) record.op_info = info;
+    record.timestamp = this.clock.text(
+      view.getUint32(at + o.time, true),
+      view.getUint32(at + o.time + 4, true),
+    );
+    record.io_uring = uring;
+    record.seccomp = {
+      mode: view.getUint8(at + o.seccomp),
+      filters: view.getUint16(at + o.filters, true),
+    };
+    if (result !== undefined) record.result = result;
+    if (missing.length > 0) record.missing = missing;
+    if (unverified.length > 0) record.unverified = unverified;
+
+    const waiting: Waiting = {
+      record,
+      thread,
+      userDataLow,
+      userDataHigh,
+      requestLow: view.getUint32(at + o.request, true),
+      requestHigh: view.getUint32(at + o.request + 4, true),
+      time: timeOf(view, at + o.time),
+    };
+    if (rejected) {
+      // Its completion says the same once more.
+      if (this.#results) this.#join.swallow(waiting);
+      this.#emit(waiting);
+    } else if (this.#results || opcode === ACCEPT) {
+      this.#join.wait(waiting);
+    } else {
+      this.#emit(waiting);
+    }
+  }
+
+  #arguments(sections: readonly Section[], facts: RequestFacts): void {
+    const kinds = this.#section;
+    const { opcode, missing, unverified } = facts;
+    let fields: { -readonly [K in keyof RequestFields]: RequestFields[K] } = {
+      opcode,
+      flags: facts.flags & 0xff,
+      fd: facts.fd,
+      bufIndex: facts.bufIndex,
+    };
+    const known: { -readonly [K in keyof KnownArguments]: KnownArguments[K] } = {};
+    let target: JsonObject | undefined;
+    let targetUnsure = false;
+    let reader: ArgumentReader = NO_MEMORY;
+    const pages: { address: bigint; bytes: Uint8Array }[] = [];
+    let rejectedSqe = false;
+    for (let i = 0; i < sections.length; i++) {
+      const { kind, extra, bytes } = sections[i]!;
+      switch (kind) {
+        case kinds.command: {
+          if (bytes.length < COMMAND_BYTES) break;
+          const command = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+          this.#commands?.read(fields, command);
+          if (OPENS.has(opcode)) {
+            const how = this.#commands?.bytes(opcode, bytes, { name: "how", length: 24 });
+            if (how !== undefined) known.open_how = { ok: true, bytes: how };
+          } else if (opcode === EPOLL_CTL) {
+            const event = this.#commands?.bytes(opcode, bytes, { name: "event", length: 12 });
+            if (event !== undefined) known.epoll_event = { ok: true, bytes: event };
+          } else if (SENDS.has(opcode)) {
+            // Nobody is named unless a section says who.
+            known.sockaddr = { ok: true, bytes: new Uint8Array() };
+            if (opcode === SEND || opcode === SEND_ZC) fields.off = 0n;
+          }
+          break;
+        }
+        case kinds.path:
+        case kinds.path2:
+        case kinds.name: {
+          const two = opcode === 35 || opcode === 38 || opcode === 39;
+          const name = kind === kinds.name
+            ? "name"
+            : kind === kinds.path2
+            ? "new_path"
+            : two
+            ? "old_path"
+            : "path";
+          known[name] = { ok: true, bytes, unverified: extra !== 0 };
+          break;
+        }
+        case kinds.sockaddr:
+          known.sockaddr = { ok: true, bytes, unverified: extra !== 0 };
+          if (opcode === SEND || opcode === SEND_ZC) fields.off = undefined;
+          break;
+        case kinds.timespec:
+          known.timespec = { ok: true, bytes: bytes.length === 8 ? timespecOf(bytes) : bytes };
+          if (TIMEOUTS.has(opcode)) fields.opFlags = extra;
+          break;
+        case kinds.bytes:
+          fields.byteLength = viewOf(bytes).getBigUint64(0, true);
+          break;
+        case kinds.sqe: {
+          if (bytes.length < SQE_SIZE) break;
+          const sqe = readSqe(bytes, 0);
+          if (facts.rejected) {
+            // All that is left of it is the entry, which its owner can write.
+            rejectedSqe = true;
+            fields = { ...sqe };
+            facts.fd = sqe.fd;
+            facts.flags = sqe.flags;
+            if (sqe.personality !== 0) facts.personality = sqe.personality;
+          } else if (URING_CMDS.has(opcode)) {
+            fields.addr = sqe.addr;
+            fields.fileIndex = sqe.fileIndex;
+          }
+          break;
+        }
+        case kinds.cred: {
+          const ids = viewOf(bytes);
+          facts.cred = { uid: ids.getUint32(0, true), euid: ids.getUint32(4, true) };
+          if (extra !== 0) {
+            facts.personality = extra;
+            unverified.push("io_uring.personality");
+          }
+          break;
+        }
+        case kinds.file: {
+          target = this.#files.target(bytes);
+          targetUnsure = extra !== 0;
+          break;
+        }
+        case kinds.socket:
+          target = socketTarget(this.wire, bytes, {
+            local: bytesOfKind(sections, i, kinds.unixLocal),
+            peer: bytesOfKind(sections, i, kinds.unixPeer),
+          });
+          fields.socket = true;
+          targetUnsure = extra !== 0;
+          break;
+        case kinds.user:
+          pages.push({ address: viewOf(bytes).getBigUint64(0, true), bytes: bytes.subarray(8) });
+          break;
+        case kinds.result: {
+          const res = viewOf(bytes).getInt32(0, true);
+          const errno = errnoName(-res);
+          facts.result = { res, ...(errno === undefined ? undefined : { errno }) };
+          break;
+        }
+        case kinds.fault:
+          if (extra === kinds.path || extra === kinds.path2 || extra === kinds.name) {
+            const name = extra === kinds.name
+              ? "name"
+              : extra === kinds.path2
+              ? "new_path"
+              : opcode === 35 || opcode === 38 || opcode === 39
+              ? "old_path"
+              : "path";
+            known[name] = { ok: false, reason: "fault" };
+          } else if (extra === kinds.sockaddr) {
+            known.sockaddr = { ok: false, reason: "fault" };
+          }
+          break;
+      }
+    }
+    if (pages.length > 0) reader = new CapturedPages(pages);
+    const described = describeRequest(fields, reader, { known });
+    let info = described.info as { [key: string]: JsonValue } | undefined;
+    if (target !== undefined) info = { ...info, target };
+    facts.info = info;
+    for (const { path } of described.missing) missing.push(path);
+    if (facts.result?.errno === "ENAMETOOLONG" && known.path?.ok === true) {
+      // Only its beginning was taken.
+      missing.push("op_info.path");
+    }
+    for (const path of described.unverified) unverified.push(path);
+    if (info?.fd !== undefined && unverified.includes("io_uring.fd")) unverified.push("op_info.fd");
+    if (rejectedSqe && info !== undefined) {
+      for (const key in info) {
+        const path = `op_info.${key}`;
+        if (!unverified.includes(path) && !missing.includes(path)) unverified.push(path);
+      }
+    }
+    if (target !== undefined && (targetUnsure || (facts.flags & WAITS) !== 0)) {
+      unverified.push("op_info.target");
+    }
+  }
+
+  #completion(view: DataView, at: number, size: number): void {
+    const o = this.#at;
+    const cqeFlags = view.getUint32(at + o.cqeFlags, true);
+    const userDataLow = view.getUint32(at + o.resultUserData, true);
+    const userDataHigh = view.getUint32(at + o.resultUserData + 4, true);
+    if (this.#canaries.size > 0) {
+      const userData = BigInt(userDataHigh) << 32n | BigInt(userDataLow);
+      if (this.#canaries.has(userData)) return;
+    }
+    const res = view.getInt32(at + o.res, true);
+    const more = (cqeFlags & IORING_CQE_F_MORE) !== 0;
+    const ring = this.#ringText(view, at + o.ring);
+    const time = timeOf(view, at + o.time);
+    const found = this.#join.find({
+      ring,
+      userDataLow,
+      userDataHigh,
+      requestLow: view.getUint32(at + o.resultRequest, true),
+      requestHigh: view.getUint32(at + o.resultRequest + 4, true),
+      more,
+      notification: (cqeFlags & IORING_CQE_F_NOTIF) !== 0,
+    });
+    if (found === undefined) {
+      this.totals.unresolved++;
+      return;
+    }
+    if (found.kind === "swallowed") return;
+    const { waiting } = found;
+    const errno = res < 0 ? errnoName(-res) : undefined;
+    const result = {
+      res,
+      ...(errno === undefined ? undefined : { errno }),
+      latency_ns: Math.max(0, time - waiting.time),
+    };
+    const peer = size > o.resultSize
+      ? this.#peer(this.#sections.read(view, at + o.resultSize, at + size))
+      : undefined;
+    if (found.kind === "first") {
+      const { record } = waiting;
+      if (peer !== undefined) record.op_info = { ...peer, ...record.op_info };
+      waiting.record = withResult(record, result);
+      this.#emit(waiting);
+      if (!more) return;
+      return;
+    }
+    const { type: _, ...rest } = waiting.record;
+    const record: IOUringResult = {
+      type: "IOUringResult",
+      ...rest,
+      timestamp: this.clock.text(
+        view.getUint32(at + o.time, true),
+        view.getUint32(at + o.time + 4, true),
+      ),
+    };
+    delete record.result;
+    delete record.missing;
+    delete record.unverified;
+    if (waiting.record.io_uring?.opcode_number === ACCEPT) {
+      record.op_info = { ...peer, ...withoutPeer(record.op_info) };
+    }
+    record.result = result;
+    record.more = more;
+    const { missing, unverified } = waiting.record;
+    if (missing !== undefined) record.missing = missing;
+    if (unverified !== undefined) record.unverified = unverified;
+    this.#push(record, eventLine(record, waiting.thread.json));
+  }
+
+  #peer(sections: readonly Section[]): JsonObject | undefined {
+    const kinds = this.#section;
+    const index = sections.findIndex(({ kind }) => kind === kinds.peer);
+    if (index < 0) return undefined;
+    return socketPeer(this.wire, sections[index]!.bytes, {
+      local: undefined,
+      peer: bytesOfKind(sections, index, kinds.unixPeer),
+    });
+  }
+
+  #register(view: DataView, at: number): void {
+    const o = this.#at;
+    const wire = this.wire;
+    const u32 = (name: string) => view.getUint32(at + wire.at(`register_record.${name}`), true);
+    const thread = this.#processes.block(
+      view.getUint32(at + o.process, true),
+      view.getUint32(at + o.process + 4, true),
+      u32("tid"),
+      u32("pid"),
+    );
+    const res = Number(view.getBigInt64(at + wire.at("register_record.result"), true));
+    const errno = res < 0 ? errnoName(-res) : undefined;
+    const operation = u32("operation");
+    const name = registerOpName(operation);
+    const record: IOUringRegister = {
+      type: "IOUringRegister",
+      process: thread.process,
+      operation: name,
+      io_uring: { ctx: this.#ringText(view, at + o.ring) },
+      count: /FILES/.test(name) ? u32("files") : u32("buffers"),
+      result: { res, ...(errno === undefined ? undefined : { errno }) },
+      timestamp: this.clock.text(
+        view.getUint32(at + o.time, true),
+        view.getUint32(at + o.time + 4, true),
+      ),
+    };
+    if (thread.missing.length > 0) record.missing = [...thread.missing];
+    if (thread.unverified.length > 0) record.unverified = [...thread.unverified];
+    this.#push(record, ndjsonLine(record));
+  }
+
+  #emit({ record, thread }: { record: IOUringEvent; thread: ThreadBlock }): void {
+    this.#push(record, eventLine(record, thread.json));
+  }
+
+  #push(record: StreamRecord, line: string): void {
+    this.#out.push(record);
+    this.#out.lines.push(line);
+  }
+}
+
+/** Nanoseconds as a timespec. */
+function timespecOf(bytes: Uint8Array): Uint8Array {
+  const ns = viewOf(bytes).getBigUint64(0, true);
+  return new Uint8Array(BigUint64Array.of(ns / 1_000_000_000n, ns % 1_000_000_000n).buffer);
+}
+
+/** User memory that was captured with the request. */
+class CapturedPages implements ArgumentReader {
+  readonly #pages: readonly { address: bigint; bytes: Uint8Array }[];
+
+  constructor(pages: readonly { address: bigint; bytes: Uint8Array }[]) {
+    this.#pages = pages;
+  }
+
+  path(address: bigint) {
+    for (const page of this.#pages) {
+      if (page.address !== address) continue;
+      const end = page.bytes.indexOf(0);
+      return { ok: true, bytes: end < 0 ? page.bytes : page.bytes.subarray(0, end) } as const;
+    }
+    return { ok: false, reason: "fault" } as const;
+  }
+
+  bytes(address: bigint, length: number) {
+    for (const page of this.#pages) {
+      const offset = address - page.address;
+      if (offset >= 0n && offset + BigInt(length) <= BigInt(page.bytes.length)) {
+        const at = Number(offset);
+        return { ok: true, bytes: page.bytes.subarray(at, at + length) } as const;
+      }
+    }
+    return { ok: false, reason: "fault" } as const;
+  }
+}
+
+/** The section of a kind that belongs to the one at `index`. */
+function bytesOfKind(sections: readonly Section[], index: number, kind: number) {
+  for (let i = index + 1; i < Math.min(sections.length, index + 3); i++) {
+    if (sections[i]!.kind === kind) return sections[i]!.bytes;
+  }
+  return undefined;
+}
+
+/** The record with its result in its place among the keys. */
+function withResult(
+  record: IOUringEvent,
+  result: NonNullable<IOUringEvent["result"]>,
+): IOUringEvent {
+  const { missing, unverified, op_info, timestamp, io_uring, seccomp, ...front } = record;
+  return {
+    ...front,
+    ...(op_info === undefined ? undefined : { op_info }),
+    timestamp,
+    ...(io_uring === undefined ? undefined : { io_uring }),
+    ...(seccomp === undefined ? undefined : { seccomp }),
+    result,
+    ...(missing === undefined ? undefined : { missing }),
+    ...(unverified === undefined ? undefined : { unverified }),
+  };
+}
+
+function withoutPeer(info: JsonObject | undefined): JsonObject {
+  const { addr: _, port: __, family: ___, path: ____, ...rest } = info ?? {};
+  return rest;
+}
+
+function newBatch(): Lines {
+  return Object.assign([] as StreamRecord[], { lines: [] as string[] });
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function timeOf(view: DataView, at: number): number {
+  return view.getUint32(at + 4, true) * TWO_32 + view.getUint32(at, true);
+}
+
+/** Halves of 64 bits as unpadded hex. */
+function hexOf(low: number, high: number): string {
+  if (high === 0) return `0x${low.toString(16)}`;
+  return `0x${high.toString(16)}${low.toString(16).padStart(8, "0")}`;
+}

@@ -1,0 +1,75 @@
+import type { JsonObject } from "../uapi/json_value.ts";
+import { putText } from "../uapi/text.ts";
+import { pathFromComponents } from "./path_bytes.ts";
+import type { SectionReader } from "./sections.ts";
+import type { Wire } from "./wire.ts";
+
+/** Descriptions that are kept; the kernel keeps half as many. */
+const MAX_FILES = 32_768;
+
+const S_IFMT = 0o170000;
+/** Kinds by the type bits of `i_mode` (`include/uapi/linux/stat.h`). */
+const KINDS: ReadonlyMap<number, string> = new Map([
+  [0o010000, "pipe"],
+  [0o020000, "char_device"],
+  [0o040000, "directory"],
+  [0o060000, "block_device"],
+  [0o100000, "file"],
+]);
+
+/** Of `include/uapi/linux/magic.h`. */
+const PIPEFS_MAGIC = 0x50495045;
+const ANON_INODE_FS_MAGIC = 0x09041934;
+
+/** The open files that the kernel has described. */
+export class FileTable {
+  readonly #wire: Wire;
+  readonly #sections: SectionReader;
+  #targets = new Map<bigint, JsonObject>();
+
+  constructor(wire: Wire, sections: SectionReader) {
+    this.#wire = wire;
+    this.#sections = sections;
+  }
+
+  /** Takes the file record at `at`. */
+  add(view: DataView, at: number, size: number): void {
+    const wire = this.#wire;
+    const [section] = this.#sections.read(view, at + wire.size("file_record"), at + size);
+    const mode = view.getUint32(at + wire.at("file_record.mode"), true);
+    const kind = KINDS.get(mode & S_IFMT);
+    const target: JsonObject = {};
+    const components = section?.bytes ?? new Uint8Array();
+    const magic = view.getUint32(at + wire.at("file_record.magic"), true);
+    if (magic === PIPEFS_MAGIC) {
+      const inode = view.getBigUint64(at + wire.at("file_record.inode"), true);
+      target.kind = "pipe";
+      target.path = `pipe:[${inode}]`;
+    } else if (kind === undefined || magic === ANON_INODE_FS_MAGIC) {
+      // An anonymous inode has a name in place of a path, and before 6.15 no type.
+      target.kind = "anon_inode";
+      putText(target, "name", components.subarray(0, Math.max(0, components.length - 1)));
+    } else {
+      target.kind = kind;
+      putText(target, "path", pathFromComponents(components));
+      if (section === undefined || section.extra !== 0) target.partial = true;
+      if (view.getUint32(at + wire.at("file_record.deleted"), true) !== 0) target.deleted = true;
+    }
+    if (this.#targets.size >= MAX_FILES) {
+      // The oldest half; a file that is asked for again moves to the end.
+      this.#targets = new Map([...this.#targets].slice(MAX_FILES / 2));
+    }
+    this.#targets.set(view.getBigUint64(at + wire.at("file_record.file"), true), target);
+  }
+
+  /** What the file that a section names is; undefined where its description was lost. */
+  target(name: Uint8Array): JsonObject | undefined {
+    const id = new DataView(name.buffer, name.byteOffset, name.byteLength).getBigUint64(0, true);
+    const target = this.#targets.get(id);
+    if (target !== undefined && this.#targets.size > MAX_FILES / 2) {
+      this.#targets.delete(id);
+      this.#targets.set(id, target);
+    }
+    return target;
+  }
+}

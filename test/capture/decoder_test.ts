@@ -1,0 +1,304 @@
+import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { Decoder } from "../../lib/capture/decoder.ts";
+import type { RecordBatch } from "../../lib/chain/chain.ts";
+import { ndjsonLine } from "../../lib/record/ndjson.ts";
+import { layoutText, type Members, type SectionBytes, WireBuilder } from "./wire_bytes.ts";
+
+// deno-lint-ignore no-explicit-any
+type AnyRecord = any;
+
+const layout = layoutText();
+const SECOND = 1_000_000_000n;
+/** Boot was at the start of 2026. */
+const CLOCKS = { boot: 0n, real: 1_767_225_600n * SECOND };
+
+function unit(name: string, fn: () => void): void {
+  const ignore = layout === undefined;
+  Deno.test({ name: ignore ? `${name} (skipped: the shim is not built)` : name, ignore, fn });
+}
+
+function builder(): WireBuilder {
+  return new WireBuilder(layout!);
+}
+
+function decoder(options: { results?: boolean } = {}): Decoder {
+  return new Decoder({
+    layout: layout!,
+    commands: undefined,
+    clocks: CLOCKS,
+    results: options.results ?? false,
+  });
+}
+
+const PROCESS = 0x1122334455667788n;
+
+function addProcess(wire: WireBuilder, members: Members = {}): WireBuilder {
+  const valid = ["START", "CRED", "AUID", "PPID", "SECURE"]
+    .reduce((bits, name) => bits | wire.value(`VALID_${name}`), 0);
+  return wire.add("process_record", {
+    kind: wire.value("RECORD_PROCESS"),
+    process: PROCESS,
+  }, {
+    start: 5n * SECOND,
+    exec_count: 3,
+    pid: 100,
+    ppid: 50,
+    uid: 1000,
+    euid: 0,
+    auid: 1000,
+    comm: "agent",
+    valid,
+    ...members,
+  }, [
+    { kind: "EXE", bytes: "agent\0bin\0usr\0" },
+    { kind: "ARGS", bytes: "agent\0-x\0two words\0" },
+    { kind: "CGROUP", bytes: `${"a1".repeat(32)}\0docker\0` },
+    { kind: "CWD", bytes: "" },
+  ]);
+}
+
+function addRequest(
+  wire: WireBuilder,
+  head: Members = {},
+  members: Members = {},
+  sections: SectionBytes[] = [],
+): WireBuilder {
+  return wire.add("request_record", {
+    kind: wire.value("RECORD_REQUEST"),
+    opcode: 0,
+    cpu: 1,
+    time: 10n * SECOND,
+    process: PROCESS,
+    ring: 0xffff888100c4a000n,
+    ...head,
+  }, {
+    user_data: 0xdeadn,
+    request: 0xffff888100001000n,
+    seq: 1,
+    tid: 101,
+    pid: 100,
+    fd: -1,
+    ...members,
+  }, sections);
+}
+
+function decodeAll(decoder: Decoder, wire: WireBuilder): AnyRecord[] {
+  const batch = wire.batch();
+  const records = decoder.decode(batch, batch.length);
+  checkLines(records);
+  return [...records];
+}
+
+/** What is written must be what the chain judged. */
+function checkLines(records: RecordBatch): void {
+  deepStrictEqual(records.lines, records.map((record) => ndjsonLine(record)));
+}
+
+unit("Decoder joins a request with its process", () => {
+  const wire = builder();
+  const [event] = decodeAll(decoder(), addRequest(addProcess(wire)));
+  deepStrictEqual(event, {
+    type: "IOUringEvent",
+    process: {
+      start_time: "2026-01-01T00:00:05.000Z",
+      pid: 100,
+      tid: 101,
+      ppid: 50,
+      uid: 1000,
+      euid: 0,
+      auid: 1000,
+      cap_inheritable: "",
+      cap_permitted: "",
+      cap_effective: "",
+      secureexec: "",
+      filename: "agent",
+      binary_path: "/usr/bin/agent",
+      args: "-x two words",
+      container_id: "a1".repeat(32),
+      gid: 0,
+      egid: 0,
+      comm: "agent",
+      cgroup: `/docker/${"a1".repeat(32)}`,
+      exec_id: "100:5000000000:3",
+      cwd: "/",
+    },
+    opcode: "IORING_OP_NOP",
+    timestamp: "2026-01-01T00:00:10.000Z",
+    io_uring: {
+      opcode_number: 0,
+      ctx: "0xffff888100c4a000",
+      user_data: "0xdead",
+      fd: -1,
+      fixed_file: false,
+      sqe_flags: [],
+      sq_thread: false,
+      cpu: 1,
+      seq: 1,
+    },
+    seccomp: { mode: 0, filters: 0 },
+    unverified: ["process.args"],
+  });
+});
+
+unit("Decoder says that a process's description was lost", () => {
+  const [event] = decodeAll(decoder(), addRequest(builder()));
+  equal(event.process.partial, true);
+  equal(event.process.pid, 100);
+  equal(event.process.uid, 4294967295);
+  ok(event.missing.includes("process.binary_path"));
+});
+
+unit("Decoder lists what could not be read of a process", () => {
+  const wire = builder();
+  const [event] = decodeAll(decoder(), addRequest(addProcess(wire, { valid: 0 })));
+  equal(event.process.start_time, "");
+  equal(event.process.auid, 4294967295);
+  equal(event.process.cap_effective, "");
+  deepStrictEqual(event.missing.slice(0, 3), [
+    "process.start_time",
+    "process.ppid",
+    "process.uid",
+  ]);
+});
+
+unit("Decoder keeps an event whose arguments faulted", () => {
+  const wire = builder();
+  addProcess(wire);
+  addRequest(wire, { opcode: 36 }, {}, [
+    { kind: "FAULT", extra: wire.value("SECTION_PATH"), bytes: "" },
+  ]);
+  const [event] = decodeAll(decoder(), wire);
+  equal(event.opcode, "IORING_OP_UNLINKAT");
+  equal(event.op_info.path, "");
+  ok(event.missing.includes("op_info.path"));
+});
+
+unit("Decoder gives an opcode without a name by its number", () => {
+  const wire = builder();
+  const sqe = new Uint8Array(64);
+  sqe[0] = 200;
+  addRequest(addProcess(wire), { opcode: 200, bits: wire.value("BIT_REJECTED") }, {}, [
+    { kind: "SQE", bytes: sqe },
+    { kind: "RESULT", bytes: new Uint8Array(Int32Array.of(-22).buffer) },
+  ]);
+  const [event] = decodeAll(decoder(), wire);
+  equal(event.opcode, "UNKNOWN");
+  equal(event.io_uring.opcode_number, 200);
+  equal(event.io_uring.rejected, true);
+  deepStrictEqual(event.result, { res: -22, errno: "EINVAL" });
+});
+
+unit("Decoder escapes what an attacker names", () => {
+  const wire = builder();
+  addRequest(addProcess(wire, { comm: "\x1b[31m\u2028" }), { opcode: 36 }, {}, [
+    { kind: "PATH", bytes: Uint8Array.of(0x2f, 0xff, 0x1b, 0x0a) },
+  ]);
+  const batch = wire.batch();
+  const records = decoder().decode(batch, batch.length);
+  checkLines(records);
+  const line = records.lines![0] as string;
+  ok([...line].every((character) => character >= " " && character !== "\u2028"));
+  equal((records[0] as AnyRecord).op_info.path_hex, "2fff1b0a");
+});
+
+unit("Decoder lets an event wait for its result, and no longer than it must", () => {
+  const wire = builder();
+  const slow = decoder({ results: true });
+  const waiting = addRequest(addProcess(wire));
+  equal(decodeAll(slow, waiting).length, 0);
+  wire.add("result_record", {
+    kind: wire.value("RECORD_RESULT"),
+    time: 10n * SECOND + 1200n,
+    ring: 0xffff888100c4a000n,
+  }, { user_data: 0xdeadn, request: 0xffff888100001000n, res: -13 });
+  const [event] = decodeAll(slow, wire);
+  deepStrictEqual(event.result, { res: -13, errno: "EACCES", latency_ns: 1200 });
+  addRequest(wire, {}, { seq: 2 });
+  equal(decodeAll(slow, wire).length, 0);
+  equal(slow.expire(10n * SECOND + SECOND / 2n).length, 0);
+  const expired = slow.expire(12n * SECOND);
+  checkLines(expired);
+  equal(expired.length, 1);
+  equal((expired[0] as AnyRecord).result, undefined);
+});
+
+unit("Decoder never guesses which request a result is for", () => {
+  const wire = builder();
+  const joined = decoder({ results: true });
+  addProcess(wire);
+  addRequest(wire, {}, { request: 0x1000n });
+  addRequest(wire, {}, { request: 0x2000n, seq: 2 });
+  // Two requests with the same user_data, and a completion that names none.
+  wire.add("result_record", {
+    kind: wire.value("RECORD_RESULT"),
+    ring: 0xffff888100c4a000n,
+  }, { user_data: 0xdeadn, request: 0n, res: 1 });
+  equal(decodeAll(joined, wire).length, 0);
+  equal(joined.totals.unresolved, 1);
+});
+
+unit("Decoder bounds what waits", () => {
+  const joined = decoder({ results: true });
+  const wire = builder();
+  addProcess(wire);
+  let emitted = 0;
+  for (let i = 0; i < 70_000; i++) {
+    addRequest(wire, {}, { request: BigInt(i + 1) << 8n, seq: i + 1 });
+    if (i % 10_000 === 9_999) emitted += decodeAll(joined, wire).length;
+  }
+  equal(emitted, 70_000 - 65_536);
+});
+
+unit("Decoder hides its own canary", () => {
+  const own = decoder();
+  own.expectCanary(0xdeadn);
+  const wire = builder();
+  equal(decodeAll(own, addRequest(addProcess(wire))).length, 0);
+  equal(own.sawCanary(0xdeadn), true);
+  equal(own.totals.events, 0);
+});
+
+unit("Decoder never throws on damaged records, and counts them", () => {
+  const wire = builder();
+  const whole = addRequest(addProcess(wire), { opcode: 18 }, {}, [
+    { kind: "PATH", bytes: "/etc/shadow" },
+  ]).batch();
+  let state = 1;
+  for (let round = 0; round < 2000; round++) {
+    const bytes = whole.slice();
+    for (let i = 0; i < 8; i++) {
+      state = Math.imul(state, 1103515245) + 12345 >>> 0;
+      bytes[state % bytes.length] = state >>> 24;
+    }
+    const damaged = decoder({ results: round % 2 === 0 });
+    damaged.decode(bytes, bytes.length);
+    damaged.decode(bytes, round % bytes.length);
+    damaged.expire(0n, true);
+  }
+});
+
+unit("Decoder tells open files and sockets by what they are", () => {
+  const wire = builder();
+  addProcess(wire);
+  wire.add("file_record", { kind: wire.value("RECORD_FILE") }, {
+    file: 7n,
+    mode: 0o100644,
+    deleted: 1,
+  }, [{ kind: "FILE_PATH", bytes: "passwd\0etc\0" }]);
+  const name = new Uint8Array(BigUint64Array.of(7n).buffer);
+  addRequest(wire, { opcode: 22 }, { fd: 3 }, [{ kind: "FILE", bytes: name }]);
+  const socket = new Uint8Array(48);
+  const view = new DataView(socket.buffer);
+  view.setUint16(0, 10, true);
+  view.setUint16(6, 443, true);
+  socket[39] = 1;
+  addRequest(wire, { opcode: 23 }, { fd: 4, flags: 1 }, [
+    { kind: "SOCKET", extra: 1, bytes: socket },
+  ]);
+  const [file, peer] = decodeAll(decoder(), wire);
+  deepStrictEqual(file.op_info.target, { kind: "file", path: "/etc/passwd", deleted: true });
+  equal(peer.op_info.target.kind, "socket");
+  equal(peer.op_info.target.family, "AF_INET6");
+  equal(peer.op_info.target.port, 443);
+  ok(peer.unverified.includes("op_info.target"));
+});

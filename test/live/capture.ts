@@ -1,0 +1,174 @@
+/**
+ * Runs the built program's live capture beside the workload, and reads what both say.
+ *
+ * @module
+ */
+
+import { buildWorkload } from "./workload.ts";
+
+const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
+
+/** A record, whatever its type. */
+// deno-lint-ignore no-explicit-any
+export type AnyRecord = any;
+
+/** What the workload said of one request. */
+export interface Announced {
+  readonly user_data: string;
+  readonly opcode: number;
+  readonly res?: number;
+  readonly op_info: object;
+  readonly sqe_flags?: string[];
+}
+
+/** Why a capture cannot run here, or undefined. */
+export async function cannotCapture(): Promise<string | undefined> {
+  if (Deno.uid() !== 0) return "needs root";
+  try {
+    await Deno.stat(PROGRAM);
+  } catch {
+    return "needs dist/iouring";
+  }
+  const { code, stdout } = await new Deno.Command(PROGRAM, { args: ["capture", "--check"] })
+    .output();
+  if (code === 0) return undefined;
+  const line = new TextDecoder().decode(stdout).split("\n").find((line) => /^missing/.test(line));
+  return line ?? `capture --check exits with ${code}`;
+}
+
+const NOP_EVENT = '"opcode":"IORING_OP_NOP"';
+/** Of a flood, only so many are kept. */
+const MOST_NOPS = 30_000;
+
+/** A capture that is running. */
+export class RunningCapture {
+  readonly #process: Deno.ChildProcess;
+  readonly #errors: Promise<string>;
+  readonly #lines: string[] = [];
+  #nops = 0;
+  #read: Promise<void> = Promise.resolve();
+
+  private constructor(process: Deno.ChildProcess) {
+    this.#process = process;
+    this.#errors = new Response(process.stderr).text();
+  }
+
+  /** Starts one, and waits for its start record. */
+  static async start(...args: string[]): Promise<RunningCapture> {
+    const process = new Deno.Command(PROGRAM, {
+      args: ["capture", "--format", "ndjson", ...args],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const capture = new RunningCapture(process);
+    const started = Promise.withResolvers<void>();
+    capture.#read = capture.#take(process.stdout, () => started.resolve());
+    await Promise.race([started.promise, capture.#read]);
+    if (capture.#lines.length === 0) {
+      throw new Error(`Capture ended at once: ${await capture.#errors}`);
+    }
+    return capture;
+  }
+
+  async #take(stream: ReadableStream<Uint8Array>, onLine: () => void): Promise<void> {
+    const decoder = new TextDecoder();
+    let rest = "";
+    for await (const chunk of stream) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) {
+        if (line.includes(NOP_EVENT) && ++this.#nops > MOST_NOPS) continue;
+        this.#lines.push(line);
+      }
+      if (this.#lines.length > 0) onLine();
+    }
+  }
+
+  /** Stops it with SIGINT. `nops` are all that came; of them, `records` has the first ones. */
+  async stop(): Promise<{ records: AnyRecord[]; nops: number; code: number; errors: string }> {
+    try {
+      this.#process.kill("SIGINT");
+    } catch {
+      // It has stopped by itself.
+    }
+    const { code } = await this.#process.status;
+    await this.#read;
+    const records = this.#lines.map((line) => JSON.parse(line));
+    return { records, nops: this.#nops, code, errors: await this.#errors };
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+}
+
+/** Runs the workload; what it announced, and its other lines. */
+export async function runWorkload(
+  ...args: string[]
+): Promise<{ announced: Announced[]; other: AnyRecord[] }> {
+  const output = await new Deno.Command(await buildWorkload(), {
+    args,
+    stdin: "null",
+    stderr: "inherit",
+  }).output();
+  if (!output.success) throw new Error(`Workload ${args.join(" ")} failed`);
+  const lines = new TextDecoder().decode(output.stdout).trim().split("\n")
+    .map((line) => JSON.parse(line));
+  return {
+    announced: lines.filter(({ user_data }) => user_data !== undefined),
+    other: lines.filter(({ user_data }) => user_data === undefined),
+  };
+}
+
+/** Captures one run of the workload. */
+export async function captureWorkload(
+  options: { capture?: string[]; workload: string[] },
+): Promise<{
+  records: AnyRecord[];
+  events: AnyRecord[];
+  announced: Announced[];
+  other: AnyRecord[];
+  end: AnyRecord;
+  nops: number;
+}> {
+  const capture = await RunningCapture.start(...options.capture ?? []);
+  const said = await runWorkload(...options.workload);
+  const { records, nops } = await capture.stop();
+  const events = records.filter(({ type, process }) =>
+    type === "IOUringEvent" && process.filename === "workload"
+  );
+  return { records, events, ...said, end: records.at(-1), nops };
+}
+
+/** What is wrong with the events of announced requests: each is there once, and says what it must. */
+export function differences(
+  announced: readonly Announced[],
+  events: readonly AnyRecord[],
+): string[] {
+  const byUserData = Map.groupBy(events, ({ io_uring }) => io_uring.user_data as string);
+  const wrong: string[] = [];
+  for (const request of announced) {
+    const found = byUserData.get(request.user_data) ?? [];
+    const [event] = found;
+    if (found.length !== 1 || event === undefined) {
+      wrong.push(`${JSON.stringify(request)} came ${found.length} times`);
+      continue;
+    }
+    const { opcode, op_info, res, sqe_flags } = request;
+    const fits = event.io_uring.opcode_number === opcode && holds(op_info, event.op_info ?? {}) &&
+      (res === undefined || event.result?.res === res) &&
+      (sqe_flags === undefined || holds(sqe_flags, event.io_uring.sqe_flags));
+    if (!fits) wrong.push(`${JSON.stringify(request)} came as ${JSON.stringify(event)}`);
+  }
+  return wrong;
+}
+
+/** Whether `value` has all that `wanted` has. */
+function holds(wanted: unknown, value: unknown): boolean {
+  if (typeof wanted !== "object" || wanted === null) return wanted === value;
+  if (typeof value !== "object" || value === null) return false;
+  return Object.entries(wanted).every(([key, item]) =>
+    holds(item, (value as Record<string, unknown>)[key])
+  );
+}

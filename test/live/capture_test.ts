@@ -1,0 +1,260 @@
+import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import {
+  type AnyRecord,
+  cannotCapture,
+  captureWorkload,
+  differences,
+  RunningCapture,
+  runWorkload,
+} from "./capture.ts";
+
+const reason = await cannotCapture();
+
+/** A test that needs a live kernel; elsewhere it is skipped, and its name says why. */
+function live(name: string, run: () => Promise<void>): void {
+  const ignore = reason !== undefined;
+  Deno.test({ name: ignore ? `${name} (skipped: ${reason})` : name, ignore, fn: run });
+}
+
+/** Every opcode up to here was announced by `workload all` on this kernel, or is newer than it. */
+live("capture sees every opcode once, with its arguments and result", async () => {
+  const { events, announced, end } = await captureWorkload({
+    capture: ["--results"],
+    workload: ["all"],
+  });
+  deepStrictEqual(differences(announced, events), []);
+  equal(events.length, announced.length);
+  equal(end.totals.lost, 0);
+  equal(end.complete, true);
+  for (const { process } of events) {
+    equal(process.filename, "workload");
+    equal(process.partial, undefined);
+    equal(process.args, "all");
+  }
+});
+
+live("capture counts exactly what was submitted", async () => {
+  const { events, other, end } = await captureWorkload({ workload: ["nop", "20000", "20000"] });
+  equal(events.length, other[0].submitted);
+  equal(end.totals.events, other[0].submitted);
+  equal(end.totals.lost, 0);
+});
+
+live("capture under a flood: sent is arrived and lost, exactly", async () => {
+  const { events, records, other, end, nops } = await captureWorkload({
+    capture: ["--ring-buffer", "256K"],
+    workload: ["nop", "1000000", "0"],
+  });
+  equal(end.totals.events + end.totals.lost, other[0].submitted);
+  equal(nops, end.totals.events);
+  const told = records.filter(({ phase }) => phase === "lost")
+    .reduce((sum, { lost }) => sum + lost.count, 0);
+  equal(told, end.totals.lost);
+  equal(end.complete, end.totals.lost === 0);
+  ok(events.every(({ process }: AnyRecord) => process.partial === undefined));
+});
+
+live("capture keeps what is rare under a flood of NOPs", async () => {
+  const capture = await RunningCapture.start("--ring-buffer", "1M");
+  const flood = runWorkload("nop", "3000000", "0");
+  const ticks = await runWorkload("ticks", "500");
+  await flood;
+  const { records } = await capture.stop();
+  const arrived = records.filter(({ type, opcode }) =>
+    type === "IOUringEvent" && opcode === "IORING_OP_OPENAT"
+  );
+  equal(arrived.length, ticks.other[0].submitted);
+});
+
+live("capture says that a seccomp filter was gone around", async () => {
+  const { events, announced } = await captureWorkload({
+    capture: ["--results"],
+    workload: ["seccomp"],
+  });
+  deepStrictEqual(differences(announced, events), []);
+  const [event] = events;
+  deepStrictEqual(event.seccomp, { mode: 2, filters: 1 });
+  equal(event.op_info.path, "/etc/shadow");
+  ok(event.result.res >= 0);
+  ok(event.classification.suspicious);
+});
+
+live("capture takes seccomp of a polled ring from the process", async () => {
+  const { events } = await captureWorkload({ workload: ["sqpoll-seccomp"] });
+  const [event] = events;
+  equal(event.io_uring.sq_thread, true);
+  deepStrictEqual(event.seccomp, { mode: 2, filters: 1 });
+  equal(event.process.comm, "workload");
+});
+
+live("capture tells the process's credentials from the polled ring's", async () => {
+  const { events } = await captureWorkload({ workload: ["sqpoll-setuid"] });
+  const [event] = events;
+  equal(event.process.euid, 1000);
+  deepStrictEqual(event.io_uring.cred, { uid: 0, euid: 0 });
+  equal(event.process.cap_effective, "");
+});
+
+live("capture tells a personality", async () => {
+  const { events, records } = await captureWorkload({ workload: ["personality"] });
+  const [event] = events;
+  equal(event.process.uid, 1000);
+  equal(event.io_uring.personality, 1);
+  deepStrictEqual(event.io_uring.cred, { uid: 0, euid: 0 });
+  ok(records.some(({ operation }) => operation === "IORING_REGISTER_PERSONALITY"));
+});
+
+live("capture gives a forked child its own pid and its parent's executable", async () => {
+  const { events, other } = await captureWorkload({ workload: ["fork"] });
+  const [event] = events;
+  const { child, parent } = other[0];
+  equal(event.process.pid, child);
+  equal(event.process.ppid, parent);
+  ok(event.process.binary_path.endsWith("/workload"));
+});
+
+live("capture is right about linked, drained, refused and multishot requests", async () => {
+  const { events, records, announced } = await captureWorkload({
+    capture: ["--results"],
+    workload: ["kinds"],
+  });
+  deepStrictEqual(differences(announced, events), []);
+  const refused = events.find(({ io_uring }) => io_uring.rejected === true);
+  equal(refused.op_info.path, "/etc/group");
+  ok(refused.unverified.includes("op_info.path"));
+  const accepted = records.filter(({ opcode }) => opcode === "IORING_OP_ACCEPT");
+  deepStrictEqual(accepted.map(({ type }) => type), [
+    "IOUringEvent",
+    "IOUringResult",
+    "IOUringResult",
+  ]);
+  const ports = accepted.slice(0, 2).map(({ op_info }) => op_info.port);
+  ok(ports[0] > 0 && ports[1] > 0 && ports[0] !== ports[1]);
+  equal(accepted[2].result.errno, "ECANCELED");
+});
+
+live("capture follows ACCEPT without --results", async () => {
+  const { records } = await captureWorkload({ workload: ["kinds"] });
+  const accepted = records.filter(({ opcode }) => opcode === "IORING_OP_ACCEPT");
+  equal(accepted.length, 3);
+  equal(accepted[0].op_info.addr, "127.0.0.1");
+  const others = records.filter(({ type, opcode, io_uring }) =>
+    type === "IOUringEvent" && opcode !== "IORING_OP_ACCEPT" && io_uring.rejected !== true
+  );
+  ok(others.every(({ result }) => result === undefined));
+});
+
+live("capture follows completions that overflowed", async () => {
+  const { events, other } = await captureWorkload({
+    capture: ["--results"],
+    workload: ["overflow"],
+  });
+  equal(events.length, other[0].submitted);
+  ok(events.every(({ result }) => result?.res === 0));
+});
+
+live("capture makes an event of odd arguments all the same", async () => {
+  const { events, announced } = await captureWorkload({
+    capture: ["--results"],
+    workload: ["odd"],
+  });
+  deepStrictEqual(differences(announced, events), []);
+  equal(events[0].process.comm, "ev\u001b[31mil\n");
+  ok(events[1].missing.includes("op_info.path"));
+});
+
+live("capture reproduces the model's five events", async () => {
+  const { events, announced } = await captureWorkload({ workload: ["samples"] });
+  deepStrictEqual(differences(announced.map(({ res: _, ...rest }) => rest), events), []);
+  const samples = JSON.parse(
+    await Deno.readTextFile(new URL("samples.json", import.meta.url)),
+  ) as AnyRecord[];
+  const typesOf = (value: AnyRecord): AnyRecord =>
+    typeof value === "object"
+      ? Object.entries(value).map(([key, item]) => [key, typesOf(item)])
+      : typeof value;
+  for (const [index, sample] of samples.entries()) {
+    const event = events[index];
+    const cut = {
+      type: event.type,
+      process: pick(event.process, sample.process),
+      opcode: event.opcode,
+      op_info: pick(event.op_info, sample.op_info),
+      timestamp: event.timestamp,
+    };
+    deepStrictEqual(typesOf(cut), typesOf(sample));
+    equal(cut.opcode, sample.opcode);
+    for (const key of ["access_flags", "creation_flags", "port"]) {
+      equal(cut.op_info[key], sample.op_info[key]);
+    }
+  }
+});
+
+/** The keys of `model` from `value`, in the order of `value`. */
+function pick(value: AnyRecord, model: AnyRecord): AnyRecord {
+  return Object.fromEntries(Object.entries(value).filter(([key]) => key in model));
+}
+
+live("capture filters by opcode, pid and user in the kernel", async () => {
+  const byOpcode = await captureWorkload({
+    capture: ["--opcode", "connect", "--opcode", "IORING_OP_STATX"],
+    workload: ["samples"],
+  });
+  deepStrictEqual(byOpcode.events.map(({ opcode }) => opcode), [
+    "IORING_OP_CONNECT",
+    "IORING_OP_STATX",
+  ]);
+  equal(byOpcode.end.totals.filtered, 3);
+  const byPid = await captureWorkload({
+    capture: ["-p", String(Deno.pid)],
+    workload: ["samples"],
+  });
+  equal(byPid.end.totals.events, 0);
+  equal(byPid.end.totals.filtered, 5);
+});
+
+live("capture keeps its word on a process filter, wherever it is decided", async () => {
+  const folder = await Deno.makeTempDir();
+  const cases: [filter: string, events: number][] = [
+    ["uid: [0]", 5],
+    ["uid: [1]", 0],
+    ["euid: [0]\n  deny_list: true", 0],
+    ["euid: [7]\n  deny_list: true", 5],
+    ["auid: [4242]", 0],
+    ["binary: { name: [workload] }", 5],
+    ["binary: { name: [other] }", 0],
+    ["binary: { prefix: [/] }\n  uid: [0]", 5],
+    ["binary: { name: [workload] }\n  deny_list: true", 0],
+    ["binary: { name: [workload] }\n  uid: [1]\n  deny_list: true", 5],
+  ];
+  for (const [index, [filter, expected]] of cases.entries()) {
+    const config = `${folder}/${index}.yaml`;
+    await Deno.writeTextFile(config, `process_filter:\n  ${filter}\n`);
+    const { events } = await captureWorkload({
+      capture: ["--config", config],
+      workload: ["samples"],
+    });
+    equal(events.length, expected, filter);
+  }
+  await Deno.remove(folder, { recursive: true });
+});
+
+live("capture lists rings that are open already", async () => {
+  const listener = await RunningCapture.start();
+  // The first capture's own ring is another one's to see.
+  const { records } = await (await RunningCapture.start()).stop();
+  await listener.stop();
+  const rings = records.filter(({ type }) => type === "IOUringEntry");
+  const ring = rings.find(({ pid }) => pid === listener.pid);
+  deepStrictEqual(ring.found_by, ["fd"]);
+  ok(ring.owners[0].fd > 2);
+});
+
+live("capture stops after a number of records, and after a time", async () => {
+  const capture = await RunningCapture.start("-n", "2");
+  await runWorkload("samples");
+  const { records, code } = await capture.stop();
+  equal(code, 0);
+  equal(records.at(-1).phase, "end");
+  equal(records.filter(({ type }) => type === "IOUringEvent").length, 2);
+});

@@ -1,0 +1,1101 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Requests with known arguments, for tests of the live capture.
+ *
+ *	workload all          every opcode that this kernel knows, once, with arguments of its own
+ *	workload MODE …       one situation each; see the table at the end
+ *
+ * Each request is announced on standard output as one line of JSON with its user_data, opcode, what
+ * op_info must hold, and the result that came back. user_data counts up from a base of its own.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Opcodes newer than the liburing that this is built with. */
+enum {
+	OP_SENDMSG_ZC = 48, OP_READ_MULTISHOT = 49, OP_WAITID = 50, OP_FUTEX_WAIT = 51,
+	OP_FUTEX_WAKE = 52, OP_FUTEX_WAITV = 53, OP_FIXED_FD_INSTALL = 54, OP_FTRUNCATE = 55,
+	OP_BIND = 56, OP_LISTEN = 57, OP_RECV_ZC = 58, OP_EPOLL_WAIT = 59, OP_READV_FIXED = 60,
+	OP_WRITEV_FIXED = 61, OP_PIPE = 62, OP_NOP128 = 63, OP_URING_CMD128 = 64,
+};
+
+#define BASE 0x10c0ffee00000000ull
+
+static struct io_uring ring;
+static uint64_t next_user_data = BASE;
+static char dir[64] = "/tmp/iouring-live-XXXXXX";
+static bool known[256];
+
+static void die(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, ": %s\n", strerror(errno));
+	exit(1);
+}
+
+static void ring_open(unsigned int entries, unsigned int flags)
+{
+	int error = io_uring_queue_init(entries, &ring, flags);
+
+	if (error) {
+		errno = -error;
+		die("cannot make a ring");
+	}
+}
+
+/* The opcodes that this kernel supports. */
+static void probe(void)
+{
+	struct io_uring_probe *probe = io_uring_get_probe_ring(&ring);
+	/* liburing asks for as many as it knows itself, so ask again for all. */
+	struct {
+		struct io_uring_probe head;
+		struct io_uring_probe_op ops[256];
+	} all = {};
+
+	free(probe);
+	if (syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_PROBE, &all, 256) < 0)
+		die("cannot probe");
+	for (int i = 0; i < 256; i++)
+		known[all.ops[i].op] |= all.ops[i].flags & IO_URING_OP_SUPPORTED;
+}
+
+static struct io_uring_sqe *get(int opcode, int fd)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+	if (!sqe)
+		die("no entry left");
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = opcode;
+	sqe->fd = fd;
+	sqe->user_data = next_user_data++;
+	return sqe;
+}
+
+/* Submits what was prepared, waits for its completion, and announces it. */
+static int run(const char *expect, ...)
+{
+	struct io_uring_sqe *sqe = &ring.sq.sqes[(ring.sq.sqe_tail - 1) & *ring.sq.kring_mask];
+	uint64_t user_data = sqe->user_data;
+	int opcode = sqe->opcode, res;
+	struct io_uring_cqe *cqe;
+	va_list args;
+
+	io_uring_submit_and_wait(&ring, 1);
+	if (io_uring_wait_cqe(&ring, &cqe))
+		die("no completion");
+	/* Others may come late; this one is waited for. */
+	while (cqe->user_data != user_data) {
+		io_uring_cqe_seen(&ring, cqe);
+		if (io_uring_wait_cqe(&ring, &cqe))
+			die("no completion");
+	}
+	res = cqe->res;
+	io_uring_cqe_seen(&ring, cqe);
+	printf("{\"user_data\":\"0x%llx\",\"opcode\":%d,\"res\":%d,\"op_info\":",
+	       (unsigned long long)user_data, opcode, res);
+	va_start(args, expect);
+	vprintf(expect, args);
+	va_end(args);
+	printf("}\n");
+	fflush(stdout);
+	return res;
+}
+
+static int tcp_listener(struct sockaddr_in *address)
+{
+	socklen_t length = sizeof(*address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	*address = (struct sockaddr_in){ .sin_family = AF_INET,
+					 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	if (fd < 0 || bind(fd, (void *)address, sizeof(*address)) || listen(fd, 8) ||
+	    getsockname(fd, (void *)address, &length))
+		die("cannot listen");
+	return fd;
+}
+
+static const char *in_dir(const char *name)
+{
+	static char paths[8][128];
+	static int next;
+	char *path = paths[next++ % 8];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", dir, name);
+	return path;
+}
+
+static void enter_dir(void)
+{
+	if (!mkdtemp(dir))
+		die("cannot make a directory");
+}
+
+static void leave_dir(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	if (system(command))
+		die("cannot remove %s", dir);
+}
+
+static void all_files(void)
+{
+	/* Older kernels register anonymous memory only. */
+	char *buffer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+	struct iovec iov[2] = { { buffer, 10 }, { buffer + 10, 20 } };
+	struct open_how { uint64_t flags, mode, resolve; } how = { O_RDONLY | O_CLOEXEC, 0, 0x04 };
+	struct statx stx;
+	struct io_uring_sqe *sqe;
+	const char *path = in_dir("data");
+	int fd, other, registered[2], in[2], out[2];
+
+	/* OPENAT makes the file that the rest works on. */
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)path;
+	sqe->open_flags = O_RDWR | O_CREAT | O_TRUNC;
+	sqe->len = 0640;
+	fd = run("{\"path\":\"%s\",\"access_flags\":\"O_RDWR\",\"creation_flags\":"
+		 "\"O_CREAT | O_TRUNC | O_LARGEFILE\",\"dfd\":\"AT_FDCWD\",\"mode\":\"0640\"}",
+		 path);
+	if (fd < 0)
+		die("OPENAT gave %d", fd);
+	memset(buffer, 'x', 4096);
+
+	sqe = get(IORING_OP_WRITE, fd);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 4096;
+	sqe->off = 0;
+	run("{\"fd\":%d,\"offset\":0,\"len\":4096,\"target\":{\"kind\":\"file\",\"path\":\"%s\"}}",
+	    fd, path);
+
+	sqe = get(IORING_OP_READ, fd);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 123;
+	sqe->off = 7;
+	run("{\"fd\":%d,\"offset\":7,\"len\":123,\"target\":{\"kind\":\"file\",\"path\":\"%s\"}}",
+	    fd, path);
+
+	sqe = get(IORING_OP_READV, fd);
+	sqe->addr = (uintptr_t)iov;
+	sqe->len = 2;
+	sqe->off = 16;
+	run("{\"fd\":%d,\"offset\":16,\"iovecs\":2,\"len\":30}", fd);
+
+	sqe = get(IORING_OP_WRITEV, fd);
+	sqe->addr = (uintptr_t)iov;
+	sqe->len = 2;
+	sqe->off = 32;
+	run("{\"fd\":%d,\"offset\":32,\"iovecs\":2,\"len\":30}", fd);
+
+	sqe = get(IORING_OP_FSYNC, fd);
+	sqe->fsync_flags = IORING_FSYNC_DATASYNC;
+	sqe->off = 4;
+	sqe->len = 8;
+	run("{\"offset\":4,\"len\":8,\"flags\":\"IORING_FSYNC_DATASYNC\"}");
+
+	sqe = get(IORING_OP_SYNC_FILE_RANGE, fd);
+	sqe->off = 12;
+	sqe->len = 34;
+	sqe->sync_range_flags = 2;
+	run("{\"offset\":12,\"len\":34,\"flags\":\"SYNC_FILE_RANGE_WRITE\"}");
+
+	sqe = get(IORING_OP_FALLOCATE, fd);
+	sqe->off = 100;
+	sqe->addr = 200;
+	sqe->len = 1;
+	run("{\"offset\":100,\"len\":200,\"mode\":\"FALLOC_FL_KEEP_SIZE\"}");
+
+	sqe = get(IORING_OP_FADVISE, fd);
+	sqe->off = 50;
+	sqe->len = 60;
+	sqe->fadvise_advice = 2;
+	run("{\"offset\":50,\"len\":60,\"advice\":\"POSIX_FADV_SEQUENTIAL\"}");
+
+	sqe = get(IORING_OP_MADVISE, -1);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 4096;
+	sqe->fadvise_advice = 0;
+	run("{\"address\":\"0x%lx\",\"len\":4096,\"advice\":\"MADV_NORMAL\"}",
+	    (uintptr_t)buffer);
+
+	sqe = get(IORING_OP_OPENAT2, AT_FDCWD);
+	sqe->addr = (uintptr_t)path;
+	sqe->off = (uintptr_t)&how;
+	sqe->len = sizeof(how);
+	other = run("{\"path\":\"%s\",\"access_flags\":\"O_RDONLY\",\"creation_flags\":"
+		    "\"O_LARGEFILE | O_CLOEXEC\",\"resolve\":\"RESOLVE_NO_SYMLINKS\"}", path);
+
+	sqe = get(IORING_OP_CLOSE, other);
+	run("{\"fd\":%d}", other);
+
+	sqe = get(IORING_OP_STATX, AT_FDCWD);
+	sqe->addr = (uintptr_t)path;
+	sqe->off = (uintptr_t)&stx;
+	sqe->len = 0x200;
+	sqe->statx_flags = 0x100;
+	run("{\"path\":\"%s\",\"flags\":\"AT_SYMLINK_NOFOLLOW\",\"mask\":\"STATX_SIZE\"}", path);
+
+	/* Fixed files and buffers. */
+	registered[0] = fd;
+	registered[1] = -1;
+	io_uring_register_files(&ring, registered, 2);
+	io_uring_register_buffers(&ring, &(struct iovec){ buffer, 4096 }, 1);
+	sqe = get(IORING_OP_READ_FIXED, 0);
+	sqe->flags = IOSQE_FIXED_FILE;
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 11;
+	sqe->off = 3;
+	run("{\"fd\":0,\"fixed_file\":true,\"offset\":3,\"len\":11,\"buf_index\":0,"
+	    "\"target\":{\"kind\":\"file\",\"path\":\"%s\"}}", path);
+	sqe = get(IORING_OP_WRITE_FIXED, fd);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 12;
+	sqe->off = 5;
+	run("{\"fd\":%d,\"offset\":5,\"len\":12,\"buf_index\":0}", fd);
+	if (known[OP_READV_FIXED]) {
+		sqe = get(OP_READV_FIXED, fd);
+		sqe->addr = (uintptr_t)iov;
+		sqe->len = 2;
+		sqe->off = 1;
+		run("{\"fd\":%d,\"offset\":1,\"iovecs\":2,\"buf_index\":0}", fd);
+		sqe = get(OP_WRITEV_FIXED, fd);
+		sqe->addr = (uintptr_t)iov;
+		sqe->len = 2;
+		sqe->off = 2;
+		run("{\"fd\":%d,\"offset\":2,\"iovecs\":2,\"buf_index\":0}", fd);
+	}
+	sqe = get(IORING_OP_FILES_UPDATE, -1);
+	registered[1] = fd;
+	sqe->addr = (uintptr_t)&registered[1];
+	sqe->len = 1;
+	sqe->off = 1;
+	run("{\"offset\":1,\"count\":1}");
+	if (known[OP_FIXED_FD_INSTALL]) {
+		sqe = get(OP_FIXED_FD_INSTALL, 1);
+		sqe->flags = IOSQE_FIXED_FILE;
+		sqe->rw_flags = 1;
+		run("{\"file_slot\":1,\"flags\":\"IORING_FIXED_FD_NO_CLOEXEC\"}");
+	}
+	io_uring_unregister_buffers(&ring);
+
+	if (pipe(in) || pipe(out) || write(in[1], buffer, 100) != 100)
+		die("pipe");
+	sqe = get(IORING_OP_TEE, out[1]);
+	sqe->splice_fd_in = in[0];
+	sqe->len = 10;
+	sqe->splice_flags = 2;
+	run("{\"fd_in\":%d,\"fd_out\":%d,\"len\":10,\"flags\":\"SPLICE_F_NONBLOCK\"}", in[0],
+	    out[1]);
+	sqe = get(IORING_OP_SPLICE, out[1]);
+	sqe->splice_fd_in = in[0];
+	sqe->splice_off_in = -1;
+	sqe->off = -1;
+	sqe->len = 20;
+	run("{\"fd_in\":%d,\"fd_out\":%d,\"len\":20}", in[0], out[1]);
+
+	if (known[OP_FTRUNCATE]) {
+		sqe = get(OP_FTRUNCATE, fd);
+		sqe->off = 4000;
+		run("{\"len\":4000}");
+	}
+	if (known[OP_PIPE]) {
+		int fds[2];
+
+		sqe = get(OP_PIPE, 0);
+		sqe->addr = (uintptr_t)fds;
+		sqe->rw_flags = O_NONBLOCK;
+		run("{\"flags\":\"O_NONBLOCK\"}");
+	}
+	if (known[OP_READ_MULTISHOT]) {
+		struct io_uring_buf_reg reg = {};
+		struct io_uring_buf_ring *buffers =
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+
+		reg.ring_addr = (uintptr_t)buffers;
+		reg.ring_entries = 4;
+		reg.bgid = 7;
+		if (io_uring_register_buf_ring(&ring, &reg, 0))
+			die("buffer ring");
+		io_uring_buf_ring_init(buffers);
+		io_uring_buf_ring_add(buffers, buffer, 64, 0, 3, 0);
+		io_uring_buf_ring_add(buffers, buffer + 64, 64, 1, 3, 1);
+		io_uring_buf_ring_advance(buffers, 2);
+		sqe = get(OP_READ_MULTISHOT, in[0]);
+		sqe->flags = IOSQE_BUFFER_SELECT;
+		sqe->buf_group = 7;
+		sqe->off = -1;
+		run("{\"fd\":%d,\"buf_group\":7,\"target\":{\"kind\":\"pipe\"}}", in[0]);
+	}
+}
+
+static void all_names(void)
+{
+	struct io_uring_sqe *sqe;
+	const char *a = in_dir("a"), *b = in_dir("b");
+	char value[16] = "value";
+	int fd;
+
+	sqe = get(IORING_OP_MKDIRAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)a;
+	sqe->len = 0750;
+	run("{\"path\":\"%s\",\"mode\":\"0750\",\"dfd\":\"AT_FDCWD\"}", a);
+
+	sqe = get(IORING_OP_RENAMEAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)a;
+	sqe->len = AT_FDCWD;
+	sqe->off = (uintptr_t)b;
+	sqe->rename_flags = 1;
+	run("{\"old_path\":\"%s\",\"new_path\":\"%s\",\"flags\":\"RENAME_NOREPLACE\"}", a, b);
+
+	sqe = get(IORING_OP_UNLINKAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)b;
+	sqe->unlink_flags = AT_REMOVEDIR;
+	run("{\"path\":\"%s\",\"flags\":\"AT_REMOVEDIR\"}", b);
+
+	sqe = get(IORING_OP_SYMLINKAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)"to nowhere";
+	sqe->off = (uintptr_t)a;
+	run("{\"old_path\":\"to nowhere\",\"new_path\":\"%s\"}", a);
+
+	sqe = get(IORING_OP_LINKAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)a;
+	sqe->len = AT_FDCWD;
+	sqe->off = (uintptr_t)b;
+	run("{\"old_path\":\"%s\",\"new_path\":\"%s\"}", a, b);
+
+	fd = open(in_dir("x"), O_RDWR | O_CREAT, 0600);
+	if (known[IORING_OP_FSETXATTR]) {
+		sqe = get(IORING_OP_FSETXATTR, fd);
+		sqe->addr = (uintptr_t)"user.one";
+		sqe->off = (uintptr_t)value;
+		sqe->len = 5;
+		sqe->xattr_flags = 1;
+		run("{\"fd\":%d,\"name\":\"user.one\",\"size\":5,\"flags\":\"XATTR_CREATE\"}", fd);
+		sqe = get(IORING_OP_SETXATTR, 0);
+		sqe->addr = (uintptr_t)"user.two";
+		sqe->off = (uintptr_t)value;
+		sqe->addr3 = (uintptr_t)in_dir("x");
+		sqe->len = 4;
+		run("{\"path\":\"%s\",\"name\":\"user.two\",\"size\":4}", in_dir("x"));
+		sqe = get(IORING_OP_FGETXATTR, fd);
+		sqe->addr = (uintptr_t)"user.three";
+		sqe->off = (uintptr_t)value;
+		sqe->len = 16;
+		run("{\"fd\":%d,\"name\":\"user.three\",\"size\":16}", fd);
+		sqe = get(IORING_OP_GETXATTR, 0);
+		sqe->addr = (uintptr_t)"user.four";
+		sqe->off = (uintptr_t)value;
+		sqe->addr3 = (uintptr_t)in_dir("x");
+		sqe->len = 16;
+		run("{\"path\":\"%s\",\"name\":\"user.four\",\"size\":16}", in_dir("x"));
+	}
+}
+
+static void all_sockets(void)
+{
+	struct sockaddr_in listening, peer, any = { .sin_family = AF_INET };
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(4343),
+				    .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct sockaddr_un unix_address = { .sun_family = AF_UNIX };
+	struct io_uring_sqe *sqe;
+	char buffer[64] = "payload";
+	struct iovec iov = { buffer, 9 };
+	struct msghdr message = {};
+	socklen_t length;
+	int listener = tcp_listener(&listening), client, server, udp, fd, stream;
+
+	if (known[IORING_OP_SOCKET]) {
+		sqe = get(IORING_OP_SOCKET, AF_INET);
+		sqe->off = SOCK_STREAM | SOCK_CLOEXEC;
+		sqe->len = IPPROTO_TCP;
+		client = run("{\"domain\":\"AF_INET\",\"type\":\"SOCK_STREAM | SOCK_CLOEXEC\","
+			     "\"protocol\":\"IPPROTO_TCP\"}");
+	} else {
+		client = socket(AF_INET, SOCK_STREAM, 0);
+	}
+	sqe = get(IORING_OP_CONNECT, client);
+	sqe->addr = (uintptr_t)&listening;
+	sqe->off = sizeof(listening);
+	run("{\"addr\":\"127.0.0.1\",\"port\":%d,\"family\":\"AF_INET\"}",
+	    ntohs(listening.sin_port));
+
+	length = sizeof(peer);
+	sqe = get(IORING_OP_ACCEPT, listener);
+	sqe->addr = (uintptr_t)&peer;
+	sqe->off = (uintptr_t)&length;
+	sqe->accept_flags = SOCK_CLOEXEC;
+	{
+		struct sockaddr_in from;
+		socklen_t size = sizeof(from);
+
+		getsockname(client, (void *)&from, &size);
+		server = run("{\"addr\":\"127.0.0.1\",\"port\":%d,\"family\":\"AF_INET\","
+			     "\"flags\":\"SOCK_CLOEXEC\",\"target\":{\"kind\":\"socket\","
+			     "\"family\":\"AF_INET\",\"local_addr\":\"127.0.0.1\","
+			     "\"local_port\":%d}}", ntohs(from.sin_port), ntohs(listening.sin_port));
+	}
+
+	sqe = get(IORING_OP_SEND, client);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 7;
+	sqe->msg_flags = MSG_NOSIGNAL;
+	run("{\"fd\":%d,\"len\":7,\"target\":{\"kind\":\"socket\",\"family\":\"AF_INET\","
+	    "\"addr\":\"127.0.0.1\",\"port\":%d}}", client, ntohs(listening.sin_port));
+	sqe = get(IORING_OP_RECV, server);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 33;
+	run("{\"fd\":%d,\"len\":33}", server);
+	message = (struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1 };
+	sqe = get(IORING_OP_SENDMSG, client);
+	sqe->addr = (uintptr_t)&message;
+	run("{\"fd\":%d,\"len\":9}", client);
+	sqe = get(IORING_OP_RECVMSG, server);
+	sqe->addr = (uintptr_t)&message;
+	run("{\"fd\":%d,\"len\":9}", server);
+	/* READ and WRITE on a socket: curing's way. */
+	sqe = get(IORING_OP_WRITE, client);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 5;
+	run("{\"fd\":%d,\"target\":{\"kind\":\"socket\",\"addr\":\"127.0.0.1\",\"port\":%d}}",
+	    client, ntohs(listening.sin_port));
+	sqe = get(IORING_OP_READ, server);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 6;
+	run("{\"fd\":%d,\"target\":{\"kind\":\"socket\"}}", server);
+	if (known[IORING_OP_SEND_ZC]) {
+		sqe = get(IORING_OP_SEND_ZC, client);
+		sqe->addr = (uintptr_t)buffer;
+		sqe->len = 8;
+		run("{\"fd\":%d,\"len\":8}", client);
+	}
+	if (known[OP_SENDMSG_ZC]) {
+		sqe = get(OP_SENDMSG_ZC, client);
+		sqe->addr = (uintptr_t)&message;
+		run("{\"fd\":%d,\"len\":9}", client);
+	}
+
+	/* Datagrams to an address. */
+	udp = socket(AF_INET, SOCK_DGRAM, 0);
+	any.sin_port = htons(9);
+	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	sqe = get(IORING_OP_SEND, udp);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 3;
+	if (known[IORING_OP_SEND_ZC]) {
+		sqe->addr2 = (uintptr_t)&any;
+		sqe->addr_len = sizeof(any);
+		run("{\"addr\":\"127.0.0.1\",\"port\":9,\"family\":\"AF_INET\",\"len\":3}");
+	} else {
+		run("{\"len\":3}");
+	}
+	message = (struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1, .msg_name = &any,
+				   .msg_namelen = sizeof(any) };
+	sqe = get(IORING_OP_SENDMSG, udp);
+	sqe->addr = (uintptr_t)&message;
+	run("{\"addr\":\"127.0.0.1\",\"port\":9,\"family\":\"AF_INET\"}");
+
+	/* IPv6, unix and abstract names: refused, and told all the same. */
+	fd = socket(AF_INET6, SOCK_STREAM, 0);
+	if (fd >= 0) {
+		sqe = get(IORING_OP_CONNECT, fd);
+		sqe->addr = (uintptr_t)&six;
+		sqe->off = sizeof(six);
+		run("{\"addr\":\"::1\",\"port\":4343,\"family\":\"AF_INET6\"}");
+	}
+	stream = socket(AF_UNIX, SOCK_STREAM, 0);
+	strcpy(unix_address.sun_path, "/run/no-such-socket");
+	sqe = get(IORING_OP_CONNECT, stream);
+	sqe->addr = (uintptr_t)&unix_address;
+	sqe->off = offsetof(struct sockaddr_un, sun_path) + strlen(unix_address.sun_path) + 1;
+	run("{\"path\":\"/run/no-such-socket\",\"family\":\"AF_UNIX\"}");
+	memset(unix_address.sun_path, 0, sizeof(unix_address.sun_path));
+	memcpy(unix_address.sun_path + 1, "abstract", 8);
+	sqe = get(IORING_OP_CONNECT, stream);
+	sqe->addr = (uintptr_t)&unix_address;
+	sqe->off = offsetof(struct sockaddr_un, sun_path) + 9;
+	run("{\"path\":\"@abstract\",\"family\":\"AF_UNIX\"}");
+
+	if (known[OP_BIND]) {
+		struct sockaddr_in bound = { .sin_family = AF_INET, .sin_port = htons(0),
+					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		sqe = get(OP_BIND, fd);
+		sqe->addr = (uintptr_t)&bound;
+		sqe->off = sizeof(bound);
+		run("{\"addr\":\"127.0.0.1\",\"port\":0,\"family\":\"AF_INET\"}");
+		sqe = get(OP_LISTEN, fd);
+		sqe->len = 5;
+		run("{\"backlog\":5}");
+	}
+	if (known[OP_RECV_ZC]) {
+		sqe = get(OP_RECV_ZC, server);
+		sqe->ioprio = 2;
+		run("{\"fd\":%d}", server);
+	}
+	if (known[IORING_OP_URING_CMD]) {
+		/* SOCKET_URING_OP_SIOCINQ */
+		sqe = get(IORING_OP_URING_CMD, server);
+		sqe->off = 0;
+		run("{\"cmd_op\":0,\"cmd\":\"SOCKET_URING_OP_SIOCINQ\"}");
+	}
+	sqe = get(IORING_OP_SHUTDOWN, client);
+	sqe->len = SHUT_WR;
+	run("{\"how\":\"SHUT_WR\"}");
+}
+
+static void all_others(void)
+{
+	struct __kernel_timespec soon = { 0, 1000000 }, later = { 100, 7 };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = 5 };
+	static uint32_t futex;
+	static char buffers[8 * 64];
+	struct io_uring_sqe *sqe;
+	int epoll = epoll_create1(0), fds[2];
+	struct io_uring target;
+
+	sqe = get(IORING_OP_NOP, -1);
+	run("{}");
+	if (pipe(fds) || write(fds[1], "x", 1) != 1)
+		die("pipe");
+	sqe = get(IORING_OP_POLL_ADD, fds[0]);
+	sqe->poll32_events = POLLIN;
+	run("{\"events\":\"POLLIN\"}");
+	sqe = get(IORING_OP_POLL_REMOVE, -1);
+	sqe->addr = 0xdead;
+	run("{\"target_user_data\":\"0xdead\"}");
+	sqe = get(IORING_OP_TIMEOUT, -1);
+	sqe->addr = (uintptr_t)&soon;
+	sqe->len = 1;
+	run("{\"sec\":0,\"nsec\":1000000,\"count\":0}");
+	sqe = get(IORING_OP_TIMEOUT_REMOVE, -1);
+	sqe->addr = 0xbeef;
+	run("{\"target_user_data\":\"0xbeef\"}");
+	sqe = get(IORING_OP_ASYNC_CANCEL, -1);
+	sqe->addr = 0xcafe;
+	run("{\"target_user_data\":\"0xcafe\"}");
+	sqe = get(IORING_OP_EPOLL_CTL, epoll);
+	sqe->off = fds[0];
+	sqe->len = EPOLL_CTL_ADD;
+	sqe->addr = (uintptr_t)&event;
+	run("{\"op\":\"EPOLL_CTL_ADD\",\"epfd\":%d,\"fd\":%d,\"events\":\"EPOLLIN | EPOLLET\"}",
+	    epoll, fds[0]);
+	if (known[OP_EPOLL_WAIT]) {
+		struct epoll_event got[4];
+
+		sqe = get(OP_EPOLL_WAIT, epoll);
+		sqe->addr = (uintptr_t)got;
+		sqe->len = 4;
+		run("{\"epfd\":%d,\"max_events\":4}", epoll);
+	}
+	sqe = get(IORING_OP_PROVIDE_BUFFERS, 8);
+	sqe->addr = (uintptr_t)buffers;
+	sqe->len = 64;
+	sqe->buf_group = 3;
+	sqe->off = 1;
+	run("{\"count\":8,\"address\":\"0x%lx\",\"len\":64,\"buf_group\":3,\"buf_id\":1}",
+	    (uintptr_t)buffers);
+	sqe = get(IORING_OP_REMOVE_BUFFERS, 2);
+	sqe->buf_group = 3;
+	run("{\"count\":2,\"buf_group\":3}");
+	if (known[IORING_OP_MSG_RING]) {
+		if (io_uring_queue_init(2, &target, 0))
+			die("second ring");
+		sqe = get(IORING_OP_MSG_RING, target.ring_fd);
+		sqe->off = 0x1234;
+		sqe->len = 56;
+		run("{\"cmd\":\"IORING_MSG_DATA\",\"target_user_data\":\"0x1234\","
+		    "\"target_res\":56}");
+	}
+	if (known[OP_WAITID]) {
+		int pid = fork();
+
+		if (!pid)
+			_exit(0);
+		sqe = get(OP_WAITID, pid);
+		sqe->len = 1;
+		sqe->file_index = WEXITED;
+		run("{\"which\":\"P_PID\",\"id\":%d,\"options\":\"WEXITED\"}", pid);
+	}
+	if (known[OP_FUTEX_WAKE]) {
+		struct { uint64_t val, uaddr; uint32_t flags, reserved; } waitv = {
+			7, (uintptr_t)&futex, 2, 0 };
+
+		sqe = get(OP_FUTEX_WAKE, 2 | 128);
+		sqe->addr = (uintptr_t)&futex;
+		sqe->off = 1;
+		sqe->addr3 = 0xffffffff;
+		run("{\"address\":\"0x%lx\",\"value\":1,\"mask\":\"0xffffffff\"}",
+		    (uintptr_t)&futex);
+		sqe = get(OP_FUTEX_WAIT, 2);
+		sqe->addr = (uintptr_t)&futex;
+		sqe->off = 9;
+		sqe->addr3 = 0xff;
+		run("{\"address\":\"0x%lx\",\"value\":9,\"mask\":\"0xff\"}", (uintptr_t)&futex);
+		sqe = get(OP_FUTEX_WAITV, 0);
+		sqe->addr = (uintptr_t)&waitv;
+		sqe->len = 1;
+		run("{\"count\":1}");
+	}
+	/* Linked: the timeout of a poll that never comes. */
+	sqe = get(IORING_OP_POLL_ADD, fds[1]);
+	sqe->poll32_events = POLLERR;
+	sqe->flags = IOSQE_IO_LINK;
+	sqe = get(IORING_OP_LINK_TIMEOUT, -1);
+	sqe->addr = (uintptr_t)&later;
+	sqe->len = 1;
+	{
+		/* Taken back at once: 100 seconds are too long. */
+		uint64_t poll_data = sqe->user_data - 1;
+		struct io_uring_cqe *cqe;
+
+		io_uring_submit(&ring);
+		printf("{\"user_data\":\"0x%llx\",\"opcode\":6,\"op_info\":{\"events\":\"POLLERR\"}}\n",
+		       (unsigned long long)poll_data);
+		printf("{\"user_data\":\"0x%llx\",\"opcode\":15,\"op_info\":{\"sec\":100,\"nsec\":7}}\n",
+		       (unsigned long long)poll_data + 1);
+		sqe = get(IORING_OP_ASYNC_CANCEL, -1);
+		sqe->addr = poll_data;
+		run("{\"target_user_data\":\"0x%llx\"}", (unsigned long long)poll_data);
+		while (!io_uring_peek_cqe(&ring, &cqe))
+			io_uring_cqe_seen(&ring, cqe);
+	}
+	/* Unknown opcodes are refused before they run. */
+	sqe = get(200, -1);
+	run("{}");
+}
+
+static void mode_all(void)
+{
+	enter_dir();
+	ring_open(64, 0);
+	probe();
+	all_files();
+	all_names();
+	all_sockets();
+	all_others();
+	io_uring_queue_exit(&ring);
+	/* The 128-byte opcodes need a ring of their own. */
+	if (known[OP_NOP128]) {
+		ring_open(8, IORING_SETUP_SQE128);
+		get(OP_NOP128, -1);
+		run("{}");
+		io_uring_queue_exit(&ring);
+	}
+	leave_dir();
+}
+
+/* NOPs: COUNT of them in batches, PER_SECOND of them (0: as fast as can be). */
+static void mode_nop(char **args)
+{
+	uint64_t count = strtoull(args[0], NULL, 0), done = 0, rate = strtoull(args[1], NULL, 0);
+	const char *op = args[2];
+	struct timespec start, now;
+	struct io_uring_cqe *cqe;
+	static char buffer[64];
+	int fd = open("/dev/zero", O_RDONLY);
+	double seconds;
+
+	ring_open(64, 0);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	while (done < count) {
+		unsigned int batch = count - done < 32 ? count - done : 32, head, seen = 0;
+
+		for (unsigned int i = 0; i < batch; i++) {
+			struct io_uring_sqe *sqe = get(IORING_OP_NOP, -1);
+
+			if (op && !strcmp(op, "openat")) {
+				sqe->opcode = IORING_OP_OPENAT;
+				sqe->fd = AT_FDCWD;
+				sqe->addr = (uintptr_t)"/no/such/file";
+			} else if (op && !strcmp(op, "read")) {
+				sqe->opcode = IORING_OP_READ;
+				sqe->fd = fd;
+				sqe->addr = (uintptr_t)buffer;
+				sqe->len = sizeof(buffer);
+			}
+		}
+		io_uring_submit_and_wait(&ring, batch);
+		while (seen < batch) {
+			io_uring_for_each_cqe(&ring, head, cqe)
+				seen++;
+			io_uring_cq_advance(&ring, seen);
+		}
+		done += batch;
+		while (rate) {
+			clock_gettime(CLOCK_MONOTONIC, &now);
+			seconds = now.tv_sec - start.tv_sec + (now.tv_nsec - start.tv_nsec) / 1e9;
+			if (seconds * rate >= done)
+				break;
+			/* A short sleep is cheaper than spinning on a machine of two cores. */
+			if (done - seconds * rate > rate / 5000.0)
+				nanosleep(&(struct timespec){ 0, 50000 }, NULL);
+		}
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	seconds = now.tv_sec - start.tv_sec + (now.tv_nsec - start.tv_nsec) / 1e9;
+	printf("{\"submitted\":%llu,\"seconds\":%.6f}\n", (unsigned long long)done, seconds);
+}
+
+static void install_filter(int syscall_number, unsigned int flags)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, syscall_number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program))
+		die("seccomp");
+}
+
+static void openat_shadow(void)
+{
+	struct io_uring_sqe *sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+
+	sqe->addr = (uintptr_t)"/etc/shadow";
+	sqe->open_flags = O_RDONLY;
+	run("{\"path\":\"/etc/shadow\"}");
+}
+
+/* openat(2) is refused, IORING_OP_OPENAT of the same path is not. */
+static void mode_seccomp(void)
+{
+	ring_open(8, 0);
+	install_filter(SYS_openat, 0);
+	if (syscall(SYS_openat, AT_FDCWD, "/etc/shadow", O_RDONLY) != -1 || errno != EPERM)
+		die("the filter does not refuse openat(2)");
+	openat_shadow();
+}
+
+/* A filter that came after the ring's thread, which does not have it. */
+static void mode_sqpoll_seccomp(void)
+{
+	ring_open(8, IORING_SETUP_SQPOLL);
+	install_filter(SYS_openat, 0);
+	openat_shadow();
+}
+
+/* A ring made as root, used after root was given up: it still opens what root may. */
+static void mode_sqpoll_setuid(void)
+{
+	ring_open(8, IORING_SETUP_SQPOLL);
+	if (setresuid(1000, 1000, 1000))
+		die("setresuid");
+	openat_shadow();
+}
+
+/* A personality registered as root, used after root was given up. */
+static void mode_personality(void)
+{
+	struct io_uring_sqe *sqe;
+	int id;
+
+	ring_open(8, 0);
+	id = io_uring_register_personality(&ring);
+	if (setresuid(1000, 1000, 1000))
+		die("setresuid");
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)"/etc/shadow";
+	sqe->personality = id;
+	run("{\"path\":\"/etc/shadow\"}");
+}
+
+/* A child that never executes anything. */
+static void mode_fork(void)
+{
+	int pid, status;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		ring_open(8, 0);
+		printf("{\"child\":%d,\"parent\":%d}\n", getpid(), getppid());
+		openat_shadow();
+		exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		die("child");
+}
+
+/* One of each kind: linked, drained, to io-wq, multishot accept. */
+static void mode_kinds(void)
+{
+	struct io_uring_sqe *sqe;
+	struct sockaddr_in address;
+	struct io_uring_cqe *cqe;
+	int listener = tcp_listener(&address), slot = -1, clients[2];
+	uint64_t accept_data;
+	static char buffer[64];
+
+	ring_open(16, 0);
+	io_uring_register_files(&ring, &slot, 1);
+	/* OPENAT into a slot, and a READ from it that is submitted before the slot is filled. */
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)"/etc/hostname";
+	sqe->file_index = 1;
+	sqe->flags = IOSQE_IO_LINK;
+	printf("{\"user_data\":\"0x%llx\",\"opcode\":18,\"res\":0,\"op_info\":{\"path\":"
+	       "\"/etc/hostname\",\"file_slot\":0},\"sqe_flags\":[\"IOSQE_IO_LINK\"]}\n",
+	       (unsigned long long)sqe->user_data);
+	sqe = get(IORING_OP_READ, 0);
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 8;
+	sqe->flags = IOSQE_FIXED_FILE;
+	run("{\"fd\":0,\"fixed_file\":true,\"len\":8}");
+	while (!io_uring_peek_cqe(&ring, &cqe))
+		io_uring_cqe_seen(&ring, cqe);
+	sqe = get(IORING_OP_NOP, -1);
+	sqe->flags = IOSQE_IO_DRAIN;
+	run("{}");
+	/* Through a worker thread. */
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)"/etc/passwd";
+	sqe->flags = IOSQE_ASYNC;
+	run("{\"path\":\"/etc/passwd\"}");
+	/* Refused: a bad flag. */
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)"/etc/group";
+	sqe->buf_index = 5;
+	run("{\"path\":\"/etc/group\"}");
+	/* Two connections, one request. */
+	sqe = get(IORING_OP_ACCEPT, listener);
+	sqe->ioprio = IORING_ACCEPT_MULTISHOT;
+	accept_data = sqe->user_data;
+	io_uring_submit(&ring);
+	for (int i = 0; i < 2; i++) {
+		clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+		if (connect(clients[i], (void *)&address, sizeof(address)))
+			die("connect");
+	}
+	for (int i = 0; i < 2; i++) {
+		if (io_uring_wait_cqe(&ring, &cqe))
+			die("no connection");
+		io_uring_cqe_seen(&ring, cqe);
+	}
+	printf("{\"user_data\":\"0x%llx\",\"opcode\":13,\"accepts\":2,\"op_info\":{\"addr\":"
+	       "\"127.0.0.1\"}}\n", (unsigned long long)accept_data);
+}
+
+/* What the five model events are of: ARGS are the path to open, stat, delete and make. */
+static void mode_samples(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(443),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct statx stx;
+	struct io_uring_sqe *sqe;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	enter_dir();
+	ring_open(8, 0);
+	sqe = get(IORING_OP_CONNECT, fd);
+	sqe->addr = (uintptr_t)&address;
+	sqe->off = sizeof(address);
+	run("{\"addr\":\"127.0.0.1\",\"port\":443}");
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)"/etc/passwd";
+	run("{\"path\":\"/etc/passwd\",\"access_flags\":\"O_RDONLY\",\"creation_flags\":"
+	    "\"O_LARGEFILE\"}");
+	sqe = get(IORING_OP_STATX, AT_FDCWD);
+	sqe->addr = (uintptr_t)"/usr/bin/pkexec";
+	sqe->off = (uintptr_t)&stx;
+	sqe->len = 0x7ff;
+	run("{\"path\":\"/usr/bin/pkexec\"}");
+	sqe = get(IORING_OP_UNLINKAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)in_dir("agent");
+	run("{\"path\":\"%s\"}", in_dir("agent"));
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)in_dir("shadow.pdf");
+	sqe->open_flags = O_WRONLY | O_CREAT | O_TRUNC;
+	sqe->len = 0644;
+	run("{\"path\":\"%s\",\"access_flags\":\"O_WRONLY\",\"creation_flags\":"
+	    "\"O_CREAT | O_TRUNC | O_LARGEFILE\"}", in_dir("shadow.pdf"));
+	leave_dir();
+}
+
+/* One OPENAT every millisecond, COUNT of them. */
+static void mode_ticks(char **args)
+{
+	int count = atoi(args[0]);
+
+	ring_open(8, 0);
+	for (int i = 0; i < count; i++) {
+		struct io_uring_sqe *sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+		struct io_uring_cqe *cqe;
+
+		sqe->addr = (uintptr_t)"/no/such/tick";
+		io_uring_submit_and_wait(&ring, 1);
+		if (io_uring_wait_cqe(&ring, &cqe))
+			die("no completion");
+		io_uring_cqe_seen(&ring, cqe);
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	}
+	printf("{\"submitted\":%d}\n", count);
+}
+
+struct submitter {
+	int policy;
+	double seconds;
+	unsigned long submitted;
+};
+
+/* Submits NOPs on a ring of its own for a while, pinned to the first CPU. */
+static void *submitter(void *argument)
+{
+	struct submitter *self = argument;
+	struct sched_param param = { .sched_priority = self->policy == SCHED_FIFO ? 10 : 0 };
+	struct timespec start, now;
+	struct io_uring own;
+	struct io_uring_cqe *cqe;
+	cpu_set_t first;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	if (sched_setaffinity(0, sizeof(first), &first) ||
+	    sched_setscheduler(0, self->policy, &param) || io_uring_queue_init(64, &own, 0))
+		die("submitter");
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		unsigned int head, seen = 0;
+
+		for (int i = 0; i < 32; i++)
+			io_uring_prep_nop(io_uring_get_sqe(&own));
+		io_uring_submit_and_wait(&own, 32);
+		io_uring_for_each_cqe(&own, head, cqe)
+			seen++;
+		io_uring_cq_advance(&own, seen);
+		self->submitted += 32;
+		if (self->policy == SCHED_FIFO)
+			nanosleep(&(struct timespec){ 0, 20000 }, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec - start.tv_sec + (now.tv_nsec - start.tv_nsec) / 1e9 < self->seconds);
+	return NULL;
+}
+
+/* A real-time thread that interrupts a fair one on the same CPU, both submitting. */
+static void mode_preempt(char **args)
+{
+	struct submitter fair = { SCHED_OTHER, atof(args[0]), 0 };
+	struct submitter fifo = { SCHED_FIFO, atof(args[0]), 0 };
+	pthread_t threads[2];
+
+	pthread_create(&threads[0], NULL, submitter, &fair);
+	pthread_create(&threads[1], NULL, submitter, &fifo);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	printf("{\"submitted\":%lu}\n", fair.submitted + fifo.submitted);
+}
+
+/* Odd arguments: a path that is not UTF-8, one too long, one that is not there, a bad comm. */
+static void mode_odd(void)
+{
+	static char path[5000];
+	struct io_uring_sqe *sqe;
+
+	prctl(PR_SET_NAME, "ev\x1b[31mil\n", 0, 0, 0);
+	ring_open(8, 0);
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)"/tmp/\xff\xfe\x1b]0;x\x07";
+	run("{\"path_hex\":\"2f746d702ffffe1b5d303b7807\"}");
+	memset(path, 'p', sizeof(path) - 1);
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)path;
+	run("{}");
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = 0x10;
+	run("{\"path\":\"\"}");
+	/* Just short enough. */
+	path[4095] = '\0';
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)path;
+	run("{\"path\":\"%s\"}", path);
+}
+
+/* Completions that find no room in the queue. */
+static void mode_overflow(void)
+{
+	struct io_uring_params params = { .flags = IORING_SETUP_CQSIZE, .cq_entries = 8 };
+
+	if (io_uring_queue_init_params(8, &ring, &params))
+		die("ring");
+	for (int batch = 0; batch < 4; batch++) {
+		for (int i = 0; i < 8; i++)
+			get(IORING_OP_NOP, -1);
+		io_uring_submit(&ring);
+	}
+	printf("{\"submitted\":32}\n");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+		void (*run_with)(char **args);
+		int args;
+	} modes[] = {
+		{ "all", mode_all, NULL, 0 },
+		{ "nop", NULL, mode_nop, 2 },
+		{ "seccomp", mode_seccomp, NULL, 0 },
+		{ "sqpoll-seccomp", mode_sqpoll_seccomp, NULL, 0 },
+		{ "sqpoll-setuid", mode_sqpoll_setuid, NULL, 0 },
+		{ "personality", mode_personality, NULL, 0 },
+		{ "fork", mode_fork, NULL, 0 },
+		{ "kinds", mode_kinds, NULL, 0 },
+		{ "samples", mode_samples, NULL, 0 },
+		{ "ticks", NULL, mode_ticks, 1 },
+		{ "preempt", NULL, mode_preempt, 1 },
+		{ "odd", mode_odd, NULL, 0 },
+		{ "overflow", mode_overflow, NULL, 0 },
+	};
+
+	for (size_t i = 0; argc > 1 && i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(argv[1], modes[i].name))
+			continue;
+		if (argc < 2 + modes[i].args)
+			break;
+		if (modes[i].run)
+			modes[i].run();
+		else
+			modes[i].run_with(argv + 2);
+		return 0;
+	}
+	fprintf(stderr, "usage: workload MODE [ARGS]\n");
+	return 2;
+}
