@@ -52,6 +52,7 @@ const NEEDS: readonly Need[] = [
   command("lab", "jq", "jq"),
   command("lab", "xz", "xz-utils"),
   command("lab", "strace", "strace"),
+  command("lab", "makedumpfile", "makedumpfile"),
 ];
 
 /** What setup could not provide, in one line. */
