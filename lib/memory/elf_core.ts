@@ -151,8 +151,9 @@ export function readElfCore(source: ByteReader): ElfCore {
     // Physical addresses have at most 52 bits; more cannot be memory.
     // Past 2^53, where /proc/kcore has memory on machines with 5-level paging, a number holds an
     // offset exactly at pages only.
-    const isExact = Number.isSafeInteger(offset + length) ||
-      (offset % PAGE_SIZE === 0 && address % PAGE_SIZE === 0 && length % PAGE_SIZE === 0);
+    const isExact = Number.isSafeInteger(Math.min(offset + length, size)) ||
+      ((entries.getBigUint64(at + 8, true) & 0xfffn) === 0n && address % PAGE_SIZE === 0 &&
+        length % PAGE_SIZE === 0);
     if (offset >= size || address >= 2 ** 52 || !isExact) {
       outside++;
       continue;
