@@ -55,6 +55,13 @@ const FORMAT: FlagSpec = {
     "people. Without the flag it is table on a terminal and ndjson everywhere else.",
 };
 
+const DETAIL: FlagSpec = {
+  name: "detail",
+  help: "In a table, show each ring in full",
+  details: "In a table, show each ring as a block of lines: its owners, its requests with their " +
+    "results, what is registered with it, and what was found.",
+};
+
 const OUTPUT: FlagSpec = {
   name: "output",
   short: "o",
@@ -232,6 +239,15 @@ export const COMMANDS: readonly CommandSpec[] = [
       COLOR,
       FAIL_ON,
       VERBOSE,
+      DETAIL,
+      {
+        name: "deep",
+        help: "Search all memory for rings and processes that no list leads to",
+        details:
+          "Search all memory for rings and processes that no list leads to: rings that were " +
+          "closed or whose process has ended, and tasks taken off the kernel's lists. It takes a " +
+          "few passes over the image.",
+      },
       {
         name: "slice",
         value: "OUT",
@@ -279,6 +295,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       APPEND,
       COLOR,
       FAIL_ON,
+      DETAIL,
       {
         name: "strict",
         help: "End at the first line that is no record",

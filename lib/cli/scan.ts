@@ -55,6 +55,7 @@ export function scanWith(
       tool: { version: host.build.version, build: host.build.build },
       argv,
       progress: (done, total, what) => progress.update(done, total, what),
+      deep: args.flags.has("deep"),
       ...(slice === undefined ? {} : { slice: (pieces) => slice.write(pieces) }),
     });
     runChain(clearing(batches, progress), {
