@@ -129,7 +129,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   if (undecodable > 0) {
     diagnostics.report(
       "image_damaged",
-      `${undecodable} blocks of memory that were asked for cannot be decoded`,
+      `${undecodable} blocks of memory that were asked for are damaged or cannot be read`,
       "what they held",
     );
   }
