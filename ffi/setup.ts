@@ -53,6 +53,7 @@ const NEEDS: readonly Need[] = [
   command("lab", "xz", "xz-utils"),
   command("lab", "strace", "strace"),
   command("lab", "debootstrap", "debootstrap"),
+  command("lab", "makedumpfile", "makedumpfile"),
 ];
 
 /** What setup could not provide, in one line. */

@@ -213,8 +213,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     description: [
       "Finds the kernel inside a memory image and writes one IOUringEntry record for each " +
       "io_uring context in it: who owns it, what it is doing and has done, and whether that goes " +
-      "around a seccomp filter. It needs no symbol file and no privilege. IMAGE is a raw image or " +
-      "an ELF core; - is standard input, when that is a regular file.",
+      "around a seccomp filter. It needs no symbol file and no privilege. IMAGE is a raw image, " +
+      "an ELF core, LiME, AVML, kdump, a .vmem of VMware or /proc/kcore, told by its content; - is " +
+      "standard input, when that is a regular file.",
       "An image may be hostile. Run as root, scan opens the image and what it writes to, and then, " +
       "before it reads, becomes a user that nobody else is and gives up every capability.",
     ],

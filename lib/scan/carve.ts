@@ -1,4 +1,5 @@
 import { type DirectMap, findDirectMap } from "../kernel/direct_map.ts";
+import { findInitTask } from "../kernel/init_task.ts";
 import type { KernelObject, Program } from "../kernel/program.ts";
 import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
@@ -47,9 +48,7 @@ export class Carver {
     this.#context = context;
     this.#program = context.program;
     this.#progress = progress;
-    const known = readable(() =>
-      this.#program.variable("init_task", "task_struct")?.pointer("tasks.next")
-    );
+    const known = readable(() => findInitTask(this.#program)?.pointer("tasks.next"));
     this.#map = known === undefined ? undefined : findDirectMap(this.#program, known);
     if (this.#map === undefined) {
       context.diagnostics.report(
@@ -65,6 +64,9 @@ export class Carver {
     const { symbols } = this.#program;
     const classes = SCHED_CLASSES.flatMap((name) => symbols.lookup(name) ?? []);
     const found: KernelObject[] = [];
+    if (classes.length === 0) {
+      this.#notRun("tasks", "the kernel does not name its scheduling classes");
+    }
     for (const address of classes) {
       const hits = this.#pointersTo(address, {
         type: "task_struct",

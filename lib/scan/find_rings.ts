@@ -258,17 +258,28 @@ class Finder {
     return ring;
   }
 
-  /** By its operations, or where no symbol names them, by the name of its dentry. */
+  /**
+   * By its operations, or where no symbol names them (CONFIG_KALLSYMS_ALL=n), by what they do: the
+   * kernel names its functions. Where that cannot be read, by the name of its dentry.
+   */
   #isRing(file: KernelObject): boolean {
     const operations = file.pointer("f_op");
     if (this.#fops !== undefined) return operations === this.#fops;
     let known = this.#ringOperations.get(operations);
     if (known === undefined) {
-      const name = file.embedded("f_path").deref("dentry").string("d_name.name");
-      known = new TextDecoder().decode(name) === "[io_uring]";
+      known = this.#areRingOperations(operations) ?? isNamedRing(file);
       this.#ringOperations.set(operations, known);
     }
     return known;
+  }
+
+  #areRingOperations(operations: bigint): boolean | undefined {
+    const release = this.#program.symbols.lookup("io_uring_release");
+    return release === undefined
+      ? undefined
+      : readable(() =>
+        this.#program.object("file_operations", operations).pointer("release") === release
+      );
   }
 
   #add(ctx: KernelObject, route: FoundBy): FoundRing {
@@ -303,6 +314,11 @@ class Finder {
   #attempt(process: Process, code: string, hides: string, read: () => void): void {
     this.#context.diagnostics.attempt({ code, action: `process ${process.pid}`, hides }, read);
   }
+}
+
+function isNamedRing(file: KernelObject): boolean {
+  const name = file.embedded("f_path").deref("dentry").string("d_name.name");
+  return new TextDecoder().decode(name) === "[io_uring]";
 }
 
 /** `IO_RINGFD_REG_MAX`. */

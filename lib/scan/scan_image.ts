@@ -1,4 +1,5 @@
 import { type FoundKernel, type PageTableSource, reopenKernel } from "../kernel/find_kernel.ts";
+import { findInitTask } from "../kernel/init_task.ts";
 import { writeElfCore } from "../memory/elf_core_writer.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import { type OpenedMemory, openMemory } from "../memory/open_memory.ts";
@@ -128,7 +129,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   if (undecodable > 0) {
     diagnostics.report(
       "image_damaged",
-      `${undecodable} blocks of memory that were asked for cannot be decoded`,
+      `${undecodable} blocks of memory that were asked for are damaged or cannot be read`,
       "what they held",
     );
   }
@@ -200,7 +201,8 @@ function hostOf({ program, banner }: FoundKernel): JsonObject {
   const host: JsonObject = {};
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   const names = readable(() => {
-    const namespace = program.variable("init_uts_ns", "uts_namespace");
+    const namespace = program.variable("init_uts_ns", "uts_namespace") ??
+      findInitTask(program)?.deref("nsproxy").derefAs("uts_ns", "uts_namespace");
     return namespace && {
       name: text(namespace.text("name.nodename")),
       kernel: text(namespace.text("name.release")),

@@ -1,4 +1,5 @@
 import { listForEachEntry, listForEachEntryReverse } from "../kernel/lists.ts";
+import { findInitTask } from "../kernel/init_task.ts";
 import { containerOf, type KernelObject } from "../kernel/program.ts";
 import { xaForEach } from "../kernel/xarray.ts";
 import { decodeText } from "../uapi/text.ts";
@@ -36,9 +37,9 @@ export function listProcesses(
   carved: readonly KernelObject[] = [],
 ): Process[] {
   const { program, diagnostics } = context;
-  const init = program.variable("init_task", "task_struct");
+  const init = findInitTask(program);
   if (init === undefined) {
-    diagnostics.report("no_init_task", "the kernel has no symbol init_task", "all processes");
+    diagnostics.report("no_init_task", "the kernel's first task cannot be found", "all processes");
     return [];
   }
   const { leaders, broken } = listLeaders(context, init);
@@ -51,7 +52,7 @@ export function listProcesses(
   }
   const known = new Set(processes.flatMap(({ threads }) => threads.map(({ address }) => address)));
   const elsewhere = [
-    { tasks: [...tasksOfPids(context)], where: "in the table of pids" },
+    { tasks: [...tasksOfPids(processes)], where: "in the table of pids" },
     { tasks: carved, where: "in memory" },
   ];
   for (const { tasks, where } of elsewhere) {
@@ -126,10 +127,19 @@ function processOf(
   );
 }
 
-/** Tasks of all pids, by `init_pid_ns` (an idr since Linux 4.15, 95846ecf9dac). */
-function* tasksOfPids({ program }: ScanContext): Generator<KernelObject> {
-  const namespace = readable(() => program.variable("init_pid_ns", "pid_namespace"));
+/**
+ * Tasks of all pids, by the first namespace of pids (an idr since Linux 4.15, 95846ecf9dac), to which
+ * every process's own pid leads.
+ */
+function* tasksOfPids(processes: readonly Process[]): Generator<KernelObject> {
+  const leader = processes.find(({ pid }) => pid > 0)?.leader;
+  const namespace = leader && readable(() => {
+    const { program } = leader;
+    const pid = leader.derefAs("thread_pid", "pid");
+    return pid && program.object("upid", pid.addressOf("numbers")).derefAs("ns", "pid_namespace");
+  });
   if (namespace === undefined || !namespace.has("idr.idr_rt")) return;
+  const { program } = namespace;
   const pids = namespace.embedded("idr.idr_rt");
   try {
     for (const { value } of xaForEach(pids)) {

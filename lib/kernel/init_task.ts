@@ -1,0 +1,38 @@
+import { KERNEL_IMAGE_END, KERNEL_IMAGE_START } from "./find_kallsyms.ts";
+import { MemoryFault } from "./memory_fault.ts";
+import type { KernelObject, Program } from "./program.ts";
+
+/** `comm` of the first task, as long as it is. */
+const SWAPPER = new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0");
+/** Anyone can write these bytes, but not into the kernel's image. */
+const MOST_HITS = 64;
+
+/**
+ * The first task, `init_task`: by its symbol, or where a kernel names no data
+ * (CONFIG_KALLSYMS_ALL=n), as what is called `swapper/0` in the kernel's image, has pid 0 and is its
+ * own parent.
+ */
+export function findInitTask(program: Program): KernelObject | undefined {
+  const named = program.variable("init_task", "task_struct");
+  if (named !== undefined || !program.has("task_struct", "comm")) return named;
+  const { memory } = program;
+  const comm = program.offsetOf("task_struct", "comm");
+  for (const { start, length, physical } of memory.mappings(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
+    const within = { start: physical, end: physical + length, limit: MOST_HITS };
+    for (const hit of memory.physical.search(SWAPPER, within)) {
+      const address = start + BigInt(hit - physical - comm);
+      const task = program.object("task_struct", address);
+      if (isFirst(task)) return task;
+    }
+  }
+  return undefined;
+}
+
+function isFirst(task: KernelObject): boolean {
+  try {
+    return task.number("pid") === 0 && task.pointer("real_parent") === task.address;
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+    return false;
+  }
+}
