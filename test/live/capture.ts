@@ -103,6 +103,42 @@ export class RunningCapture {
   }
 }
 
+/** A workload that goes on until it is told to end. */
+export class HoldingWorkload {
+  readonly #process: Deno.ChildProcess;
+  /** Its first line. */
+  readonly said: AnyRecord;
+
+  private constructor(process: Deno.ChildProcess, said: AnyRecord) {
+    this.#process = process;
+    this.said = said;
+  }
+
+  /** Starts it, and waits for the line that says that all is in place. */
+  static async start(...args: string[]): Promise<HoldingWorkload> {
+    const process = new Deno.Command(await buildWorkload(), {
+      args,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const chunk of process.stdout) {
+      text += decoder.decode(chunk, { stream: true });
+      if (/"holding".*\n/.test(text)) break;
+    }
+    const line = text.trim().split("\n").at(-1)!;
+    return new HoldingWorkload(process, JSON.parse(line));
+  }
+
+  /** Ends it. */
+  async stop(): Promise<void> {
+    await this.#process.stdin.close();
+    await this.#process.status;
+  }
+}
+
 /** Runs the workload; what it announced, and its other lines. */
 export async function runWorkload(
   ...args: string[]
