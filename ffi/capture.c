@@ -251,6 +251,7 @@ int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *b
 				    uint32_t verbose)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "iouring");
+	__u32 id;
 	long error;
 
 	if (capture.object)
@@ -267,6 +268,9 @@ int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *b
 	}
 	if (*btf)
 		options.btf_custom_path = btf;
+	else if (bpf_btf_get_next_id(0, &id) && errno == EPERM)
+		/* To list modules takes CAP_SYS_ADMIN; with a path libbpf leaves them alone. */
+		options.btf_custom_path = "/sys/kernel/btf/vmlinux";
 	capture.object = bpf_object__open_mem(object, size, &options);
 	error = libbpf_get_error(capture.object);
 	if (error) {

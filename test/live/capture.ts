@@ -6,7 +6,8 @@
 
 import { buildWorkload } from "./workload.ts";
 
-const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
+/** The built program. */
+export const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
 
 /** A record, whatever its type. */
 // deno-lint-ignore no-explicit-any
@@ -34,6 +35,14 @@ export async function cannotCapture(): Promise<string | undefined> {
   if (code === 0) return undefined;
   const line = new TextDecoder().decode(stdout).split("\n").find((line) => /^missing/.test(line));
   return line ?? `capture --check exits with ${code}`;
+}
+
+const reason = await cannotCapture();
+
+/** A test that needs a live kernel; elsewhere it is skipped, and its name says why. */
+export function live(name: string, run: () => Promise<void>): void {
+  const ignore = reason !== undefined;
+  Deno.test({ name: ignore ? `${name} (skipped: ${reason})` : name, ignore, fn: run });
 }
 
 const NOP_EVENT = '"opcode":"IORING_OP_NOP"';
@@ -100,6 +109,15 @@ export class RunningCapture {
 
   get pid(): number {
     return this.#process.pid;
+  }
+
+  /** Waits until a line with this text has come; false after `ms`. */
+  async arrived(text: string, ms: number): Promise<boolean> {
+    for (const end = performance.now() + ms; performance.now() < end;) {
+      if (this.#lines.some((line) => line.includes(text))) return true;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return false;
   }
 }
 

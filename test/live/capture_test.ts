@@ -1,21 +1,13 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import {
   type AnyRecord,
-  cannotCapture,
   captureWorkload,
   differences,
   HoldingWorkload,
+  live,
   RunningCapture,
   runWorkload,
 } from "./capture.ts";
-
-const reason = await cannotCapture();
-
-/** A test that needs a live kernel; elsewhere it is skipped, and its name says why. */
-function live(name: string, run: () => Promise<void>): void {
-  const ignore = reason !== undefined;
-  Deno.test({ name: ignore ? `${name} (skipped: ${reason})` : name, ignore, fn: run });
-}
 
 /** Every opcode up to here was announced by `workload all` on this kernel, or is newer than it. */
 live("capture sees every opcode once, with its arguments and result", async () => {
