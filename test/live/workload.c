@@ -952,10 +952,10 @@ static void mode_samples(void)
 	leave_dir();
 }
 
-/* One OPENAT every millisecond, COUNT of them. */
+/* COUNT times an OPENAT, every millisecond or every so many. */
 static void mode_ticks(char **args)
 {
-	int count = atoi(args[0]);
+	int count = atoi(args[0]), pause_ms = args[1] ? atoi(args[1]) : 1;
 
 	ring_open(8, 0);
 	for (int i = 0; i < count; i++) {
@@ -967,7 +967,7 @@ static void mode_ticks(char **args)
 		if (io_uring_wait_cqe(&ring, &cqe))
 			die("no completion");
 		io_uring_cqe_seen(&ring, cqe);
-		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+		nanosleep(&(struct timespec){ 0, pause_ms * 1000000L }, NULL);
 	}
 	printf("{\"submitted\":%d}\n", count);
 }
