@@ -127,6 +127,14 @@ struct {
 	__type(value, struct control);
 } controls SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, JUDGEMENTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} judgements SEC(".maps");
+
 /* A record under construction; one for each program, since one may interrupt another. */
 #define SCRATCH_BYTES 16384
 #define MAX_OFFSET 8191
@@ -750,6 +758,14 @@ static __always_inline struct process_state *meet_process(__u32 program, struct 
 		state = bpf_map_lookup_elem(&processes, &who->id);
 		if (!state)
 			return NULL;
+	}
+	if (filter_binary && state->verdict == VERDICT_NONE) {
+		__u32 slot = JUDGEMENT_SLOT(who->id);
+		__u64 *judgement = bpf_map_lookup_elem(&judgements, &slot);
+		__u64 word = judgement ? *judgement : 0;
+
+		if (word == JUDGEMENT(who->id, JUDGEMENT_VERDICT(word)))
+			state->verdict = JUDGEMENT_VERDICT(word);
 	}
 	if (state->verdict != VERDICT_DROP && !state->described) {
 		/* Only now: what was not written is described again with the next request. */

@@ -258,6 +258,15 @@ enum verdict {
 	VERDICT_DROP,
 };
 
+/*
+ * What user space says of a process, in a map that it writes through memory: it may not call bpf(2)
+ * any more. Process and verdict are one word, so that no half of it is ever read.
+ */
+#define JUDGEMENTS		4096u
+#define JUDGEMENT_SLOT(id)	((__u32)((id) ^ (id) >> 32) % JUDGEMENTS)
+#define JUDGEMENT(id, verdict)	(((id) & ~3ULL) | (verdict))
+#define JUDGEMENT_VERDICT(word)	((word) & 3ULL)
+
 struct process_state {
 	__u64 window; /* which part of the ring buffer's life `used` counts */
 	__u32 used; /* bytes written in it */

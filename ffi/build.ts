@@ -16,6 +16,7 @@ import { createHash } from "node:crypto";
 import { existsSync, globSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
+import { DebianError, PrivateApt } from "./debian.ts";
 import { LIBRARIES, SHIMS } from "./libraries.ts";
 import { setup, SetupError } from "./setup.ts";
 
@@ -87,7 +88,7 @@ function topLevel(pattern: string): string {
 }
 
 /** A digest of everything that the result depends on. */
-function buildKey(form: string, build: string): string {
+function buildKey(form: string, build: string, libraries: SystemLibraries): string {
   const hash = createHash("sha256");
   const runtime = Deno.statSync(Deno.execPath());
   hash.update(JSON.stringify([form, build, Deno.version, runtime.size, runtime.mtime]));
@@ -95,6 +96,7 @@ function buildKey(form: string, build: string): string {
     const bytes = Deno.readFileSync(`${ROOT}/${path}`);
     hash.update(`${path}\0${bytes.length}\0`).update(bytes);
   }
+  for (const path of Object.values(libraries)) hash.update(Deno.readFileSync(path));
   return hash.digest("hex");
 }
 
@@ -139,19 +141,68 @@ function compileBpf(): void {
   });
 }
 
+/** The libraries that the capture shim needs, by the path of the file to embed. */
+type SystemLibraries = Readonly<Record<"z" | "elf" | "bpf", string>>;
+
+/** Programs that were linked on Debian 11 need this version of the C library, or an older one. */
+const NEWEST_GLIBC = 31;
+/** Debian 11's libelf has the interface that libbpf needs, and runs on every later Debian. */
+const OLD_ELF = { suite: "bullseye", name: "libelf1", path: "usr/lib/x86_64-linux-gnu" };
+
 /**
- * Copies of the libraries that the capture shim needs: Debian's static ones cannot go into a shared
+ * Finds the libraries that the capture shim needs: Debian's static ones cannot go into a shared
  * object, and the host that the program is carried to may not have them.
  */
-function copyLibraries(): void {
+async function findLibraries(): Promise<SystemLibraries> {
+  const find = (name: "z" | "elf" | "bpf") =>
+    Deno.realPathSync(runCommand("cc", [`-print-file-name=${LIBRARIES[name]}`]));
+  const libraries = { z: find("z"), elf: find("elf"), bpf: find("bpf") };
+  if (newestGlibc(libraries.elf) > NEWEST_GLIBC) {
+    try {
+      libraries.elf = await fetchElf();
+    } catch (error) {
+      if (!(error instanceof DebianError)) throw error;
+      log(`capture will need this machine's C library or a newer one: ${error.message}`);
+    }
+  }
+  return libraries;
+}
+
+/** The n of the newest GLIBC_2.n that a library needs. Nothing else in it looks like one. */
+function newestGlibc(path: string): number {
+  const text = new TextDecoder("latin1").decode(Deno.readFileSync(path));
+  return Math.max(0, ...Array.from(text.matchAll(/GLIBC_2\.(\d+)/g), ([, n]) => Number(n)));
+}
+
+/** The older libelf, downloaded once. */
+async function fetchElf(): Promise<string> {
+  const { suite, name, path } = OLD_ELF;
+  const dir = `${ROOT}/.cache/packages/${suite}`;
+  const file = `${dir}/root/${path}/${LIBRARIES.elf}`;
+  if (!existsSync(file)) {
+    log(`Getting ${name} of Debian 11, which needs an older C library than the one here`);
+    await Deno.mkdir(dir, { recursive: true });
+    const apt = new PrivateApt(await Deno.realPath(dir), suite);
+    await apt.update();
+    const { version } = await apt.show(name);
+    await apt.extract(name, version, `${dir}/root`);
+  }
+  return await Deno.realPath(file);
+}
+
+function copyLibraries(libraries: SystemLibraries): void {
   for (const name of ["z", "elf", "bpf"] as const) {
-    const path = runCommand("cc", [`-print-file-name=${LIBRARIES[name]}`]);
-    makeFile(`${WORK}/${LIBRARIES[name]}`, (file) => Deno.copyFileSync(path, file));
+    makeFile(`${WORK}/${LIBRARIES[name]}`, (file) => Deno.copyFileSync(libraries[name], file));
   }
 }
 
+/** The version of libbpf, which Debian puts in the file's name; "unknown" where it is not there. */
+function libbpfVersion({ bpf }: SystemLibraries): string {
+  return /\.so\.(\d+\.\d+\.\d+)$/.exec(bpf)?.[1] ?? "unknown";
+}
+
 /** Bundles main.ts and everything it imports into one script that says how it was made. */
-function bundle(form: string, build: string): void {
+function bundle(info: { form: string; build: string; libbpf: string }): void {
   makeFile(`${WORK}/main.js`, (file) => {
     // "browser" picks the ES modules of npm packages; what they have for Node is CommonJS, whose
     // require() of Node's own modules does not survive bundling.
@@ -159,7 +210,7 @@ function bundle(form: string, build: string): void {
     runCommand(Deno.execPath(), ["bundle", ...options, "-o", file, "main.ts"]);
     // Comments say where a package lay on this machine; say only which package it is.
     const text = Deno.readTextFileSync(file).replaceAll(/^\/\/ \S*\/npm\/[^/]+\//gm, "// npm:");
-    const first = `globalThis.IOURING_BUILD = ${JSON.stringify({ form, build })};\n`;
+    const first = `globalThis.IOURING_BUILD = ${JSON.stringify(info)};\n`;
     Deno.writeTextFileSync(file, first + text);
   });
 }
@@ -252,10 +303,10 @@ function compile(): boolean {
 }
 
 /** Makes `dist/iouring` unless it is up to date. */
-function build(wanted: "launcher" | "compile"): void {
-  setup("build", log);
+function build(wanted: "launcher" | "compile", libraries: SystemLibraries): void {
+  const libbpf = libbpfVersion(libraries);
   const id = buildId();
-  const key = buildKey(wanted, id);
+  const key = buildKey(wanted, id, libraries);
   const keyFile = `${WORK}/key`;
   if (existsSync(OUTPUT) && existsSync(keyFile) && Deno.readTextFileSync(keyFile) === key) {
     log(`dist/iouring is up to date (${wanted} form, build ${id})`);
@@ -265,14 +316,14 @@ function build(wanted: "launcher" | "compile"): void {
   Deno.mkdirSync(`${ROOT}/dist`, { recursive: true });
   compileShims();
   compileBpf();
-  copyLibraries();
+  copyLibraries(libraries);
   let form = wanted;
   if (form === "compile") {
-    bundle(form, id);
+    bundle({ form, build: id, libbpf });
     if (!compile()) form = "launcher";
   }
   if (form === "launcher") {
-    bundle(form, id);
+    bundle({ form, build: id, libbpf });
     replaceFile(OUTPUT, assemble(), 0o755);
   }
   replaceFile(keyFile, new TextEncoder().encode(key), 0o644);
@@ -282,7 +333,8 @@ function build(wanted: "launcher" | "compile"): void {
 
 if (import.meta.main) {
   try {
-    build(Deno.args.includes("--compile") ? "compile" : "launcher");
+    setup("build", log);
+    build(Deno.args.includes("--compile") ? "compile" : "launcher", await findLibraries());
   } catch (error) {
     if (!(error instanceof BuildError || error instanceof SetupError)) throw error;
     log(error.message);

@@ -38,6 +38,7 @@
  * nothing has come for a while. Nobody wakes us, so that a request costs no wake-up. */
 #define WAIT_BUSY_MS 2
 #define WAIT_IDLE_MS 20
+#define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
 static const char *const program_names[PROGRAMS] = {
 	[PROGRAM_SUBMIT] = "submit",	   [PROGRAM_SUBMIT_AGAIN] = "submit_again",
@@ -54,6 +55,8 @@ static struct {
 	struct counters *counters;
 	size_t counters_size;
 	struct control *control;
+	uint64_t *judgements;
+	int info_fds[PROGRAMS]; /* /proc/self/fdinfo of the programs; 0 is none */
 	uint32_t cpus;
 	const char *submit_name;
 	/* The batch that poll() fills. */
@@ -215,6 +218,14 @@ int32_t iouring_capture_close(void)
 	if (capture.control)
 		munmap(capture.control, sizeof(*capture.control));
 	capture.control = NULL;
+	if (capture.judgements)
+		munmap(capture.judgements, JUDGEMENTS * sizeof(*capture.judgements));
+	capture.judgements = NULL;
+	for (int i = 0; i < PROGRAMS; i++) {
+		if (capture.info_fds[i] > 0)
+			close(capture.info_fds[i]);
+		capture.info_fds[i] = 0;
+	}
 	bpf_object__close(capture.object);
 	capture.object = NULL;
 	btf__free(capture.kernel);
@@ -251,7 +262,6 @@ int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *b
 				    uint32_t verbose)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "iouring");
-	__u32 id;
 	long error;
 
 	if (capture.object)
@@ -266,11 +276,14 @@ int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *b
 		capture.kernel = NULL;
 		return error;
 	}
+	/*
+	 * Named even where it is the kernel's own: else libbpf looks for older forms of our types in
+	 * the modules too, which takes CAP_SYS_ADMIN. io_uring is not a module.
+	 */
 	if (*btf)
 		options.btf_custom_path = btf;
-	else if (bpf_btf_get_next_id(0, &id) && errno == EPERM)
-		/* To list modules takes CAP_SYS_ADMIN; with a path libbpf leaves them alone. */
-		options.btf_custom_path = "/sys/kernel/btf/vmlinux";
+	else if (!access(KERNEL_BTF, R_OK))
+		options.btf_custom_path = KERNEL_BTF;
 	capture.object = bpf_object__open_mem(object, size, &options);
 	error = libbpf_get_error(capture.object);
 	if (error) {
@@ -462,7 +475,9 @@ int32_t iouring_capture_load(uint32_t ring_bytes)
 	capture.counters_size = (capture.counters_size + 4095) & ~4095ul;
 	capture.counters = map_memory("counts", capture.counters_size, PROT_READ);
 	capture.control = map_memory("controls", 4096, PROT_READ | PROT_WRITE);
-	if (!capture.counters || !capture.control)
+	capture.judgements = map_memory("judgements", JUDGEMENTS * sizeof(*capture.judgements),
+					PROT_READ | PROT_WRITE);
+	if (!capture.counters || !capture.control || !capture.judgements)
 		return -ENOMEM;
 	capture.ring = ring_buffer__new(
 		bpf_object__find_map_fd_by_name(capture.object, "records"), on_record, NULL, NULL);
@@ -488,6 +503,7 @@ int32_t iouring_capture_attach(uint32_t index)
 	};
 	struct bpf_program *program;
 	const char *hook;
+	char path[64];
 	long error;
 
 	if (index >= PROGRAM_ITERATE || !capture.object)
@@ -498,9 +514,13 @@ int32_t iouring_capture_attach(uint32_t index)
 	hook = hooks[index] ? hooks[index] : capture.submit_name;
 	capture.links[index] = bpf_program__attach_raw_tracepoint(program, hook);
 	error = libbpf_get_error(capture.links[index]);
-	if (error)
+	if (error) {
 		capture.links[index] = NULL;
-	return error;
+		return error;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bpf_program__fd(program));
+	capture.info_fds[index] = open(path, O_RDONLY | O_CLOEXEC);
+	return 0;
 }
 
 /* 1 when the submit tracepoint has the name that it got in 6.4, 0 for the older one. */
@@ -531,13 +551,11 @@ int32_t iouring_capture_add_id(uint32_t kind, uint32_t id)
 /* Tells the programs what to do with the requests of a process that they have described. */
 int32_t iouring_capture_judge(uint64_t process, uint32_t verdict)
 {
-	int fd = bpf_object__find_map_fd_by_name(capture.object, "processes");
-	struct process_state state;
-
-	if (bpf_map_lookup_elem(fd, &process, &state))
-		return -errno;
-	state.verdict = verdict;
-	return bpf_map_update_elem(fd, &process, &state, BPF_EXIST) ? -errno : 0;
+	if (!capture.judgements)
+		return -EINVAL;
+	__atomic_store_n(&capture.judgements[JUDGEMENT_SLOT(process)], JUDGEMENT(process, verdict),
+			 __ATOMIC_RELAXED);
+	return 0;
 }
 
 static uint64_t now_ms(void)
@@ -596,21 +614,26 @@ int32_t iouring_capture_counters(uint64_t *out)
 	return 0;
 }
 
-/* How often the kernel did not run a program because it was active on the CPU already. */
+/*
+ * How often the kernel did not run a program because it was active on the CPU already. From the
+ * file that attach() opened: this process may not be allowed to call bpf(2) any more.
+ */
 int64_t iouring_capture_misses(uint32_t index)
 {
-	struct bpf_program *program;
-	struct bpf_prog_info info = {};
-	uint32_t size = sizeof(info);
+	static const char key[] = "recursion_misses:";
+	char text[1024];
+	ssize_t count;
+	char *found;
 
-	if (index >= PROGRAMS || !capture.object)
+	if (index >= PROGRAMS || capture.info_fds[index] <= 0)
 		return -EINVAL;
-	program = bpf_object__find_program_by_name(capture.object, program_names[index]);
-	if (!program || bpf_program__fd(program) < 0)
-		return -ENOENT;
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+	count = pread(capture.info_fds[index], text, sizeof(text) - 1, 0);
+	if (count < 0)
 		return -errno;
-	return info.recursion_misses;
+	text[count] = 0;
+	/* Kernels before 5.12 do not say. */
+	found = strstr(text, key);
+	return found ? strtoll(found + sizeof(key) - 1, NULL, 10) : 0;
 }
 
 /* Opens a ring of our own for the canary. */

@@ -168,7 +168,7 @@ class KernelCapture implements CaptureDevice {
   }
 
   judge(process: bigint, pass: boolean): void {
-    // A process that is gone from the kernel's cache is described and judged again.
+    // One that another takes the place of passes here, and is left out further on.
     this.#symbols.iouring_capture_judge(
       process,
       this.#value(pass ? "VERDICT_PASS" : "VERDICT_DROP"),

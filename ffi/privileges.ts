@@ -41,7 +41,7 @@ const EINVAL = 22;
 export function dropPrivileges(library: PrivilegesLibrary, pid: number): DroppedPrivileges {
   const id = FIRST_UNUSED_ID + pid;
   let result = library.iouring_drop_privileges(id);
-  if (result === 0) return { user: id };
+  if (result === 0) return { user: Deno.uid() ?? id };
   if (result === -EINVAL) {
     // A user namespace that maps few ids.
     result = library.iouring_drop_privileges(NOBODY);

@@ -8,7 +8,7 @@
 import { existsSync } from "node:fs";
 
 /** What is being prepared for. */
-export type Purpose = "build" | "lab";
+export type Purpose = "build" | "workload" | "lab";
 
 /** One thing that must be there, and the Debian package that brings it. */
 interface Need {
@@ -34,6 +34,12 @@ const NEEDS: readonly Need[] = [
     debianPackage: "libbpf-dev",
     isThere: () => isLinkable("libbpf.so"),
   },
+  {
+    purpose: "workload",
+    what: "liburing",
+    debianPackage: "liburing-dev",
+    isThere: () => isLinkable("liburing.a"),
+  },
   command("lab", "qemu-system-x86_64", "qemu-system-x86"),
   {
     purpose: "lab",
@@ -42,16 +48,12 @@ const NEEDS: readonly Need[] = [
     isThere: () =>
       isExecutable("busybox") && output("busybox", ["--list"])?.includes("cpio") === true,
   },
-  {
-    purpose: "lab",
-    what: "liburing",
-    debianPackage: "liburing-dev",
-    isThere: () => isLinkable("liburing.a"),
-  },
   command("lab", "cpio", "cpio"),
   command("lab", "jq", "jq"),
   command("lab", "xz", "xz-utils"),
   command("lab", "strace", "strace"),
+  command("lab", "debootstrap", "debootstrap"),
+  command("lab", "makedumpfile", "makedumpfile"),
 ];
 
 /** What setup could not provide, in one line. */
@@ -124,7 +126,7 @@ if (import.meta.main) {
   // The lab is for the tests; all else works without it.
   const log = (line: string) => Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
   let code = 0;
-  for (const purpose of ["build", "lab"] as const) {
+  for (const purpose of ["build", "workload", "lab"] as const) {
     try {
       setup(purpose, log);
       log(`setup: the ${purpose} has what it needs`);

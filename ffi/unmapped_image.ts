@@ -88,7 +88,8 @@ export class UnmappedImage implements ImageFile {
     const bytes = new Uint8Array(Math.min(BLOCK, this.size - start));
     try {
       for (let done = 0; done < bytes.length;) {
-        this.#file.seekSync(start + done, Deno.SeekMode.Start);
+        // Past 2^53 only the start, which is at a page, is exact as a number.
+        this.#file.seekSync(BigInt(start) + BigInt(done), Deno.SeekMode.Start);
         const count = this.#file.readSync(bytes.subarray(done));
         if (count === null) {
           this.#shrank = true;

@@ -87,12 +87,14 @@ async function main(paths: string[]): Promise<boolean> {
   } else if (paths.length > 0) {
     add(await runPart("selected", paths));
   } else {
-    try {
-      setup("lab", print);
-    } catch (error) {
-      // The tests that need what is missing skip themselves then, each by its name.
-      if (!(error instanceof SetupError)) throw error;
-      print(error.message);
+    for (const purpose of ["workload", "lab"] as const) {
+      try {
+        setup(purpose, print);
+      } catch (error) {
+        // The tests that need what is missing skip themselves then, each by its name.
+        if (!(error instanceof SetupError)) throw error;
+        print(error.message);
+      }
     }
     add(await runPart("unit", ["--ignore=test/vm", "test"]));
     if (globSync("test/vm/**/*_test.ts", { cwd: ROOT }).length > 0) {

@@ -29,6 +29,8 @@ export interface CaptureRun {
   /** ms to run; undefined until told to stop. */
   readonly durationMs?: number;
   readonly stopSignal: StopSignal;
+  /** Everything runs that takes a privilege to start. */
+  readonly attached: () => void;
   /** The chain has had enough. */
   readonly enough: () => boolean;
   /** Wall clock, ms since 1970. */
@@ -72,6 +74,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   }
   const firstCanary = canary.send(startedAt);
   if (firstCanary !== undefined) diagnostics.push(firstCanary);
+  run.attached();
   if (run.btf === undefined) {
     diagnostics.push({
       code: "no_types",

@@ -232,7 +232,11 @@ export class Classifier {
   }
 
   #isForeign(record: Fields): boolean {
-    if (record.type === "IOUringEntry") return holdersOf(record).size > 1;
+    if (record.type === "IOUringEntry") {
+      const holders = holdersOf(record);
+      const { creator_pid: creator } = record;
+      return holders.size > 1 || isPid(creator) && holders.size > 0 && !holders.has(creator);
+    }
     const ctx = fieldsOf(record.io_uring).ctx;
     const { pid } = fieldsOf(record.process);
     const ring = typeof ctx === "string" ? this.#rings.get(ctx) : undefined;

@@ -1,3 +1,4 @@
+import { cutToWidth } from "../record/display_width.ts";
 import { printable, printableField } from "../record/printable.ts";
 import type { StreamRecord } from "../record/records.ts";
 import {
@@ -11,6 +12,7 @@ import {
   rulesCell,
   seccompCell,
 } from "./cells.ts";
+import { isFinding, ringDetail } from "./ring_detail.ts";
 import { LineBuffer, type Sink, type WriteBytes } from "./sink.ts";
 import { type Column, Table, type TableOptions } from "./table.ts";
 import { count } from "./tally.ts";
@@ -46,6 +48,8 @@ const STYLES: Readonly<Record<string, string>> = {
 export interface TableSinkOptions extends TableOptions {
   /** Takes a line of text for the person, without newline. */
   readonly warn: (line: string) => void;
+  /** A ring is a block of lines, not a row. */
+  readonly detail?: boolean;
 }
 
 /**
@@ -57,6 +61,7 @@ export class TableSink implements Sink {
   readonly #rings: Table;
   readonly #events: Table;
   readonly #warn: (line: string) => void;
+  readonly #options: TableSinkOptions;
   #lacking = 0;
   #otherRecords = 0;
 
@@ -66,6 +71,7 @@ export class TableSink implements Sink {
     this.#rings = new Table(RINGS, options, addLine);
     this.#events = new Table(EVENTS, options, addLine);
     this.#warn = options.warn;
+    this.#options = options;
   }
 
   write(record: StreamRecord): void {
@@ -104,6 +110,8 @@ export class TableSink implements Sink {
   }
 
   #writeRing(entry: Record<string, unknown>): void {
+    if (arrayOf(entry.diagnostics).some((diagnostic) => !isFinding(diagnostic))) this.#lacking++;
+    if (this.#options.detail === true) return this.#writeDetail(entry);
     this.#rings.add([
       entry.pid === 0 ? "-" : cell(entry.pid),
       printableField(entry, "comm"),
@@ -113,7 +121,16 @@ export class TableSink implements Sink {
       arrayOf(entry.found_by).map(cell).join(","),
       rulesCell(entry),
     ], styleOf(entry));
-    if (arrayOf(entry.diagnostics).length > 0) this.#lacking++;
+  }
+
+  #writeDetail(entry: Record<string, unknown>): void {
+    const { columns, color } = this.#options;
+    const style = styleOf(entry);
+    for (const [i, line] of ringDetail(entry).entries()) {
+      const fitted = columns === undefined ? line : cutToWidth(line, columns);
+      const styled = color && i === 0 && style !== "";
+      this.#lines.add(styled ? `\x1b[${style}m${fitted}\x1b[0m` : fitted);
+    }
   }
 
   #writeEvent(event: Record<string, unknown>): void {

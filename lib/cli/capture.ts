@@ -11,6 +11,7 @@ import { Btf } from "../kernel/btf.ts";
 import type { Diagnostic } from "../record/records.ts";
 import { OPCODE_CATEGORIES, OPCODES, opcodesOfCategory } from "../uapi/opcodes.ts";
 import { opcodeNumbers } from "../config/event_filter.ts";
+import { dropPrivileges } from "./drop_privileges.ts";
 import { exitCode } from "./fail_on.ts";
 import { BrokenPipe, FileError, type Host } from "./host.ts";
 import { loadConfig } from "./load_config.ts";
@@ -86,6 +87,11 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
       judgeBinaries: binary,
       ...(seconds === undefined ? {} : { durationMs: seconds * 1000 }),
       stopSignal,
+      attached: () => {
+        if (!host.isPrivileged) return;
+        output.create();
+        dropPrivileges(host, flags.has("verbose"));
+      },
       enough: () => counter.enough,
       now: () => host.now(),
       random: randomBits,

@@ -55,6 +55,13 @@ const FORMAT: FlagSpec = {
     "people. Without the flag it is table on a terminal and ndjson everywhere else.",
 };
 
+const DETAIL: FlagSpec = {
+  name: "detail",
+  help: "In a table, show each ring in full",
+  details: "In a table, show each ring as a block of lines: its owners, its requests with their " +
+    "results, what is registered with it, and what was found.",
+};
+
 const OUTPUT: FlagSpec = {
   name: "output",
   short: "o",
@@ -97,6 +104,12 @@ const FAIL_ON: FlagSpec = {
   details: "Exit with 3 when a rule of this severity or above fires on a record that passed.",
 };
 
+const VERBOSE: FlagSpec = {
+  name: "verbose",
+  short: "v",
+  help: "Say more: the BPF loader's words, and which user root became",
+};
+
 /** Flags that every command has. */
 export const COMMON_FLAGS: readonly FlagSpec[] = [
   { name: "help", short: "h", help: "Show help: -h in short, --help in full" },
@@ -124,7 +137,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       "is open already, and ends with a status record of totals. What did not fit is counted and " +
       "said where it happened.",
       "It needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF. SIGINT and " +
-      "SIGTERM end it in order.",
+      "SIGTERM end it in order. Once it is attached it becomes a user that nobody else is, without " +
+      "any capability.",
     ],
     examples: [
       { line: "iouring capture", what: "A table of what happens, on a terminal" },
@@ -190,7 +204,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       APPEND,
       COLOR,
       FAIL_ON,
-      { name: "verbose", short: "v", help: "Let the BPF loader say what it does" },
+      VERBOSE,
     ],
   },
   {
@@ -199,8 +213,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     description: [
       "Finds the kernel inside a memory image and writes one IOUringEntry record for each " +
       "io_uring context in it: who owns it, what it is doing and has done, and whether that goes " +
-      "around a seccomp filter. It needs no symbol file and no privilege. IMAGE is a raw image or " +
-      "an ELF core; - is standard input, when that is a regular file.",
+      "around a seccomp filter. It needs no symbol file and no privilege. IMAGE is a raw image, " +
+      "an ELF core, LiME, AVML, kdump, a .vmem of VMware or /proc/kcore, told by its content; - is " +
+      "standard input, when that is a regular file.",
       "An image may be hostile. Run as root, scan opens the image and what it writes to, and then, " +
       "before it reads, becomes a user that nobody else is and gives up every capability.",
     ],
@@ -223,6 +238,16 @@ export const COMMANDS: readonly CommandSpec[] = [
       APPEND,
       COLOR,
       FAIL_ON,
+      VERBOSE,
+      DETAIL,
+      {
+        name: "deep",
+        help: "Search all memory for rings and processes that no list leads to",
+        details:
+          "Search all memory for rings and processes that no list leads to: rings that were " +
+          "closed or whose process has ended, and tasks taken off the kernel's lists. It takes a " +
+          "few passes over the image.",
+      },
       {
         name: "slice",
         value: "OUT",
@@ -270,6 +295,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       APPEND,
       COLOR,
       FAIL_ON,
+      DETAIL,
       {
         name: "strict",
         help: "End at the first line that is no record",

@@ -33,6 +33,8 @@ export interface BuildInfo {
   readonly build: string;
   /** Version of the Deno runtime inside. */
   readonly deno: string;
+  /** Version of libbpf inside, or "unknown". */
+  readonly libbpf: string;
 }
 
 /** What {@linkcode Host.dropPrivileges} came to. */

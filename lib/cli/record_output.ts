@@ -12,6 +12,7 @@ export class RecordOutput {
   readonly #append: boolean;
   readonly #format: string;
   readonly #color: boolean;
+  readonly #detail: boolean;
   #file: OutputFile | undefined;
   #isUsed = false;
 
@@ -28,6 +29,10 @@ export class RecordOutput {
     const color = flags.get("color") ?? "auto";
     this.#color = color === "always" ||
       color === "auto" && toTerminal && !host.env("NO_COLOR") && host.env("TERM") !== "dumb";
+    this.#detail = flags.has("detail");
+    if (this.#detail && this.#format !== "table") {
+      throw new UsageError('Flag "--detail" needs --format table');
+    }
     if (this.#append && this.#path === undefined) {
       throw new UsageError('Flag "--append" needs -o FILE');
     }
@@ -67,6 +72,7 @@ export class RecordOutput {
         return new TableSink(write, {
           columns: output.isTerminal ? output.columns : undefined,
           color: this.#color,
+          detail: this.#detail,
           warn: (line) => say(this.#host, line),
         });
       default:

@@ -53,7 +53,8 @@ function print(text: string, { stdout }: Host): number {
 }
 
 function versionLine({ build }: Host): string {
-  return `iouring ${build.version} (${build.form}, deno ${build.deno}, build ${build.build})\n`;
+  const inside = `deno ${build.deno}, libbpf ${build.libbpf}`;
+  return `iouring ${build.version} (${build.form}, ${inside}, build ${build.build})\n`;
 }
 
 /**

@@ -48,13 +48,14 @@ export function scanWith(
       // Foreign data is parsed from here on: first open what is to be written, then be nobody.
       output.create();
       slice?.create();
-      dropPrivileges(host);
+      dropPrivileges(host, args.flags.has("verbose"));
     }
     const batches = source(image, {
       now: () => host.now(),
       tool: { version: host.build.version, build: host.build.build },
       argv,
       progress: (done, total, what) => progress.update(done, total, what),
+      deep: args.flags.has("deep"),
       ...(slice === undefined ? {} : { slice: (pieces) => slice.write(pieces) }),
     });
     runChain(clearing(batches, progress), {

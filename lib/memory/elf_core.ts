@@ -149,10 +149,13 @@ export function readElfCore(source: ByteReader): ElfCore {
     if (length === 0 || start === NO_ADDRESS) continue;
     const address = Number(start);
     // Physical addresses have at most 52 bits; more cannot be memory.
-    if (offset >= size || address >= 2 ** 52 || !Number.isSafeInteger(offset)) {
-      // /proc/kcore shows the kernel's image, which its other segments hold too, at an offset that
-      // no number holds exactly.
-      if (offset >= size || address >= 2 ** 52) outside++;
+    // Past 2^53, where /proc/kcore has memory on machines with 5-level paging, a number holds an
+    // offset exactly at pages only.
+    const isExact = Number.isSafeInteger(Math.min(offset + length, size)) ||
+      ((entries.getBigUint64(at + 8, true) & 0xfffn) === 0n && address % PAGE_SIZE === 0 &&
+        length % PAGE_SIZE === 0);
+    if (offset >= size || address >= 2 ** 52 || !isExact) {
+      outside++;
       continue;
     }
     if (offset + length > size) {

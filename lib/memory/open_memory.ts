@@ -1,5 +1,6 @@
 import { Avml, AVML_MAGIC } from "./avml.ts";
 import { BlockMemory } from "./block_memory.ts";
+import { CoreBlocks } from "./core_blocks.ts";
 import { type CpuState, isElf, readElfCore } from "./elf_core.ts";
 import { FLATTENED_MAGIC, FlattenedFile } from "./flattened_file.ts";
 import { ImageError } from "./image_error.ts";
@@ -115,14 +116,10 @@ function openFormat(source: ByteSource, image: ImageFile): OpenedMemory | undefi
   const fail = (why: string) => new ImageError(`Cannot read ${JSON.stringify(name)}: ${why}`);
   if (isElf(head)) {
     const { ranges, cpus, vmcoreinfo, damage } = readElfCore(source);
-    const format = image.isMapped ? "elf" : "kcore";
-    return {
-      ...NOTHING_MORE,
-      memory: new RangeMemory(source, format, ranges),
-      cpus,
-      vmcoreinfo,
-      damage,
-    };
+    const memory = image.isMapped
+      ? new RangeMemory(source, "elf", ranges)
+      : new BlockMemory(new CoreBlocks(source, ranges));
+    return { ...NOTHING_MORE, memory, cpus, vmcoreinfo, damage };
   }
   if (has(LIME_MAGIC)) {
     const { ranges, elided, damage } = readLime(source);

@@ -99,6 +99,24 @@ export interface SeccompBlock {
   mode: number;
   /** Number of filters installed. */
   filters: number;
+  /** System calls with an equivalent in io_uring that are denied, whatever their arguments. */
+  denies?: string[];
+  /** The same that are denied with some arguments and allowed with others. */
+  denies_some?: string[];
+  /** Whether `io_uring_setup(2)` and `io_uring_enter(2)` are allowed. */
+  allows_io_uring?: boolean;
+  /** Opcodes of this kernel that do what is denied. */
+  bypassed_by?: string[];
+}
+
+/** What a ring may do at most (`IORING_REGISTER_RESTRICTIONS`). */
+export interface RingRestrictions {
+  /** Opcodes that may be submitted; absent where all may. */
+  sqe_ops?: string[];
+  sqe_flags_allowed?: string[];
+  sqe_flags_required?: string[];
+  /** Operations of io_uring_register(2) that may be made; absent where all may. */
+  register_ops?: string[];
 }
 
 /** Something that could not be read or does not fit, and what that hides from the reader. */
@@ -143,19 +161,37 @@ export interface IOUringEntry {
   setup_flags?: string[];
   created_at?: string;
   creator_uid?: number;
+  /** The process that made the ring, where it is still there. */
+  creator_pid?: number;
   owners?: RingOwner[];
   found_by?: FoundBy[];
+  /**
+   * How sure it is that this is a ring as it stands here: `certain`, tasks lead to it; `high`, only
+   * an open file in memory does; `medium`, it no longer exists, and what is left of it fits
+   * together; `low`, its queues or its requests alone are left.
+   */
+  confidence?: "certain" | "high" | "medium" | "low";
   sq_head?: number;
   sq_tail?: number;
   cq_head?: number;
   cq_tail?: number;
   dropped?: number;
   overflow?: number;
-  sq_thread?: { pid: number; tid: number; cpu: number };
+  /** The SQPOLL thread, and the processes whose rings it serves. */
+  sq_thread?: { pid: number; tid: number; cpu: number; serves?: number[] };
   pending?: RingRequest[];
   in_flight?: RingRequest[];
   history?: RingRequest[];
   seccomp?: SeccompBlock;
+  /** Files registered for use by slot, as `slots` and `files`; `more` are not described. */
+  registered_files?: JsonObject;
+  /** Buffers registered for use by slot, as `slots` and `buffers`. */
+  registered_buffers?: JsonObject;
+  /** Credentials that a request can run with, by their id. */
+  personalities?: JsonObject[];
+  restrictions?: RingRestrictions;
+  /** Opcodes that a BPF program of the ring judges. */
+  bpf_filters?: string[];
   diagnostics?: Diagnostic[];
   classification?: Classification;
   /** Paths of model keys that could not be read. */

@@ -113,7 +113,12 @@ const OP_INFO: JsonObject = {
 };
 
 const RESULT = object({ res: INTEGER }, { errno: STRING, latency_ns: COUNT });
-const SECCOMP = object({ mode: { enum: [0, 1, 2] }, filters: COUNT });
+const SECCOMP = object({ mode: { enum: [0, 1, 2] }, filters: COUNT }, {
+  denies: STRINGS,
+  denies_some: STRINGS,
+  allows_io_uring: BOOLEAN,
+  bypassed_by: STRINGS,
+});
 const DIAGNOSTIC = object({ code: STRING, message: STRING }, { hides: STRING });
 
 const CLASSIFICATION = object({
@@ -168,6 +173,13 @@ const EVENT_OPTIONAL = {
   ...NOTES,
 };
 
+/** What is registered with a ring, by slot; `more` are not described. */
+const REGISTERED = object({ slots: COUNT }, {
+  files: list(OBJECT),
+  buffers: list(OBJECT),
+  more: COUNT,
+});
+
 const ENTRY = object({
   type: { const: "IOUringEntry" },
   pid: ID,
@@ -183,19 +195,38 @@ const ENTRY = object({
   setup_flags: STRINGS,
   created_at: MAYBE_TIME,
   creator_uid: ID,
+  creator_pid: ID,
   owners: list(object({ pid: ID, comm: STRING, fd: { type: "integer", minimum: -1 } })),
   found_by: list({ enum: ["fd", "tctx", "registered", "sqpoll", "create", "vma", "carved"] }),
+  confidence: { enum: ["certain", "high", "medium", "low"] },
   sq_head: ID,
   sq_tail: ID,
   cq_head: ID,
   cq_tail: ID,
   dropped: ID,
   overflow: ID,
-  sq_thread: object({ pid: ID, tid: ID, cpu: INTEGER }),
+  sq_thread: object({ pid: ID, tid: ID, cpu: INTEGER }, { serves: list(ID) }),
   pending: list(ref("request")),
   in_flight: list(ref("request")),
   history: list(ref("request")),
   seccomp: ref("seccomp"),
+  registered_files: REGISTERED,
+  registered_buffers: REGISTERED,
+  personalities: list(object({
+    id: COUNT,
+    uid: ID,
+    euid: ID,
+    gid: ID,
+    egid: ID,
+    cap_effective: STRING,
+  })),
+  restrictions: object({}, {
+    sqe_ops: STRINGS,
+    sqe_flags_allowed: STRINGS,
+    sqe_flags_required: STRINGS,
+    register_ops: STRINGS,
+  }),
+  bpf_filters: STRINGS,
   diagnostics: list(ref("diagnostic")),
   ...NOTES,
 });

@@ -20,7 +20,7 @@ import {
   taskOf,
 } from "./command_reader.ts";
 import { readable } from "./diagnostics.ts";
-import { fileOfFd } from "./file_target.ts";
+import { fdOfFile, fileOfFd } from "./file_target.ts";
 import { fixedFile } from "./fixed_files.ts";
 
 /** Where an opcode's `io_*_prep()` function puts what the SQE holds. */
@@ -70,19 +70,32 @@ const UNFINISHED_WORK: readonly string[] = [
  * completion's flags: a result overwrites it, and so does each wake-up of a poll, with 0.
  */
 function fileDescriptor(reader: CommandReader): void {
+  if (reader.inFlight) reader.put("fd", keptDescriptor(reader) ?? openDescriptor(reader));
+}
+
+function keptDescriptor(reader: CommandReader): bigint | undefined {
   const { kiocb, program, context } = reader;
-  if (!reader.inFlight || reader.hasFlag("FAIL")) return;
+  if (reader.hasFlag("FAIL")) return undefined;
   const fd = integerOf(kiocb, ["cqe.fd", "fd"]);
   const result = integerOf(kiocb, ["cqe.res", "result"]);
-  if (fd === undefined || result === undefined || BigInt.asIntN(32, result) < 0n) return;
+  if (fd === undefined || result === undefined || BigInt.asIntN(32, result) < 0n) return undefined;
   if (context.taskWork === true) {
     const work = integerOf(kiocb, "io_task_work.func");
-    if (work === undefined || work === 0n) return;
-    if (!UNFINISHED_WORK.some((name) => program.symbols.lookup(name) === work)) return;
+    if (work === undefined || work === 0n) return undefined;
+    if (!UNFINISHED_WORK.some((name) => program.symbols.lookup(name) === work)) return undefined;
   }
   const polled = reader.opcode === POLL_ADD || reader.hasFlag("POLLED");
-  if (fd === 0n && polled && !isFirstFile(reader)) return;
-  reader.put("fd", fd);
+  return fd === 0n && polled && !isFirstFile(reader) ? undefined : fd;
+}
+
+/** The descriptor under which the request's file is open, where there is but one. */
+function openDescriptor(reader: CommandReader): number | undefined {
+  if (reader.hasFlag("FIXED_FILE")) return undefined;
+  return readable(() => {
+    const file = reader.kiocb.pointer("file");
+    const task = file === 0n ? undefined : taskOf(reader.kiocb);
+    return task && fdOfFile(task, file);
+  });
 }
 
 /** Whether the request's file is number 0 of its process, or of its ring's table. */
@@ -112,7 +125,16 @@ function path(reader: CommandReader, name: ArgumentName, member: string): void {
   if (!reader.has(held)) return;
   if (!reader.pointsToStruct(held)) return reader.putMembers({ addr: held });
   const filename = reader.hasFlag("NEED_CLEANUP") ? reader.target(held) : undefined;
-  if (filename !== undefined) reader.knowString(name, () => filename.pointer("name"));
+  const used = filename ?? (name === "path" && held === delayed ? lookedUp(reader) : undefined);
+  if (used !== undefined) reader.knowString(name, () => used.pointer("name"));
+}
+
+/**
+ * The `struct filename` that the request's worker is looking up: since Linux 7.0 it is taken out of
+ * the request while it runs.
+ */
+function lookedUp({ context: { worker } }: CommandReader): KernelObject | undefined {
+  return worker && readable(() => worker.tryDeref("nameidata")?.tryDeref("name"));
 }
 
 /** A request may not take its buffer before it runs; then its length and group give way to it. */

@@ -47,6 +47,8 @@ export interface RequestContext {
   readonly sqe?: RequestFields | undefined;
   /** It waits for its task to run the work that it has left for it. */
   readonly taskWork?: boolean | undefined;
+  /** The io-wq worker that runs it. */
+  readonly worker?: KernelObject | undefined;
 }
 
 /**

@@ -10,14 +10,24 @@ const MOST_OF_A_KIND = 20;
 export class Diagnostics {
   #kept: Diagnostic[] = [];
   #counts = new Map<string, number>();
+  #incomplete = false;
 
   /** Notes that something could not be read or does not fit. `code` is stable: `task_list_broken`. */
   report(code: string, message: string, hides?: string): void {
+    this.#incomplete = true;
+    this.#add({ code, message, ...(hides === undefined ? {} : { hides }) });
+  }
+
+  /** Notes a finding: something that was read, and ought not to be as it is. */
+  remark(code: string, message: string): void {
+    this.#add({ code, message });
+  }
+
+  #add(diagnostic: Diagnostic): void {
+    const { code } = diagnostic;
     const count = (this.#counts.get(code) ?? 0) + 1;
     this.#counts.set(code, count);
-    if (count <= MOST_OF_A_KIND) {
-      this.#kept.push(hides === undefined ? { code, message } : { code, message, hides });
-    }
+    if (count <= MOST_OF_A_KIND) this.#kept.push(diagnostic);
   }
 
   /**
@@ -37,6 +47,11 @@ export class Diagnostics {
   /** Whether anything was noted. */
   get any(): boolean {
     return this.#counts.size > 0;
+  }
+
+  /** Whether something could not be read. */
+  get incomplete(): boolean {
+    return this.#incomplete;
   }
 
   /** All that was noted, in order; kinds with more than 20 end with their count. */

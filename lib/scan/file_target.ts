@@ -28,6 +28,8 @@ const AF_INET6 = 10;
 const MAX_UNIX_ADDRESS = 110;
 /** `fs.nr_open` cannot be set higher (`sysctl_nr_open_max`, rounded up). */
 const MAX_FDS = 2 ** 31;
+/** Few processes have more; of those that do, a request's descriptor may stay unknown. */
+const MAX_SEARCHED_FDS = 4096;
 const ABSTRACT = 0x40; // @
 
 /**
@@ -90,6 +92,27 @@ export function fileOfFd(task: KernelObject, fd: number): KernelObject | undefin
     const slot = BigInt.asUintN(64, table.pointer("fd") + 8n * BigInt(fd));
     const address = task.program.memory.readPointer(slot);
     return address === 0n ? undefined : task.program.object("file", address);
+  });
+}
+
+/**
+ * The one descriptor of a task's process that names an open file, or undefined where none does, or
+ * more than one.
+ */
+export function fdOfFile(task: KernelObject, file: bigint): number | undefined {
+  return readable(() => {
+    const table = task.tryDeref("files")?.tryDeref("fdt");
+    if (table === undefined) return undefined;
+    const count = Math.min(table.number("max_fds"), MAX_SEARCHED_FDS);
+    const bytes = task.program.memory.read(table.pointer("fd"), count * 8);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let found: number | undefined;
+    for (let fd = 0; fd < count; fd++) {
+      if (view.getBigUint64(fd * 8, true) !== file) continue;
+      if (found !== undefined) return undefined;
+      found = fd;
+    }
+    return found;
   });
 }
 

@@ -22,15 +22,17 @@ export interface FoundRing {
   readonly submitters: Set<Process>;
   /** The ring's open file, where a route passed it. */
   file: KernelObject | undefined;
+  /** It no longer exists: what is left of it is read, and none of its pointers followed. */
+  readonly freed?: { readonly queues: KernelObject | undefined };
 }
 
 /** The order in which routes are named in a record. */
-const ROUTE_ORDER: readonly FoundBy[] = ["fd", "tctx", "registered", "sqpoll", "vma"];
+const ROUTE_ORDER: readonly FoundBy[] = ["fd", "tctx", "registered", "sqpoll", "vma", "carved"];
 
 /** Routes that {@linkcode findRings} takes, for the start record. */
-export const ROUTES = ROUTE_ORDER;
-/** Routes that it does not take. */
-export const ROUTES_NOT_RUN: readonly string[] = ["unix_socket_queue", "carved"];
+export const ROUTES: readonly FoundBy[] = ROUTE_ORDER.filter((route) => route !== "carved");
+/** The route that takes a search of all memory. */
+export const DEEP_ROUTES: readonly FoundBy[] = ["carved"];
 
 /** `NR_OPEN` can be raised; more descriptors than this are damage. */
 const MAX_FDS = 16 * 1024 * 1024;
@@ -55,6 +57,43 @@ export function findRings(context: ScanContext, processes: readonly Process[]): 
 /** The routes of a ring in the order in which records name them. */
 export function foundByOf(ring: FoundRing): FoundBy[] {
   return ROUTE_ORDER.filter((route) => ring.foundBy.has(route));
+}
+
+/** The processes that have to do with a ring: they hold it, or have submitted to it. */
+export function processesOf(ring: FoundRing): Set<Process> {
+  return new Set([...ring.holders.map((holder) => holder.process), ...ring.submitters]);
+}
+
+/** Pids of the processes whose rings each SQPOLL thread serves, by the address of its state. */
+export function servedProcesses(rings: readonly FoundRing[]): ReadonlyMap<bigint, number[]> {
+  const served = new Map<bigint, Set<number>>();
+  for (const ring of rings) {
+    const data = readable(() => ring.ctx.pointer("sq_data")) ?? 0n;
+    if (data === 0n) continue;
+    const pids = served.get(data) ?? new Set();
+    for (const { pid } of processesOf(ring)) pids.add(pid);
+    served.set(data, pids);
+  }
+  return new Map([...served].map(([data, pids]) => [data, [...pids].sort((a, b) => a - b)]));
+}
+
+/** Adds the tasks that have submitted to rings which no task led to (`tctx_list`, Linux 5.12). */
+export function findSubmitters(rings: readonly FoundRing[], processes: readonly Process[]): void {
+  const byTask = new Map(
+    processes.flatMap((process) =>
+      process.threads.map(({ address }) => [address, process] as const)
+    ),
+  );
+  for (const { ctx, submitters, freed } of rings) {
+    if (freed !== undefined || !ctx.has("tctx_list")) continue;
+    const entry = { type: "io_tctx_node", member: "ctx_node", limit: 65536 };
+    readable(() => {
+      for (const node of listForEachEntry(ctx.program, ctx.addressOf("tctx_list"), entry)) {
+        const process = byTask.get(node.pointer("task"));
+        if (process !== undefined) submitters.add(process);
+      }
+    });
+  }
 }
 
 class Finder {

@@ -28,6 +28,8 @@ export type RequestState =
 export interface HeldRequest {
   readonly kiocb: KernelObject;
   readonly state: RequestState;
+  /** The worker that runs it. */
+  readonly worker?: KernelObject;
 }
 
 /** More requests of one ring than this are a damaged list, or too many to tell of. */
@@ -50,12 +52,13 @@ export function readTaskRequests(
 ): TaskRequests {
   const found = new Map<bigint, HeldRequest[]>();
   const { program, diagnostics } = context;
-  const add = (kiocb: KernelObject, state: RequestState) => {
+  const add = (kiocb: KernelObject, state: RequestState, worker?: KernelObject) => {
     const ctx = readable(() => kiocb.pointer("ctx"));
     if (ctx === undefined || ctx === 0n) return;
+    const held = { kiocb, state, ...(worker === undefined ? {} : { worker }) };
     const list = found.get(ctx);
-    if (list === undefined) found.set(ctx, [{ kiocb, state }]);
-    else if (list.length < MAX_REQUESTS) list.push({ kiocb, state });
+    if (list === undefined) found.set(ctx, [held]);
+    else if (list.length < MAX_REQUESTS) list.push(held);
   };
   const ofWork = (work: bigint) => containerOf(program, work, { type: "io_kiocb", member: "work" });
   for (const process of processes) {
@@ -69,11 +72,11 @@ export function readTaskRequests(
           hides: "requests in flight in its workers",
         },
         () => {
-          if ((task.number("flags") & PF_IO_WORKER) !== 0) {
-            const worker = task.derefAs("worker_private", "io_worker");
-            const work = worker?.tryDeref("cur_work");
+          const worker = workerOf(task);
+          if (worker !== undefined) {
+            const work = worker.tryDeref("cur_work");
             if (work === undefined) return;
-            add(ofWork(work.address), "io_wq_running");
+            add(ofWork(work.address), "io_wq_running", task);
             // Work with the same hash (writes to one file) is taken off the queue with it, and
             // waits behind it.
             const next = { type: "io_wq_work", member: "list", limit: MAX_REQUESTS };
@@ -84,7 +87,8 @@ export function readTaskRequests(
           const tctx = task.tryDeref("io_uring");
           if (tctx === undefined) return;
           for (const kiocb of taskWork(program, tctx)) add(kiocb, "task_work");
-          const queue = tctx.has("io_wq") ? tctx.tryDeref("io_wq") : undefined;
+          // What it points to is declared only, not defined, in some kernels' types.
+          const queue = tctx.has("io_wq") ? tctx.derefAs("io_wq", "io_wq") : undefined;
           if (queue === undefined || queues.has(queue.address)) return;
           queues.add(queue.address);
           for (const work of queuedWork(program, queue)) add(ofWork(work), "io_wq_queued");
@@ -95,11 +99,38 @@ export function readTaskRequests(
   return found;
 }
 
+/**
+ * The `struct io_worker` of a thread that is one: in `pf_io_worker` until Linux 5.16, then
+ * (e32cf5dfbe22) where kernel threads keep theirs.
+ */
+function workerOf(task: KernelObject): KernelObject | undefined {
+  if (task.has("pf_io_worker")) return task.derefAs("pf_io_worker", "io_worker");
+  if ((task.number("flags") & PF_IO_WORKER) === 0) return undefined;
+  return task.derefAs("worker_private", "io_worker");
+}
+
 /** `io_uring_task.task_list`: what has to run in the task's own context. */
 function* taskWork(program: Program, tctx: KernelObject): Generator<KernelObject> {
-  // A list before Linux 5.19 or so has another shape, and 7.x queues it without a lock.
-  if (!tctx.has("task_list.first")) return;
-  yield* entries(program, tctx.addressOf("task_list"), "io_task_work.node");
+  if (tctx.has("task_head")) yield* queued(tctx, { queue: "task_list", head: "task_head" });
+  else if (tctx.has("task_list.first")) {
+    yield* entries(program, tctx.addressOf("task_list"), "io_task_work.node");
+  }
+}
+
+/**
+ * Requests of a `struct mpscq` (Linux 7.x, `io_uring/mpscq.h`), whose reader keeps its place in a
+ * pointer of its own. The queue's stub may stand between them.
+ */
+function* queued(
+  holder: KernelObject,
+  { queue, head }: { queue: string; head: string },
+): Generator<KernelObject> {
+  const stub = holder.addressOf(`${queue}.stub`);
+  const node = { type: "llist_node", member: "next", limit: MAX_REQUESTS };
+  const of = { type: "io_kiocb", member: "io_task_work.node" };
+  for (const { address } of hlistForEachEntry(holder.program, holder.addressOf(head), node)) {
+    if (address !== stub) yield containerOf(holder.program, address, of);
+  }
 }
 
 /** Addresses of the queued `io_wq_work` of a work queue. */
@@ -145,16 +176,16 @@ export function readHeldRequests(
   notes: RingNotes,
 ): HeldRequest[] {
   const found = new Map<bigint, HeldRequest>();
-  const add = (kiocb: KernelObject, state: RequestState) => {
-    if (!found.has(kiocb.address)) found.set(kiocb.address, { kiocb, state });
+  const add = (held: HeldRequest) => {
+    if (!found.has(held.kiocb.address)) found.set(held.kiocb.address, held);
   };
   // What runs or is queued says more than the table that a request may be in as well.
-  for (const { kiocb, state } of ofTasks) add(kiocb, state);
+  for (const held of ofTasks) add(held);
   for (const { name, state, read } of LISTS) {
     try {
       for (const kiocb of read(ctx)) {
         if (found.size >= MAX_REQUESTS) break;
-        add(kiocb, state);
+        add({ kiocb, state });
       }
     } catch (error) {
       if (!isUnreadable(error)) throw error;
@@ -164,7 +195,7 @@ export function readHeldRequests(
   for (const { kiocb } of [...found.values()]) {
     for (const linked of chain(kiocb)) {
       if (found.size >= MAX_REQUESTS) break;
-      add(linked, "linked");
+      add({ kiocb: linked, state: "linked" });
     }
   }
   return [...found.values()].filter(({ kiocb }) =>
@@ -212,6 +243,12 @@ const LISTS: readonly RequestList[] = [
   { name: "iopoll_list", state: "iopoll", read: iopoll },
   { name: "work_llist", state: "task_work", read: (ctx) => taskWorkOf(ctx, "work_llist") },
   { name: "retry_llist", state: "task_work", read: (ctx) => taskWorkOf(ctx, "retry_llist") },
+  {
+    name: "work_list",
+    state: "task_work",
+    read: (ctx) =>
+      ctx.has("work_head") ? queued(ctx, { queue: "work_list", head: "work_head" }) : [],
+  },
   { name: "fallback_llist", state: "task_work", read: (ctx) => taskWorkOf(ctx, "fallback_llist") },
 ];
 
@@ -273,10 +310,17 @@ function* deferred(ctx: KernelObject): Generator<KernelObject> {
 }
 
 function* iopoll(ctx: KernelObject): Generator<KernelObject> {
-  // A list of io_wq_work_node since Linux 5.15 (5eef4e87eb0b).
+  // A list of io_wq_work_node from Linux 5.16 (5eef4e87eb0b) on, of list_head before and in 7.x.
   if (ctx.has("iopoll_list.first")) {
     yield* entries(ctx.program, ctx.addressOf("iopoll_list"), "comp_list");
+    return;
   }
+  const member = ["iopoll_node", "inflight_entry"].find((name) =>
+    ctx.program.has("io_kiocb", name)
+  );
+  if (member === undefined || !ctx.has("iopoll_list.next")) return;
+  const entry = { type: "io_kiocb", member, limit: MAX_REQUESTS };
+  yield* listForEachEntry(ctx.program, ctx.addressOf("iopoll_list"), entry);
 }
 
 /** Requests of a list that starts with a pointer and ends with null. */
@@ -288,15 +332,14 @@ function entries(program: Program, head: bigint, member: string): Iterable<Kerne
 /**
  * Requests that the ring keeps for reuse, and those whose completion is about to be posted: opcode,
  * user_data and result of the last requests are still in them, where no process can change them
- * (`ctx->submit_state`, since Linux 5.14).
+ * (`ctx->submit_state`, since Linux 5.13).
  */
 export function readRecycledRequests(ctx: KernelObject, notes: RingNotes): KernelObject[] {
   const found = new Map<bigint, KernelObject>();
-  for (const name of ["submit_state.free_list", "locked_free_list", "submit_state.compl_reqs"]) {
+  for (const { name, read } of RECYCLED) {
     if (!ctx.has(name)) continue;
-    // The free list has one pointer, the others have two; all start with the first entry.
     try {
-      for (const kiocb of entries(ctx.program, ctx.addressOf(name), "comp_list")) {
+      for (const kiocb of read(ctx, name)) {
         if (found.size >= MAX_REQUESTS) break;
         found.set(kiocb.address, kiocb);
       }
@@ -308,4 +351,42 @@ export function readRecycledRequests(ctx: KernelObject, notes: RingNotes): Kerne
   return [...found.values()].filter((kiocb) =>
     readable(() => kiocb.pointer("ctx")) === ctx.address
   );
+}
+
+interface RecycledRequests {
+  /** A member of `struct io_ring_ctx`; a kernel lacks some. */
+  readonly name: string;
+  readonly read: (ctx: KernelObject, name: string) => Iterable<KernelObject>;
+}
+
+const RECYCLED: readonly RecycledRequests[] = [
+  { name: "submit_state.free_list", read: free },
+  { name: "locked_free_list", read: free },
+  { name: "submit_state.compl_reqs", read: completing },
+  { name: "submit_state.reqs", read: (ctx, name) => listed(ctx, name, "submit_state.free_reqs") },
+];
+
+/**
+ * A list that starts with one pointer, linked by `comp_list`, since Linux 5.16 (c2b6c6bc4e0d); a
+ * `struct list_head` before.
+ */
+function free(ctx: KernelObject, name: string): Iterable<KernelObject> {
+  if (!ctx.has(`${name}.prev`)) return entries(ctx.program, ctx.addressOf(name), "comp_list");
+  const entry = { type: "io_kiocb", member: "inflight_entry", limit: MAX_REQUESTS };
+  return listForEachEntry(ctx.program, ctx.addressOf(name), entry);
+}
+
+/** A list since Linux 5.16 (6f33b0bc4ea4), an array before. */
+function completing(ctx: KernelObject, name: string): Iterable<KernelObject> {
+  if (ctx.has(`${name}.first`)) return entries(ctx.program, ctx.addressOf(name), "comp_list");
+  return listed(ctx, name, "submit_state.compl_nr");
+}
+
+/** The requests of an array of pointers of which the first `count` are in use. */
+function* listed(ctx: KernelObject, name: string, count: string): Generator<KernelObject> {
+  const used = Math.min(ctx.number(count), ctx.count(name));
+  for (let i = 0; i < used; i++) {
+    const address = ctx.program.memory.readPointer(ctx.addressOf(name) + BigInt(i * 8));
+    if (address !== 0n) yield ctx.program.object("io_kiocb", address);
+  }
 }

@@ -56,8 +56,7 @@ export function openKernelOf(
   };
   const { raw } = opened;
   if (raw === undefined) {
-    const kernel = findKernel(memory, options);
-    const found = { kernel, memory, layout: undefined };
+    const found = { kernel: findKernelIn(memory, options), memory, layout: undefined };
     return opened.elided ? withElided(found, diagnostics) : found;
   }
   const inMemory = findVmcoreinfo(memory);
@@ -76,6 +75,17 @@ export function openKernelOf(
     return rawLayout(raw, squeezed, diagnostics);
   }
   return rawLayout(raw, { kernel, memory, layout: undefined }, diagnostics);
+}
+
+/** Finds the kernel; the error tells of damage to the image, which may be why there is none. */
+function findKernelIn(memory: PhysicalMemory, options: FindKernelOptions): FoundKernel {
+  try {
+    return findKernel(memory, options);
+  } catch (error) {
+    const { undecodable = 0 } = memory;
+    if (!(error instanceof ImageError) || undecodable === 0) throw error;
+    throw new ImageError(`${error.message}; ${undecodable} blocks of memory are damaged`);
+  }
 }
 
 /** Lets zeros that the image leaves out read as zeros, where the kernel says that it had memory. */

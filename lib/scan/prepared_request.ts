@@ -21,8 +21,8 @@ export interface PreparedRequest {
 export interface CompletedRequest extends PreparedRequest {
   readonly opcode: number;
   readonly userData: bigint;
-  /** What it completed with: signed, an errno below 0. */
-  readonly result: number;
+  /** What it completed with: signed, an errno below 0; undefined where it is not kept. */
+  readonly result: number | undefined;
   /** `IOSQE_*` bits. */
   readonly flags: number;
 }
@@ -39,12 +39,14 @@ export function userDataOf(kiocb: KernelObject): bigint {
 }
 
 /**
- * The result of a completed `struct io_kiocb`; in its `cqe` since Linux 5.19 (cef216fc32d7). Linux
- * 5.10 and earlier did not keep it in every case.
+ * The result of a completed `struct io_kiocb`; in its `cqe` since Linux 5.19 (cef216fc32d7). Before,
+ * a request kept it only where its completion waited to be posted with others, and said so; else
+ * what stands there is older. Undefined where it is not kept.
  */
-export function resultOfCompleted(kiocb: KernelObject): number {
-  const value = kiocb.bigint(kiocb.has("cqe.res") ? "cqe.res" : "result");
-  return Number(BigInt.asIntN(32, value));
+export function resultOfCompleted(kiocb: KernelObject): number | undefined {
+  if (kiocb.has("cqe.res")) return Number(BigInt.asIntN(32, kiocb.bigint("cqe.res")));
+  if (!new CommandReader(kiocb, { inFlight: false }).hasFlag("COMPLETE_INLINE")) return undefined;
+  return Number(BigInt.asIntN(32, kiocb.bigint("result")));
 }
 
 /**

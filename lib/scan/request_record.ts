@@ -78,6 +78,7 @@ function argumentsOf(request: JoinedRequest, around: RequestSurroundings): Argum
     readPreparedRequest(kiocb, {
       ...(slot === undefined ? {} : { sqe: slot.sqe }),
       taskWork: request.state === "task_work",
+      worker: request.worker,
     })
   );
   if (prepared === undefined) return { fields: slot?.sqe, known: {} };

@@ -10,16 +10,19 @@ import { dateOfSeconds } from "./clock.ts";
 import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
 import { fileOfFd } from "./file_target.ts";
-import { foundByOf, type FoundRing } from "./find_rings.ts";
+import { foundByOf, type FoundRing, processesOf } from "./find_rings.ts";
 import { fixedFile } from "./fixed_files.ts";
 import { type HeldRequest, readHeldRequests, readRecycledRequests } from "./kernel_requests.ts";
 import { taskOf } from "./prepared_request.ts";
 import { readProcess } from "./process_block.ts";
+import { readFreedRing } from "./remnants.ts";
 import { requestRecord, type RequestSurroundings } from "./request_record.ts";
+import { putRegistered } from "./ring_context.ts";
 import { RingNotes } from "./ring_notes.ts";
 import { type JoinedRequest, joinRequests } from "./ring_requests.ts";
 import { readRingState, type RingState } from "./ring_state.ts";
-import { strongestSeccomp } from "./seccomp_state.ts";
+import { noteScrubbing } from "./scrubbing.ts";
+import { seccompBlock, strongestSeccomp } from "./seccomp_state.ts";
 import { type Process, threadWith } from "./tasks.ts";
 import { UserMemory } from "./user_memory.ts";
 
@@ -28,8 +31,14 @@ export interface RingSource {
   readonly ring: FoundRing;
   /** Requests of the ring that tasks hold. */
   readonly taskRequests: readonly HeldRequest[];
+  /** Requests of a freed ring that are left in memory. */
+  readonly carvedRequests: readonly KernelObject[];
   /** Opcode names of the imaged kernel. */
   readonly opcodeNames: ReadonlyMap<number, string>;
+  /** Pids of the processes that an SQPOLL thread serves, by the address of its `sq_data`. */
+  readonly served: ReadonlyMap<bigint, readonly number[]>;
+  /** Processes by the address of their memory. */
+  readonly bySpace: ReadonlyMap<bigint, Process>;
 }
 
 /**
@@ -47,19 +56,16 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   const { ctx } = ring;
   const notes = new RingNotes();
   const submitter = submitterOf(ring);
-  const state = readable(() => readRingState(ctx, notes));
+  const freed = ring.freed !== undefined;
+  const state = readable(() =>
+    freed ? readFreedRing(ring, source.carvedRequests, notes) : readRingState(ctx, notes)
+  );
   if (state === undefined) {
     notes.report("ring_unreadable", "struct io_ring_ctx cannot be read", "everything of this ring");
   }
   const requests = requestsOf(source, { state, submitter, notes });
   const process = submitter && readProcess(submitter.leader, context);
-  const seccomp = strongestSeccomp(
-    new Set(
-      ring.holders.map((holder) => holder.process).concat([
-        ...ring.submitters,
-      ]),
-    ),
-  );
+  const seccomp = strongestSeccomp(processesOf(ring));
   const opcodes = requests.all.flatMap(({ opcode }) => opcode === undefined ? [] : [opcode]);
 
   const entry: IOUringEntry = {
@@ -83,15 +89,25 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   const flags = readable(() => ctx.number("flags"));
   if (flags !== undefined) entry.setup_flags = setupFlagNames(flags >>> 0);
   putCreation(entry, ring);
+  // `mm_account`: the memory of the process that made it.
+  const maker = freed ? undefined : readable(() => source.bySpace.get(ctx.pointer("mm_account")));
+  if (maker !== undefined) entry.creator_pid = maker.pid;
   entry.owners = ownersOf(ring);
   entry.found_by = foundByOf(ring);
+  entry.confidence = freed ? "medium" : String(entry.found_by) === "carved" ? "high" : "certain";
   if (state !== undefined) putHeads(entry, state);
-  const thread = sqThread(ctx);
+  const thread = freed ? undefined : sqThread(ctx, source.served);
   if (thread !== undefined) entry.sq_thread = thread;
   entry.pending = requests.pending;
   entry.in_flight = requests.inFlight;
   entry.history = requests.history;
-  if (seccomp !== undefined) entry.seccomp = seccomp;
+  if (seccomp !== undefined) entry.seccomp = seccompBlock(seccomp, source.opcodeNames);
+  if (!freed) {
+    putRegistered(entry, ctx, (opcode) => source.opcodeNames.get(opcode) ?? opcodeName(opcode));
+  }
+  for (const { hidden } of processesOf(ring)) {
+    if (hidden !== undefined) notes.remark("process_hidden", hidden);
+  }
   if (notes.diagnostics.length > 0) entry.diagnostics = notes.diagnostics;
   if (notes.missing.length > 0) entry.missing = notes.missing;
   if (notes.unverified.length > 0) entry.unverified = notes.unverified;
@@ -131,6 +147,8 @@ function putCreation(entry: IOUringEntry, ring: FoundRing): void {
     // Through Linux 5.15 all anonymous files share one inode, whose time is not the ring's.
     const shared = program.symbols.lookup("anon_inode_inode");
     if (shared !== undefined && program.memory.readPointer(shared) === inode.address) return;
+    // It is hidden from security modules; an inode of a ring's own is not.
+    if ((inode.number("i_flags") & S_PRIVATE) !== 0) return;
     for (const [seconds, nanoseconds] of INODE_TIMES) {
       if (inode.has(seconds)) {
         return dateOfSeconds(inode.bigint(seconds), inode.number(nanoseconds));
@@ -141,6 +159,9 @@ function putCreation(entry: IOUringEntry, ring: FoundRing): void {
   const uid = readable(() => file.deref("f_cred").number("uid.val"));
   if (uid !== undefined) entry.creator_uid = uid;
 }
+
+/** `include/linux/fs.h` */
+const S_PRIVATE = 1 << 9;
 
 /** Newest first: split in Linux 6.11 (3aa63a569c64), renamed in 6.6 (13bc24457850). */
 const INODE_TIMES = [
@@ -171,12 +192,20 @@ function putHeads(entry: IOUringEntry, state: RingState): void {
   if (state.overflow !== undefined) entry.overflow = state.overflow;
 }
 
-function sqThread(ctx: KernelObject): IOUringEntry["sq_thread"] | undefined {
+function sqThread(
+  ctx: KernelObject,
+  served: RingSource["served"],
+): IOUringEntry["sq_thread"] | undefined {
   return readable(() => {
     const data = ctx.tryDeref("sq_data");
     const thread = data?.tryDeref("thread");
     if (data === undefined || thread === undefined) return undefined;
-    return { pid: thread.number("tgid"), tid: thread.number("pid"), cpu: data.number("sq_cpu") };
+    return {
+      pid: thread.number("tgid"),
+      tid: thread.number("pid"),
+      cpu: data.number("sq_cpu"),
+      serves: [...served.get(data.address) ?? []],
+    };
   });
 }
 
@@ -188,7 +217,7 @@ interface Requests {
 }
 
 function requestsOf(
-  { ring, taskRequests, opcodeNames }: RingSource,
+  { ring, taskRequests, carvedRequests, opcodeNames }: RingSource,
   { state, submitter, notes }: {
     state: RingState | undefined;
     submitter: Process | undefined;
@@ -197,11 +226,13 @@ function requestsOf(
 ): Requests {
   if (state === undefined) return { all: [], pending: [], inFlight: [], history: [] };
   const { ctx } = ring;
+  const freed = ring.freed !== undefined;
   const joined = joinRequests(
     state,
-    readHeldRequests(ctx, taskRequests, notes),
-    readRecycledRequests(ctx, notes),
+    freed ? [] : readHeldRequests(ctx, taskRequests, notes),
+    freed ? carvedRequests : readRecycledRequests(ctx, notes),
   );
+  if (!freed) noteScrubbing(ctx, state, joined, notes);
   const memories = new Map<bigint, ArgumentReader>();
   const memoryOfTask = (task: KernelObject | undefined): ArgumentReader => {
     const mm = task && readable(() => task.tryDeref("mm"));

@@ -14,6 +14,8 @@ export interface JoinedRequest {
   readonly kiocb: KernelObject | undefined;
   /** Only of requests in flight. */
   readonly state: RequestState | undefined;
+  /** The io-wq worker that runs it. */
+  readonly worker?: KernelObject | undefined;
   /** Results in the order of completion: more than one of a multishot request. */
   readonly results: number[];
   /** `IORING_CQE_F_MORE` of the last completion: more may follow. */
@@ -50,7 +52,7 @@ export function joinRequests(
 
   const inFlight: JoinedRequest[] = [];
   const running = new Set<JoinedRequest>();
-  for (const { kiocb, state: where } of held) {
+  for (const { kiocb, state: where, worker } of held) {
     const opcode = readable(() => opcodeOf(kiocb));
     const userData = readable(() => userDataOf(kiocb));
     if (opcode === undefined || userData === undefined) continue;
@@ -62,6 +64,7 @@ export function joinRequests(
       slot: slot?.slot,
       kiocb,
       state: where,
+      worker,
       sources: new Set<RequestSource>(slot === undefined ? ["kiocb"] : ["sqe", "kiocb"]),
     });
   }
@@ -153,26 +156,30 @@ function joinRecycled(
   for (const kiocb of recycled) {
     const opcode = readable(() => opcodeOf(kiocb));
     const userData = readable(() => userDataOf(kiocb));
-    const result = readable(() => resultOfCompleted(kiocb));
-    if (opcode === undefined || userData === undefined || result === undefined) continue;
+    if (opcode === undefined || userData === undefined) continue;
     // Objects are allocated in batches: one that is all zero has never been a request.
     if (opcode === 0 && userData === 0n) continue;
-    const match = open.take(keyOf({ opcode, userData }), result);
+    const key = keyOf({ opcode, userData });
+    const result = readable(() => resultOfCompleted(kiocb));
+    const match = open.take(key, result);
     if (match !== undefined) {
-      if (match.results.length === 0) match.results.push(result);
+      if (match.results.length === 0 && result !== undefined) match.results.push(result);
       match.sources.add("kiocb");
       continue;
     }
+    // Without a result it may be any of those that look the same.
+    if (result === undefined && open.has(key)) continue;
     const record = {
       ...request(opcode, userData),
       kiocb,
-      results: [result],
+      results: result === undefined ? [] : [result],
       sources: new Set<RequestSource>(["kiocb"]),
     };
     // A completion that no slot remembers any more may be this request's.
     const left = answers.get(userData);
     const answer = left?.size === 1 ? first(left) : undefined;
-    if (answer?.results.includes(result)) {
+    if (answer !== undefined && (result === undefined || answer.results.includes(result))) {
+      record.results = answer.results;
       record.sources.add("cqe");
       left!.delete(answer);
       answered.add(answer);
@@ -195,14 +202,19 @@ class OpenRequests {
     }
   }
 
-  /** The first with the result, or the only one left, where it has no result. */
-  take(key: string, result: number): JoinedRequest | undefined {
+  /** Whether there was any, taken since or not. */
+  has(key: string): boolean {
+    return this.#byKey.has(key);
+  }
+
+  /** The first with the result, or the only one left, where one of both results is not known. */
+  take(key: string, result: number | undefined): JoinedRequest | undefined {
     const left = this.#byKey.get(key);
     if (left === undefined) return undefined;
     let match = first(this.#byResult.get(`${key} ${result}`) ?? []);
     if (match === undefined && left.size === 1) {
       const only = first(left);
-      if (only?.results.length === 0) match = only;
+      if (result === undefined || only?.results.length === 0) match = only;
     }
     if (match !== undefined) {
       left.delete(match);

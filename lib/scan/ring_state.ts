@@ -2,7 +2,7 @@ import { listForEachEntry } from "../kernel/lists.ts";
 import type { KernelObject } from "../kernel/program.ts";
 import { MemoryFault } from "../kernel/memory_fault.ts";
 import { readSqe, type Sqe } from "../uapi/sqe.ts";
-import { isUnreadable } from "./diagnostics.ts";
+import { isUnreadable, readable } from "./diagnostics.ts";
 import type { RingNotes } from "./ring_notes.ts";
 
 /** A completion that is still in the ring. */
@@ -24,6 +24,14 @@ export interface Slot {
   readonly sqe: Sqe;
 }
 
+/** What follows from slots that the kernel has taken, if the process has left them alone. */
+export interface SlotProof {
+  /** Each request ever taken is in a slot: there have been fewer than there are slots. */
+  readonly complete: boolean;
+  /** Slots that hold nothing but zeros, though a request was taken from each. */
+  readonly empty: number;
+}
+
 /** What lies in the memory that a ring shares with its process. */
 export interface RingState {
   readonly sqEntries: number;
@@ -39,6 +47,8 @@ export interface RingState {
   readonly pending: readonly Slot[];
   /** SQEs that the kernel has taken and nothing has overwritten, oldest first. */
   readonly consumed: readonly Slot[];
+  /** What the taken slots prove; undefined where they prove nothing. */
+  readonly proof: SlotProof | undefined;
   /** Completions that nothing has overwritten, oldest first, those that overflowed last. */
   readonly completions: readonly Completion[];
   /** Requests taken and completions posted since the ring was made, modulo 2^32: the kernel's own. */
@@ -47,8 +57,8 @@ export interface RingState {
 }
 
 /** `IORING_MAX_ENTRIES` and `IORING_MAX_CQ_ENTRIES`. */
-const MAX_SQ_ENTRIES = 32768;
-const MAX_CQ_ENTRIES = 2 * MAX_SQ_ENTRIES;
+export const MAX_SQ_ENTRIES = 32768;
+export const MAX_CQ_ENTRIES = 2 * MAX_SQ_ENTRIES;
 
 /** Completions that overflow take kernel memory, and are charged to the process. */
 const MAX_OVERFLOW = 262_144;
@@ -62,15 +72,36 @@ const CQE_F_32 = 1 << 15;
 /** NOP128 and URING_CMD128 take two slots of a mixed ring. */
 const WIDE_OPCODES: ReadonlySet<number> = new Set([63, 64]);
 
+/** What the queues of a ring are read from. */
+export interface RingMemory {
+  /** Undefined where nothing is left but the queues themselves. */
+  readonly ctx: KernelObject | undefined;
+  /** The memory shared with the process; undefined where it cannot be read. */
+  readonly rings: KernelObject | undefined;
+  /** The ring no longer exists: its context may have been used again in part. */
+  readonly freed: boolean;
+}
+
 /**
  * Reads the queues of a ring (`io_uring/io_uring.c`, `struct io_rings`). The process can write to
  * all of it but the kernel's own counters, which decide what is pending.
  */
 export function readRingState(ctx: KernelObject, notes: RingNotes): RingState {
-  const sqEntries = ctx.number("sq_entries");
-  const cqEntries = ctx.number("cq_entries");
-  const taken = ctx.number("cached_sq_head");
-  const posted = ctx.number("cached_cq_tail");
+  const rings = readable(() => ctx.tryDeref("rings"));
+  return readQueues({ ctx, rings, freed: false }, notes);
+}
+
+/**
+ * {@linkcode readRingState} of what is left of a ring. Of one that was freed the shared memory
+ * counts.
+ */
+export function readQueues({ ctx, rings, freed }: RingMemory, notes: RingNotes): RingState {
+  const counters = !freed && ctx !== undefined ? ctx : undefined;
+  if (counters === undefined && rings === undefined) throw new MemoryFault(0n, "null");
+  const sqEntries = counters?.number("sq_entries") ?? rings!.number("sq_ring_entries");
+  const cqEntries = counters?.number("cq_entries") ?? rings!.number("cq_ring_entries");
+  const taken = counters?.number("cached_sq_head") ?? rings!.number("sq.head");
+  const posted = counters?.number("cached_cq_tail") ?? rings!.number("cq.tail");
   const state = { sqEntries, cqEntries, taken, posted };
   const empty = {
     sqHead: undefined,
@@ -81,6 +112,7 @@ export function readRingState(ctx: KernelObject, notes: RingNotes): RingState {
     overflow: undefined,
     pending: [],
     consumed: [],
+    proof: undefined,
     completions: [],
   };
   if (!isQueueSize(sqEntries, MAX_SQ_ENTRIES) || !isQueueSize(cqEntries, MAX_CQ_ENTRIES)) {
@@ -91,15 +123,16 @@ export function readRingState(ctx: KernelObject, notes: RingNotes): RingState {
     );
     return { ...state, ...empty };
   }
-  const heads = readHeads(ctx, notes);
+  const heads = readHeads(rings, notes);
   if (heads === undefined) return { ...state, ...empty };
-  const reader = new Queues(ctx, notes, state);
-  const { pending, consumed } = reader.submissions(heads.sqTail);
+  const reader = new Queues({ ctx, rings, freed }, notes, state);
+  const { pending, consumed, proof } = ctx === undefined ? empty : reader.submissions(heads.sqTail);
   return {
     ...state,
     ...heads,
     pending,
     consumed,
+    proof,
     completions: reader.completions(heads.cqHead),
   };
 }
@@ -113,9 +146,9 @@ interface Heads {
   readonly overflow: number;
 }
 
-function readHeads(ctx: KernelObject, notes: RingNotes): Heads | undefined {
+function readHeads(rings: KernelObject | undefined, notes: RingNotes): Heads | undefined {
   try {
-    const rings = ctx.deref("rings");
+    if (rings === undefined) throw new MemoryFault(0n, "null");
     return {
       sqHead: rings.number("sq.head"),
       sqTail: rings.number("sq.tail"),
@@ -132,7 +165,7 @@ function readHeads(ctx: KernelObject, notes: RingNotes): Heads | undefined {
 }
 
 class Queues {
-  #ctx: KernelObject;
+  #memory: RingMemory;
   #notes: RingNotes;
   #flags: number;
   #sqEntries: number;
@@ -141,13 +174,13 @@ class Queues {
   #posted: number;
 
   constructor(
-    ctx: KernelObject,
+    memory: RingMemory,
     notes: RingNotes,
     counters: { sqEntries: number; cqEntries: number; taken: number; posted: number },
   ) {
-    this.#ctx = ctx;
+    this.#memory = memory;
     this.#notes = notes;
-    this.#flags = ctx.number("flags");
+    this.#flags = memory.ctx?.number("flags") ?? 0;
     this.#sqEntries = counters.sqEntries;
     this.#cqEntries = counters.cqEntries;
     this.#taken = counters.taken;
@@ -155,14 +188,15 @@ class Queues {
   }
 
   /** Both parts of the submission queue: what is still to be taken, and what was. */
-  submissions(tail: number): { pending: Slot[]; consumed: Slot[] } {
+  submissions(tail: number): Pick<RingState, "pending" | "consumed" | "proof"> {
     const entries = this.#sqEntries;
     const bytes = this.#read("sq_sqes", entries * this.#sqeSize, "submission queue entries");
-    if (bytes === undefined) return { pending: [], consumed: [] };
+    if (bytes === undefined) return { pending: [], consumed: [], proof: undefined };
     if ((this.#flags & SETUP_SQ_REWIND) !== 0) {
       // Each submission starts at slot 0 and the head is not kept (Linux 7.0): all that can be said
       // is what lies in the slots.
-      return { pending: [], consumed: this.#slots(bytes, 0, entries) };
+      const { slots } = this.#slots(bytes, 0, entries);
+      return { pending: [], consumed: slots, proof: undefined };
     }
     let count = (tail - this.#taken) >>> 0;
     if (count > entries) {
@@ -174,18 +208,31 @@ class Queues {
       count = 0;
     }
     const kept = Math.min(this.#taken, entries - count);
+    const first = (this.#taken - kept) >>> 0;
+    const { slots, empty, repeated } = this.#slots(bytes, first, kept);
+    // The next request is written over the oldest slot before it is announced.
+    const complete = this.#taken + count < entries;
+    const emptied = empty.filter((position) => complete || position !== first).length;
     return {
-      pending: this.#slots(bytes, this.#taken, count),
-      consumed: this.#slots(bytes, (this.#taken - kept) >>> 0, kept),
+      pending: this.#slots(bytes, this.#taken, count).slots,
+      consumed: slots,
+      proof: repeated || this.#notes.damaged ? undefined : { complete, empty: emptied },
     };
   }
 
   /** `count` SQEs from a position on, by way of the index array where there is one. */
-  #slots(bytes: Uint8Array, first: number, count: number): Slot[] {
+  #slots(
+    bytes: Uint8Array,
+    first: number,
+    count: number,
+  ): { slots: Slot[]; empty: number[]; repeated: boolean } {
     const entries = this.#sqEntries;
     const array = this.#indexArray();
     const wide = this.#sqeSize === 128;
     const slots: Slot[] = [];
+    const empty: number[] = [];
+    const indexes = new Set<number>();
+    let repeated = false;
     let bogus = 0;
     for (let i = 0; i < count; i++) {
       const position = (first + i) >>> 0;
@@ -195,8 +242,14 @@ class Queues {
         bogus++;
         continue;
       }
+      // One slot may serve many requests in turn.
+      if (indexes.has(index)) repeated = true;
+      indexes.add(index);
       const at = index * this.#sqeSize;
-      if (isZero(bytes.subarray(at, at + 64))) continue;
+      if (isZero(bytes.subarray(at, at + 64))) {
+        empty.push(position);
+        continue;
+      }
       const mixed = (this.#flags & SETUP_SQE_MIXED) !== 0 && WIDE_OPCODES.has(bytes[at]!) &&
         index + 1 < entries;
       slots.push({ position, sqe: readSqe(bytes, at, { wide: wide || mixed }) });
@@ -208,7 +261,7 @@ class Queues {
         `${bogus} entries of the index array point outside the queue; the kernel drops them`,
       );
     }
-    return slots;
+    return { slots, empty, repeated };
   }
 
   /** `ctx->sq_array`; null with `IORING_SETUP_NO_SQARRAY` (Linux 6.6). */
@@ -223,7 +276,7 @@ class Queues {
     const size = wide ? 32 : 16;
     const completions: Completion[] = [];
     try {
-      const rings = this.#ctx.deref("rings");
+      const rings = this.#memory.rings!;
       const length = this.#cqEntries * size;
       const { bytes, whole } = this.#readPages(
         rings.addressOf("cqes"),
@@ -261,11 +314,13 @@ class Queues {
 
   /** Completions that found no room (`struct io_overflow_cqe`), oldest first. */
   #overflowed(): Completion[] {
-    const { program } = this.#ctx;
+    const { ctx, freed } = this.#memory;
     const completions: Completion[] = [];
+    if (ctx === undefined || freed) return completions;
+    const { program } = ctx;
     const entry = { type: "io_overflow_cqe", member: "list", limit: MAX_OVERFLOW };
     try {
-      const head = this.#ctx.addressOf("cq_overflow_list");
+      const head = ctx.addressOf("cq_overflow_list");
       for (const item of listForEachEntry(program, head, entry)) {
         completions.push({
           position: (this.#posted + completions.length) >>> 0,
@@ -286,6 +341,11 @@ class Queues {
     return completions;
   }
 
+  /** Submissions are read only where there is a context. */
+  get #ctx(): KernelObject {
+    return this.#memory.ctx!;
+  }
+
   get #sqeSize(): number {
     return (this.#flags & SETUP_SQE128) !== 0 ? 128 : 64;
   }
@@ -295,7 +355,10 @@ class Queues {
       return this.#readPages(this.#ctx.pointer(pointer), length, what).bytes;
     } catch (error) {
       if (!isUnreadable(error)) throw error;
-      this.#notes.report("ring_unreadable", `${what}: ${error.message}`, "its requests");
+      // Of a freed ring, that is as it has to be.
+      if (!this.#memory.freed) {
+        this.#notes.report("ring_unreadable", `${what}: ${error.message}`, "its requests");
+      }
       return undefined;
     }
   }
@@ -306,7 +369,7 @@ class Queues {
     length: number,
     what: string,
   ): { bytes: Uint8Array; whole: boolean } {
-    const { memory } = this.#ctx.program;
+    const { memory } = this.#memory.rings!.program;
     const bytes = new Uint8Array(length);
     let unreadable: MemoryFault | undefined;
     for (let done = 0; done < length;) {
@@ -320,7 +383,7 @@ class Queues {
       }
       done += take;
     }
-    if (unreadable !== undefined) {
+    if (unreadable !== undefined && !this.#memory.freed) {
       this.#notes.report(
         "ring_unreadable",
         `a part of the ${what}: ${unreadable.message}`,
@@ -332,7 +395,7 @@ class Queues {
 }
 
 /** Queue sizes are powers of two with an upper bound. */
-function isQueueSize(entries: number, most: number): boolean {
+export function isQueueSize(entries: number, most: number): boolean {
   return entries > 0 && entries <= most && (entries & (entries - 1)) === 0;
 }
 

@@ -5,14 +5,23 @@ import { type OpenedMemory, openMemory } from "../memory/open_memory.ts";
 import { RecordingMemory } from "../memory/recording_memory.ts";
 import type { IOUringEntry, IOUringStatus, StreamRecord } from "../record/records.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
+import { Carver } from "./carve.ts";
 import { readClock } from "./clock.ts";
 import type { ScanContext } from "./context.ts";
 import { Diagnostics, readable } from "./diagnostics.ts";
-import { findRings, type FoundRing, ROUTES, ROUTES_NOT_RUN } from "./find_rings.ts";
+import {
+  DEEP_ROUTES,
+  findRings,
+  findSubmitters,
+  type FoundRing,
+  ROUTES,
+  servedProcesses,
+} from "./find_rings.ts";
 import { readTaskRequests } from "./kernel_requests.ts";
 import { type OpenedKernel, openKernelOf } from "./open_kernel.ts";
+import { remnantEntries } from "./remnants.ts";
 import { ringEntry } from "./ring_entry.ts";
-import { listProcesses } from "./tasks.ts";
+import { listProcesses, processesByMemory } from "./tasks.ts";
 
 /** What a scan needs beside the image. */
 export interface ScanOptions {
@@ -22,6 +31,8 @@ export interface ScanOptions {
   readonly argv: readonly string[];
   /** Called as work goes on: rings done of all. */
   readonly progress?: (done: number, total: number, what: string) => void;
+  /** Search all memory, for rings and tasks that no list leads to. */
+  readonly deep?: boolean;
   /** Ways to find the page tables; all by default. */
   readonly sources?: readonly PageTableSource[];
   /** Takes an ELF core of the pages that the scan read, in pieces to be written in order. */
@@ -60,16 +71,26 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   let entries = 0;
   if (present) {
     const context: ScanContext = { program, clock: readClock(program), diagnostics };
-    const processes = listProcesses(context);
-    const rings = inOrder(findRings(context, processes));
+    const carver = options.deep === true ? new Carver(context, options.progress) : undefined;
+    const processes = listProcesses(context, carver?.tasks());
+    const reached = findRings(context, processes);
+    const carved = carver?.rings(reached);
+    if (carved !== undefined) findSubmitters(carved.rings, processes);
+    const rings = inOrder([...reached, ...carved?.rings ?? []]);
     const taskRequests = readTaskRequests(context, processes);
     const opcodeNames = opcodesOf(kernel);
+    const served = servedProcesses(rings);
+    const bySpace = processesByMemory(processes);
     let batch: StreamRecord[] = [];
     let size = 0;
     for (const ring of rings) {
       if (program.memory.budget.isSpent) break;
       const ofTasks = taskRequests.get(ring.ctx.address) ?? [];
-      const entry = ringEntry({ ring, taskRequests: ofTasks, opcodeNames }, context);
+      const carvedRequests = carved?.requests.get(ring.ctx.address) ?? [];
+      const entry = ringEntry(
+        { ring, taskRequests: ofTasks, carvedRequests, opcodeNames, served, bySpace },
+        context,
+      );
       batch.push(entry);
       size += 64 + requestCount(entry);
       entries++;
@@ -88,6 +109,10 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
         "their entries",
       );
     }
+    for (const entry of carved === undefined ? [] : remnantEntries(carved, rings, opcodeNames)) {
+      entries++;
+      yield [entry];
+    }
   }
   if (recorder !== undefined) {
     options.slice!(writeElfCore(found.memory, recorder.recorded(), notesOf(kernel)));
@@ -103,7 +128,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   if (undecodable > 0) {
     diagnostics.report(
       "image_damaged",
-      `${undecodable} blocks of memory that were asked for cannot be decoded`,
+      `${undecodable} blocks of memory that were asked for are damaged or cannot be read`,
       "what they held",
     );
   }
@@ -119,7 +144,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
     phase: "end",
     timestamp: new Date(options.now()).toISOString(),
     totals: { entries },
-    complete: !diagnostics.any,
+    complete: !diagnostics.incomplete,
     duration_ms: Math.round(options.now() - started),
     ...(diagnostics.any ? { diagnostics: diagnostics.list() } : {}),
   }];
@@ -128,7 +153,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
 function startRecord(
   image: ImageFile,
   { opened, found, present }: { opened: OpenedMemory; found: OpenedKernel; present: boolean },
-  { now, tool, argv }: ScanOptions,
+  { now, tool, argv, deep = false }: ScanOptions,
 ): IOUringStatus {
   const { kernel, layout } = found;
   const { program } = kernel;
@@ -157,8 +182,8 @@ function startRecord(
       },
       types: { found_by: "__start_BTF", count: program.types.typeCount },
       io_uring: present ? "present" : "absent",
-      routes: present ? [...ROUTES] : [],
-      routes_not_run: present ? [...ROUTES_NOT_RUN] : [],
+      routes: present ? [...ROUTES, ...deep ? DEEP_ROUTES : []] : [],
+      routes_not_run: present && !deep ? [...DEEP_ROUTES] : [],
     },
   };
 }

@@ -1,5 +1,7 @@
 import { listForEachEntry, listForEachEntryReverse } from "../kernel/lists.ts";
-import type { KernelObject } from "../kernel/program.ts";
+import { containerOf, type KernelObject } from "../kernel/program.ts";
+import { xaForEach } from "../kernel/xarray.ts";
+import { decodeText } from "../uapi/text.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
 import type { ScanContext } from "./context.ts";
 import { type Diagnostics, isUnreadable, readable } from "./diagnostics.ts";
@@ -11,6 +13,8 @@ export interface Process {
   /** Name of the leader, at most 15 bytes of anything. */
   readonly comm: Uint8Array;
   readonly threads: readonly KernelObject[];
+  /** Where it is missing and where it was found, in words; only where the kernel's lists differ. */
+  readonly hidden?: string;
 }
 
 /** `PID_MAX_LIMIT` on 64-bit: no list of tasks is longer. */
@@ -18,17 +22,63 @@ const MAX_TASKS = 4 * 1024 * 1024;
 /** A task is much larger than this, so an image has no more of them than it has of these. */
 const LEAST_TASK = 1024;
 
+/** `EXIT_DEAD` (`include/linux/sched.h`): a task that is being taken off all lists. */
+const EXIT_DEAD = 0x10;
+
 /**
- * All processes on the kernel's task list, `init_task` first. Where the list is broken, what can be
- * reached from its other end is added, and a diagnostic says so.
+ * All processes on the kernel's task list, `init_task` first, and those that only its table of pids
+ * knows, or only `carved`, tasks that were found in memory itself. Where the list is broken, what
+ * can be reached from its other end is added, and a diagnostic says so; one for each hidden task
+ * says that, too.
  */
-export function listProcesses(context: ScanContext): Process[] {
+export function listProcesses(
+  context: ScanContext,
+  carved: readonly KernelObject[] = [],
+): Process[] {
   const { program, diagnostics } = context;
   const init = program.variable("init_task", "task_struct");
   if (init === undefined) {
     diagnostics.report("no_init_task", "the kernel has no symbol init_task", "all processes");
     return [];
   }
+  const { leaders, broken } = listLeaders(context, init);
+  const processes: Process[] = [];
+  const left = { threads: mostTasks(context) };
+  for (const leader of leaders.values()) {
+    if (program.memory.budget.isSpent) break;
+    const process = processOf(context, leader, left);
+    if (process !== undefined) processes.push(process);
+  }
+  const known = new Set(processes.flatMap(({ threads }) => threads.map(({ address }) => address)));
+  const elsewhere = [
+    { tasks: [...tasksOfPids(context)], where: "in the table of pids" },
+    { tasks: carved, where: "in memory" },
+  ];
+  for (const { tasks, where } of elsewhere) {
+    for (const task of tasks) {
+      if (known.has(task.address) || !isAlive(task)) continue;
+      const leader = readable(() => task.deref("group_leader"));
+      const process = leader && processOf(context, leader, left);
+      if (process === undefined) continue;
+      // A broken list says nothing about who was taken off it.
+      const hidden = broken ? undefined : hiddenMessage(task, process.pid, where);
+      if (hidden !== undefined) context.diagnostics.remark("process_hidden", hidden);
+      for (const { address } of process.threads) known.add(address);
+      known.add(task.address);
+      const threads = process.threads.some(({ address }) => address === task.address)
+        ? process.threads
+        : [...process.threads, task];
+      processes.push({ ...process, threads, ...(hidden === undefined ? {} : { hidden }) });
+    }
+  }
+  return processes;
+}
+
+function listLeaders(
+  context: ScanContext,
+  init: KernelObject,
+): { leaders: Map<bigint, KernelObject>; broken: boolean } {
+  const { program, diagnostics } = context;
   const entry = { type: "task_struct", member: "tasks", limit: mostTasks(context) };
   const head = init.addressOf("tasks");
   const leaders = new Map<bigint, KernelObject>([[init.address, init]]);
@@ -51,27 +101,69 @@ export function listProcesses(context: ScanContext): Process[] {
         `${leaders.size - before} more were found from its other end`,
       "processes between the two ends, and their rings",
     );
+    return { leaders, broken: true };
   }
-  const processes: Process[] = [];
-  const left = { threads: mostTasks(context) };
-  for (const leader of leaders.values()) {
-    if (program.memory.budget.isSpent) break;
-    const process = diagnostics.attempt(
-      {
-        code: "task_unreadable",
-        action: `task at 0x${leader.address.toString(16)}`,
-        hides: "this process and its rings",
-      },
-      () => ({
-        leader,
-        pid: pidOf(leader, diagnostics),
-        comm: leader.text("comm"),
-        threads: listThreads(context, leader, left),
-      }),
-    );
-    if (process !== undefined) processes.push(process);
+  return { leaders, broken: false };
+}
+
+function processOf(
+  context: ScanContext,
+  leader: KernelObject,
+  left: { threads: number },
+): Process | undefined {
+  return context.diagnostics.attempt(
+    {
+      code: "task_unreadable",
+      action: `task at 0x${leader.address.toString(16)}`,
+      hides: "this process and its rings",
+    },
+    () => ({
+      leader,
+      pid: pidOf(leader, context.diagnostics),
+      comm: leader.text("comm"),
+      threads: listThreads(context, leader, left),
+    }),
+  );
+}
+
+/** Tasks of all pids, by `init_pid_ns` (an idr since Linux 4.15, 95846ecf9dac). */
+function* tasksOfPids({ program }: ScanContext): Generator<KernelObject> {
+  const namespace = readable(() => program.variable("init_pid_ns", "pid_namespace"));
+  if (namespace === undefined || !namespace.has("idr.idr_rt")) return;
+  const pids = namespace.embedded("idr.idr_rt");
+  try {
+    for (const { value } of xaForEach(pids)) {
+      // `tasks[PIDTYPE_PID]`: the one task that has this pid.
+      const link = readable(() => program.object("pid", value).addressOf("tasks"));
+      const node = link === undefined ? 0n : readable(() => program.memory.readPointer(link)) ?? 0n;
+      if (node !== 0n) {
+        yield containerOf(program, node, { type: "task_struct", member: "pid_links" });
+      }
+    }
+  } catch (error) {
+    // It is the second source: what it lacks, the first one has.
+    if (!isUnreadable(error)) throw error;
   }
-  return processes;
+}
+
+/** Whether a task is one that the kernel's lists must have. */
+function isAlive(task: KernelObject): boolean {
+  return readable(() =>
+    task.number("pid") > 0 && (task.number("exit_state") & EXIT_DEAD) === 0 &&
+    task.pointer("signal") !== 0n
+  ) ?? false;
+}
+
+/** What is to be said of a task that its list lacks. */
+function hiddenMessage(task: KernelObject, pid: number, where: string): string | undefined {
+  return readable(() => {
+    const id = task.number("pid");
+    const name = JSON.stringify(decodeText(task.text("comm")).text);
+    const what = id === pid
+      ? `process ${id} ${name} is not on the task list`
+      : `thread ${id} ${name} is not on the list of threads of process ${pid}`;
+    return `${what}, but ${where}`;
+  });
 }
 
 /** Tasks that this much memory can hold. */
@@ -128,4 +220,15 @@ function listThreads(
  */
 export function threadWith(process: Process, resource: "mm" | "files"): KernelObject | undefined {
   return process.threads.find((task) => readable(() => task.pointer(resource)) ?? 0n);
+}
+
+/** Processes by the address of their memory (`struct mm_struct`), the first where they share it. */
+export function processesByMemory(processes: readonly Process[]): ReadonlyMap<bigint, Process> {
+  const found = new Map<bigint, Process>();
+  for (const process of processes) {
+    const task = threadWith(process, "mm");
+    const mm = task && readable(() => task.pointer("mm"));
+    if (mm !== undefined && mm !== 0n && !found.has(mm)) found.set(mm, process);
+  }
+  return found;
 }

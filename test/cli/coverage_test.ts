@@ -88,6 +88,7 @@ const NO_MESSAGES = [/^Usage: /, /^More: /, /^Examples$/, /^Flags$/, /^Commands$
 const NOT_BY_A_COMMAND: readonly RegExp[] = [
   /^Internal error:/, // a mistake of ours
   /^The reader has gone/, // never shown
+  /^Gave up root/, // only root sees it
   /^Config of iouring/, // a title
   /^A record of iouring/, // a title
 ];

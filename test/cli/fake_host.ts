@@ -39,7 +39,7 @@ export class FakeHost implements Host {
   readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
-  readonly build = { version: "1.2.3", form: "source", build: "abc", deno: "2.9.6" };
+  readonly build = { version: "1.2.3", form: "source", build: "abc", deno: "2.9.6", libbpf: "1.1.2" };
   /** The files that there were when root was given up. */
   dropped: string[] | undefined;
   out = "";

@@ -42,7 +42,7 @@ function scan(argv: string[], batches: StreamRecord[][], options: FakeHostOption
 
 Deno.test("run() shows the version", async () => {
   const { out, code } = await go(["--version"]);
-  assert.equal(out, "iouring 1.2.3 (source, deno 2.9.6, build abc)\n");
+  assert.equal(out, "iouring 1.2.3 (source, deno 2.9.6, libbpf 1.1.2, build abc)\n");
   assert.equal(code, 0);
 });
 

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { cpSync, globSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { fileURLToPath } from "node:url";
 import { LIBRARIES } from "../../ffi/libraries.ts";
 import { withFolder } from "./open_image.ts";
@@ -9,8 +17,11 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Builds a copy of `source` in `folder`; the result's digest, and what the build printed. */
 function buildCopy(source: string, folder: string): { digest: string; output: string } {
-  mkdirSync(folder, { recursive: true });
-  for (const part of ["deno.json", "deno.lock", "main.ts", "lib", "ffi"]) {
+  mkdirSync(`${folder}/.cache`, { recursive: true });
+  // What was downloaded once is not downloaded again.
+  const packages = `${ROOT}.cache/packages`;
+  if (existsSync(packages)) symlinkSync(packages, `${folder}/.cache/packages`);
+  for (const part of ["deno.json", "deno.lock", "main.ts", "lib", "ffi", "bpf"]) {
     cpSync(`${source}/${part}`, `${folder}/${part}`, { recursive: true });
   }
   return rebuild(folder);
@@ -61,7 +72,8 @@ Deno.test("build says in one line what to install where it cannot install it", (
   assert.equal(code, 1);
   assert.equal(
     new TextDecoder().decode(stdout),
-    "Cannot prepare the build: cc, the C library's headers missing, install gcc libc6-dev\n",
+    "Cannot prepare the build: cc, the C library's headers, clang, llvm-strip, libbpf missing, " +
+      "install gcc libc6-dev clang llvm libbpf-dev\n",
   );
 });
 

@@ -6,7 +6,13 @@ import { withFolder } from "./open_image.ts";
 
 function makeHost(): DenoHost {
   return new DenoHost({
-    build: { version: "0.0.0", form: "source", build: "unknown", deno: Deno.version.deno },
+    build: {
+      version: "0.0.0",
+      form: "source",
+      build: "unknown",
+      deno: Deno.version.deno,
+      libbpf: "unknown",
+    },
     libraries: locateLibraries("source", []).libraries,
   });
 }

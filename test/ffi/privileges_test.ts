@@ -1,7 +1,8 @@
-/** What `dist/iouring scan` still may do once it has begun to read an image. */
+/** What `dist/iouring` still may do once it has begun to read what others wrote. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
+import { cannotCapture } from "../live/capture.ts";
 import { withFolder } from "./open_image.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../dist/iouring", import.meta.url));
@@ -11,18 +12,25 @@ const onlyRoot = isRoot ? "" : " (needs root)";
 /** One thread's lines of /proc/PID/task/TID/status, by key. */
 type Status = ReadonlyMap<string, string>;
 
-/**
- * What every thread of a program holds while it writes records. More than a pipe takes wait to be
- * read, so it cannot end.
- */
-async function threadsWhileScanning(command: string, args: string[]): Promise<Status[]> {
-  // The fixture gives more output than a pipe holds.
-  const image = unpackFixture(imageFixtures()[0]!);
-  const child = new Deno.Command(command, {
-    args: [...args, "scan", image],
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
+/** An image that gives more records than a pipe holds, so that a scan waits to be read. */
+const IMAGE = unpackFixture(imageFixtures()[0]!);
+
+/** Runs `body` with copies of the program and the image that every user can read. */
+async function withCopies(body: (program: string, image: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.chmod(folder, 0o755);
+    await Deno.copyFile(PROGRAM, `${folder}/iouring`);
+    await Deno.copyFile(IMAGE, `${folder}/image`);
+    await body(`${folder}/iouring`, `${folder}/image`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** What every thread of a program holds when its first record has come. */
+async function threadsOf([command, ...args]: string[]): Promise<Status[]> {
+  const child = new Deno.Command(command!, { args, stdout: "piped", stderr: "null" }).spawn();
   const reader = child.stdout.getReader({ mode: "byob" });
   await reader.read(new Uint8Array(1));
   const threads: Status[] = [];
@@ -37,9 +45,17 @@ async function threadsWhileScanning(command: string, args: string[]): Promise<St
       ),
     );
   }
+  child.kill("SIGTERM");
   await reader.cancel();
   await child.status;
   return threads;
+}
+
+/** The start of a command line that runs the rest as a user with these capabilities. */
+function withCapabilities(...names: string[]): string[] {
+  const list = names.map((name) => `+${name}`).join(",");
+  const options = ["--reuid=12345", "--clear-groups", `--inh-caps=${list}`];
+  return ["setpriv", ...options, `--ambient-caps=${list}`];
 }
 
 /** No thread has a capability, or can get one by running something. */
@@ -57,15 +73,68 @@ Deno.test({
   name: `scan as root is an unused user in every thread, in no group${onlyRoot}`,
   ignore: !isRoot,
   async fn() {
-    const threads = await threadsWhileScanning(PROGRAM, []);
-    assertUnprivileged(threads);
-    const ids = new Set(threads.flatMap((thread) => thread.get("Uid")!.split("\t")));
-    assert.equal(ids.size, 1, "real, effective, saved and file system id of every thread");
-    assert.ok(Number([...ids][0]) > 0x7000_0000);
-    for (const thread of threads) {
-      assert.equal(thread.get("Gid"), thread.get("Uid"));
-      assert.equal(thread.get("Groups"), "");
-    }
+    assertNobody(await threadsOf([PROGRAM, "scan", IMAGE]));
+  },
+});
+
+/** Every thread is one user that nothing else is, and in no group. */
+function assertNobody(threads: Status[]): void {
+  assertUnprivileged(threads);
+  const ids = new Set(threads.flatMap((thread) => thread.get("Uid")!.split("\t")));
+  assert.equal(ids.size, 1, "real, effective, saved and file system id of every thread");
+  assert.ok(Number([...ids][0]) > 0x7000_0000);
+  for (const thread of threads) {
+    assert.equal(thread.get("Gid"), thread.get("Uid"));
+    assert.equal(thread.get("Groups"), "");
+  }
+}
+
+const noCapture = await cannotCapture();
+const onlyCapture = noCapture === undefined ? "" : ` (${noCapture})`;
+
+Deno.test({
+  name: `capture as root is an unused user in every thread once attached${onlyCapture}`,
+  ignore: noCapture !== undefined,
+  async fn() {
+    assertNobody(await threadsOf([PROGRAM, "capture", "--format", "ndjson"]));
+  },
+});
+
+Deno.test({
+  name: `capture by CAP_BPF and CAP_PERFMON alone has neither once attached${onlyCapture}`,
+  ignore: noCapture !== undefined,
+  async fn() {
+    await withCopies(async (program) => {
+      const threads = await threadsOf([...withCapabilities("bpf", "perfmon"), program, "capture"]);
+      assertUnprivileged(threads);
+      for (const thread of threads) assert.equal(thread.get("Uid")!.split("\t")[0], "12345");
+    });
+  },
+});
+
+const hasStrace = new Deno.Command("sh", { args: ["-c", "command -v strace"], stdout: "null" })
+  .outputSync().success;
+
+Deno.test({
+  name: `capture calls bpf(2) no more once it has given up root${onlyCapture}` +
+    (hasStrace ? "" : " (needs strace)"),
+  ignore: noCapture !== undefined || !hasStrace,
+  fn() {
+    withFolder((folder) => {
+      // A condition on the executable makes it tell the kernel what it decided.
+      const config = "process_filter: { deny_list: true, binary: { name: [nothing] } }\n";
+      Deno.writeTextFileSync(`${folder}/config`, config);
+      const trace = ["-f", "-qq", "-e", "trace=bpf,setresuid", "-o", `${folder}/trace`];
+      const { code, stderr } = new Deno.Command("strace", {
+        args: [...trace, PROGRAM, "capture", "-c", `${folder}/config`, "-d", "3"],
+        stdout: "null",
+      }).outputSync();
+      assert.equal(code, 0, new TextDecoder().decode(stderr));
+      const calls = Deno.readTextFileSync(`${folder}/trace`);
+      const [before, after] = calls.split(/^.*setresuid\(.*$/m);
+      assert.match(before!, /BPF_PROG_LOAD/);
+      assert.doesNotMatch(after!, /bpf\(/);
+    });
   },
 });
 
@@ -73,15 +142,12 @@ Deno.test({
   name: `scan with capabilities but not as root has none left in any thread${onlyRoot}`,
   ignore: !isRoot,
   async fn() {
-    const caps = "+sys_admin,+dac_read_search";
-    const options = ["--reuid=12345", "--clear-groups", `--inh-caps=${caps}`];
-    const threads = await threadsWhileScanning("setpriv", [
-      ...options,
-      `--ambient-caps=${caps}`,
-      PROGRAM,
-    ]);
-    assertUnprivileged(threads);
-    for (const thread of threads) assert.equal(thread.get("Uid")!.split("\t")[0], "12345");
+    await withCopies(async (program, image) => {
+      const start = withCapabilities("sys_admin", "syslog");
+      const threads = await threadsOf([...start, program, "scan", image]);
+      assertUnprivileged(threads);
+      for (const thread of threads) assert.equal(thread.get("Uid")!.split("\t")[0], "12345");
+    });
   },
 });
 
@@ -91,8 +157,7 @@ Deno.test({
   fn() {
     withFolder((folder) => {
       Deno.chmodSync(folder, 0o700);
-      const image = unpackFixture(imageFixtures()[0]!);
-      const args = ["scan", "-o", `${folder}/rings`, "--slice", `${folder}/slice`, image];
+      const args = ["scan", "-o", `${folder}/rings`, "--slice", `${folder}/slice`, IMAGE];
       const { code, stderr } = new Deno.Command(PROGRAM, { args }).outputSync();
       assert.equal(code, 0, new TextDecoder().decode(stderr));
       assert.match(Deno.readTextFileSync(`${folder}/rings`), /"phase":"end".*\n$/);
@@ -105,8 +170,7 @@ Deno.test({
   name: `scan as the only user of a namespace warns and goes on${onlyRoot}`,
   ignore: !isRoot,
   fn() {
-    const image = unpackFixture(imageFixtures()[0]!);
-    const args = ["--user", "--map-root-user", PROGRAM, "scan", image];
+    const args = ["--user", "--map-root-user", PROGRAM, "scan", IMAGE];
     const { code, stdout, stderr } = new Deno.Command("unshare", { args }).outputSync();
     const said = new TextDecoder().decode(stderr);
     assert.equal(code, 0, said);

@@ -45,7 +45,7 @@ live("capture | filter keeps what the published config asks for", async () => {
     equal(end.totals.lost, 0);
     const [warning, summary, ...rest] = (await text("filter.err")).trim().split("\n");
     equal(warning, 'warning: f.yaml:1:1: Key "process_fiter" is read as "process_filter"');
-    ok(/^1 ring and 5 events in 1 process, .* filtered out$/.test(summary!), summary);
+    ok(/\b5 events in [0-9]+ process(es)?, .* filtered out$/.test(summary!), summary);
     deepStrictEqual(rest, []);
   } finally {
     await Deno.remove(folder, { recursive: true });

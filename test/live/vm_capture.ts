@@ -1,6 +1,6 @@
 /**
- * The live capture on another kernel: boots it under QEMU with the built program and the workload,
- * and hands back what both said.
+ * The live capture on another kernel: boots it under QEMU with an empty userland of its Debian, the
+ * built program and the workload, and hands back what both said.
  *
  * @module
  */
@@ -9,12 +9,11 @@ import { gunzipSync } from "node:zlib";
 import { fetchKernel, LAB_KERNELS } from "../vm/kernels.ts";
 import { Guest } from "../vm/qemu.ts";
 import { LabUnavailableError, run } from "../vm/run.ts";
+import { fetchUserland } from "../vm/userlands.ts";
 import { buildWorkload } from "./workload.ts";
 
 const ROOT = `${import.meta.dirname}/../..`;
 const CACHE = `${ROOT}/.cache`;
-/** What the runtime loads, beside the C library's own parts that newer ones have in one. */
-const RUNTIME_LIBRARIES = /=> (\/\S+)|^\s*(\/lib64\/ld-\S+)/;
 
 /** What came out of a guest. */
 export interface VmCapture {
@@ -34,8 +33,14 @@ export async function captureInVm(name: string, modes: readonly string[]): Promi
   if (kernel === undefined) throw new LabUnavailableError(`No kernel ${name} in the lab`);
   const dir = `${await Deno.realPath(CACHE)}/live/vm-${name}`;
   await Deno.mkdir(dir, { recursive: true });
-  const fetched = await fetchKernel(kernel, `${await Deno.realPath(CACHE)}/lab`);
-  const initrd = await makeInitrd(dir, modes);
+  const labCache = `${await Deno.realPath(CACHE)}/lab`;
+  await Deno.mkdir(labCache, { recursive: true });
+  // One guest at a time, also where two programs ask for one.
+  using lock = await Deno.open(`${labCache}/lock`, { write: true, create: true });
+  await lock.lock(true);
+  const fetched = await fetchKernel(kernel, labCache);
+  const userland = await fetchUserland(kernel.suite.replace("-backports", ""), labCache);
+  const initrd = await makeInitrd(dir, userland, modes);
   const guest = await Guest.start({
     dir,
     vmlinuz: fetched.vmlinuz,
@@ -65,10 +70,15 @@ export async function captureInVm(name: string, modes: readonly string[]): Promi
   }
 }
 
-async function makeInitrd(dir: string, modes: readonly string[]): Promise<string> {
+/** An initramfs of the userland at `userland`, and what the guest is to run. */
+async function makeInitrd(
+  dir: string,
+  userland: string,
+  modes: readonly string[],
+): Promise<string> {
   const tree = `${dir}/initrd`;
   await Deno.remove(tree, { recursive: true }).catch(() => {});
-  await Deno.mkdir(`${tree}/bin`, { recursive: true });
+  await run("cp", ["-a", userland, tree]);
   const busybox = (await run("sh", ["-c", "command -v busybox || true"])).trim();
   if (busybox === "") {
     throw new LabUnavailableError("Cannot run a guest: busybox-static is not installed");
@@ -79,13 +89,6 @@ async function makeInitrd(dir: string, modes: readonly string[]): Promise<string
   await Deno.copyFile(`${import.meta.dirname}/guest_init.sh`, `${tree}/init`);
   for (const file of [`${tree}/init`, `${tree}/bin/iouring`]) await Deno.chmod(file, 0o755);
   await Deno.writeTextFile(`${tree}/modes`, modes.join("\n"));
-  const libraries = await run("ldd", [Deno.execPath()]);
-  for (const line of libraries.split("\n")) {
-    const path = RUNTIME_LIBRARIES.exec(line)?.slice(1).find((found) => found !== undefined);
-    if (path === undefined) continue;
-    await Deno.mkdir(`${tree}${path.slice(0, path.lastIndexOf("/"))}`, { recursive: true });
-    await Deno.copyFile(path, `${tree}${path}`);
-  }
   const initrd = `${dir}/initrd.cpio`;
   const pack = `cd "$1" && find . | cpio -o -H newc --quiet -R 0:0 > "$2"`;
   await run("sh", ["-c", pack, "sh", tree, initrd]);

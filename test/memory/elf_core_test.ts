@@ -272,17 +272,36 @@ Deno.test("openMemory() takes anything else that is large enough for raw memory"
   assert.throws(() => openMemory(new BufferImage(new Uint8Array())), /0 bytes are too few/);
 });
 
-Deno.test("readElfCore() passes over what /proc/kcore shows past 2^53, which it shows elsewhere too", () => {
-  const image = new BufferImage(buildElf([
-    { address: 2n ** 64n - 1n, bytes: pattern(16, 1) },
-    { address: 0x1000, offset: 0x00ee_ffff_8000_0001n, fileSize: 0x1000 },
-    LOAD,
-  ]));
-  const { ranges, damage } = readElfCore({
+Deno.test("readElfCore() takes segments past 2^53, as /proc/kcore has them, where they are exact", () => {
+  const offset = 0x0091_8880_0000_4000;
+  const memory = pattern(0x20000, 1);
+  const head = buildElf([
+    { address: 2n ** 64n - 1n, offset: 0x4000, fileSize: 0x1000 },
+    { address: 0x1000, offset: BigInt(offset), fileSize: memory.length },
+    { address: 0x40000, offset: BigInt(offset) + 1n, fileSize: 0x1000 },
+  ]);
+  const source = {
     name: "kcore",
-    size: 0x00ef_0000_0000_0000,
-    read: (offset, length) => image.read(offset, length),
-  });
-  assert.equal(ranges.length, 1);
-  assert.deepEqual(damage, []);
+    size: 2 ** 56,
+    isMapped: false,
+    shrank: false,
+    beside: () => undefined,
+    close() {},
+    search: () => [],
+    read(at: number, length: number) {
+      if (at < offset) return head.slice(at, at + length);
+      assert.equal((at - offset) % 4096, 0);
+      return memory.slice(at - offset, at - offset + length);
+    },
+  };
+  const { ranges, damage } = readElfCore(source);
+  assert.deepEqual(ranges, [{ start: 0x1000, end: 0x21000, offset }]);
+  assert.deepEqual(damage, ["1 of 3 segments point outside the file"]);
+  const opened = openMemory(source).memory;
+  assert.equal(opened.format, "kcore");
+  assert.deepEqual(opened.read(0x1001, 7), memory.slice(1, 8));
+  assert.deepEqual(opened.read(0x10ffd, 0x10003), memory.slice(0xfffd));
+  assert.equal(opened.read(0x20fff, 2), undefined);
+  assert.equal(opened.read(0x40000, 1), undefined);
+  assert.deepEqual(opened.search(memory.slice(0xfffa, 0x10006), { start: 0x10ff0 })[0], 0x10ffa);
 });

@@ -10,6 +10,7 @@ import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { compareEntries, compareFdInfo, differenceText } from "../vm/compare.ts";
 import type { LabTruth } from "../vm/truth.ts";
 
+const KERNELS = ["6.1", "6.12", "7.x"];
 const ROOT = new URL("../..", import.meta.url).pathname;
 
 interface Scan {
@@ -39,9 +40,9 @@ function truthOf(fixture: string): LabTruth {
   return JSON.parse(new TextDecoder().decode(zstdDecompressSync(packed)));
 }
 
-Deno.test("fixtures/ has images of both kernels at both depths", () => {
+Deno.test("fixtures/ has images of every kernel at both depths", () => {
   const names = imageFixtures().map((name) => name.replace(".elf", ""));
-  for (const name of ["6.1-4level", "6.1-la57", "6.12-4level", "6.12-la57"]) {
+  for (const name of ["5.10-4level", ...KERNELS.flatMap((k) => [`${k}-4level`, `${k}-la57`])]) {
     assert.ok(names.includes(name), name);
   }
 });

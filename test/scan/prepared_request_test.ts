@@ -843,7 +843,10 @@ Deno.test("readPreparedRequest() gives an fd only where nothing can have overwri
   assert.equal(fd({ "cqe.fd": 9, ...woken }, [], true), 9);
   // Woken by its poll.
   assert.equal(fd({ "cqe.fd": 0 }, ["POLLED"]), undefined);
-  assert.equal(fd({ "cqe.fd": 0, file: second }, ["POLLED"]), undefined);
+  const twice = machine.put("file");
+  assert.equal(fd({ "cqe.fd": 0, file: second }, ["POLLED"]), 1);
+  const both = machine.put("io_uring_task", { task: machine.task(first, twice, twice) });
+  assert.equal(fd({ "cqe.fd": 0, file: twice, tctx: both }, ["POLLED"]), undefined);
   assert.equal(fd({ "cqe.fd": 0, file: first }, ["POLLED"]), 0);
   assert.equal(fd({ "cqe.fd": 1, file: first }, ["POLLED"]), 1);
   // An opcode that works on no file has no fd there.
@@ -1144,6 +1147,7 @@ Deno.test("readCompletedRequest() takes nothing from a command that completion o
   const machine = new RequestMachine("5.10");
   const kiocb = machine.request({
     opcode: 18,
+    set: ["COMPLETE_INLINE"],
     command: ["io_open", { dfd: -100 }],
     kiocb: { user_data: 5, result: 0xfffffff3 },
   });
@@ -1171,7 +1175,9 @@ Deno.test("opcodeOf(), userDataOf(), resultOfCompleted() and taskOf() know where
 
   const old = new RequestMachine("5.10");
   const oldTask = old.task();
-  const older = old.request({ opcode: 7, kiocb: { user_data: 5, result: 3, task: oldTask } });
+  const values5 = { user_data: 5, result: 3, task: oldTask };
+  assert.equal(resultOfCompleted(old.request({ opcode: 7, kiocb: values5 })), undefined);
+  const older = old.request({ opcode: 7, set: ["COMPLETE_INLINE"], kiocb: values5 });
   assert.equal(userDataOf(older), 5n);
   assert.equal(resultOfCompleted(older), 3);
   assert.equal(taskOf(older)?.address, oldTask.address);

@@ -124,10 +124,39 @@ function findEntry(ring: RingTruth, entries: readonly Item[]): Item | undefined 
   );
 }
 
+/** Of a ring that is gone, what is still there must be true. */
+function compareRemnant(
+  comparison: Comparison,
+  { history, plain }: { history: Item[]; plain: Item },
+  entry: Item,
+): void {
+  comparison.subset("found_by", ["carved"], entry.found_by);
+  const missing = Array.isArray(entry.missing) ? entry.missing : [];
+  for (const key of ["sq_entries", "cq_entries", "sq_head", "cq_tail"]) {
+    if (key in entry && !missing.includes(key)) comparison.subset(key, plain[key], entry[key]);
+  }
+  for (const request of items(entry.history)) {
+    const path = `history[${userData(request)}]`;
+    const match = history.find((other) => userData(other) === userData(request));
+    if (match === undefined) comparison.add(path, undefined, request);
+    else if (request.result !== undefined) {
+      comparison.subset(`${path}.result`, match.result, request.result);
+    }
+  }
+}
+
 function compareRing(ring: RingTruth, entry: Item, bootTime: number): Difference[] {
   const comparison = new Comparison(ring.name);
   const { pending, in_flight, history, owners, ...plain } = ring.expect;
+  if (ring.gone === true) {
+    compareRemnant(comparison, { history: items(history), plain }, entry);
+    return comparison.differences;
+  }
   comparison.subset("", plain, entry);
+  const scrubbed = items(entry.diagnostics).some(({ code }) => code === "ring_scrubbed");
+  if (scrubbed !== (ring.scrubbed === true)) {
+    comparison.add("diagnostics", ring.scrubbed === true, entry.diagnostics);
+  }
 
   const key = (owner: Item) => `${owner.pid}:${owner.fd}`;
   const got = items(entry.owners).toSorted((a, b) => key(a) < key(b) ? -1 : 1);
@@ -172,18 +201,24 @@ function compareRing(ring: RingTruth, entry: Item, bootTime: number): Difference
 
 /**
  * Compares the entries of a scan with the workload's truth: every ring that was
- * made is there once, with every fact that its maker knows, and no other is.
+ * made is there once, with every fact that its maker knows, and no other is. A
+ * deep scan finds those that are gone, too, and may find what the workload does
+ * not tell of: rings that it made on the way.
  */
 export function compareEntries(
   entries: readonly IOUringEntry[],
   truth: LabTruth,
+  { deep = false }: { deep?: boolean } = {},
 ): Difference[] {
   const differences: Difference[] = [];
   const all = entries as unknown as readonly Item[];
   const seen = new Map<Item, string>();
+  const found = new Set<string>();
   for (const ring of truth.rings) {
+    if (ring.gone === true && !deep) continue;
     const entry = findEntry(ring, all);
     const { name } = ring;
+    if (!entry && ring.gone === true) continue;
     if (!entry) {
       differences.push({ ring: name, path: "", expected: "an entry", got: undefined });
       continue;
@@ -194,10 +229,16 @@ export function compareEntries(
       continue;
     }
     seen.set(entry, name);
+    found.add(name);
     differences.push(...compareRing(ring, entry, truth.boot_time));
   }
+  // Memory of some of them is not used again so soon.
+  const gone = truth.rings.filter((ring) => ring.gone === true);
+  if (deep && gone.length > 0 && !gone.some(({ name }) => found.has(name))) {
+    differences.push({ ring: "gone", path: "", expected: "some entry", got: undefined });
+  }
   for (const entry of all) {
-    if (seen.has(entry)) continue;
+    if (seen.has(entry) || deep && String(entry.found_by) === "carved") continue;
     const got = { ctx_addr: entry.ctx_addr, pid: entry.pid, comm: entry.comm };
     differences.push({ ring: String(entry.ctx_addr), path: "", expected: undefined, got });
   }

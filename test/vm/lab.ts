@@ -3,7 +3,7 @@
  * dumps its memory.
  *
  * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
- * [--append WORDS] [--smear | --sparse | --formats] [--fresh]`, or with
+ * [--append WORDS] [--idle] [--smear | --sparse | --formats] [--fresh]`, or with
  * `--debug` fetches the kernels' debug information and boots nothing
  *
  * @module
@@ -28,6 +28,8 @@ export interface LabOptions {
   vmcoreinfo?: boolean;
   /** More words for the kernel's command line, such as `pti=on`. */
   append?: string;
+  /** The guest makes no ring at all. */
+  idle?: boolean;
   /** Boot again even if nothing has changed. */
   fresh?: boolean;
 }
@@ -69,6 +71,7 @@ function dumpName(options: LabOptions): string {
   if (options.memory !== undefined && options.memory !== 512) name += `-${options.memory}m`;
   if (options.vmcoreinfo) name += "-vmcoreinfo";
   if (options.append) name += `-${options.append.replace(/[^a-z0-9]+/gi, "_")}`;
+  if (options.idle) name += "-idle";
   return name;
 }
 
@@ -206,7 +209,7 @@ export async function labDump(options: LabOptions): Promise<LabDump> {
   const end = physicalEnd(options.memory ?? 512);
   const { dir, truth } = await withGuest(
     options,
-    { name: dumpName(options) },
+    { name: dumpName(options), args: options.idle ? "--idle" : "" },
     async (guest, dir) => {
       await guest.command("stop");
       await guest.dump(`${dir}/guest.elf`, false);
@@ -384,7 +387,7 @@ function say(text: string): void {
 }
 
 const USAGE = "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo] " +
-  "[--append WORDS] [--smear | --sparse | --formats] [--fresh] | --debug [KERNEL…]";
+  "[--append WORDS] [--idle] [--smear | --sparse | --formats] [--fresh] | --debug [KERNEL…]";
 
 /** What the command line asks for; undefined where it is not one. */
 function parseCommandLine(args: string[]) {
@@ -397,6 +400,7 @@ function parseCommandLine(args: string[]) {
         memory: { type: "string" },
         vmcoreinfo: { type: "boolean", default: false },
         append: { type: "string", default: "" },
+        idle: { type: "boolean", default: false },
         smear: { type: "boolean", default: false },
         sparse: { type: "boolean", default: false },
         formats: { type: "boolean", default: false },

@@ -13,7 +13,7 @@ import { LabUnavailableError } from "./run.ts";
 
 const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
 const MAX_TIME_MS = 120_000;
-const KERNELS = ["6.1", "6.12"];
+const KERNELS = ["6.1", "6.12", "5.10", "backports"];
 
 /** What a scan wrote to standard output. */
 interface Scan {
@@ -46,15 +46,16 @@ async function scan(image: string, ...flags: string[]): Promise<Scan> {
 /** Registers a test that makes a dump first; it is skipped where the lab cannot make one. */
 function labTest<Dump>(
   name: string,
-  make: () => Promise<Dump>,
+  { make, ...options }: LabOptions & { make: (options: LabOptions) => Promise<Dump> },
   check: (dump: Dump, t: Deno.TestContext) => Promise<void>,
 ): void {
-  if (unavailable !== undefined) {
-    Deno.test({ name: `${name} (${unavailable})`, ignore: true, fn: () => {} });
+  const why = unavailable.get(options.kernel);
+  if (why !== undefined) {
+    Deno.test({ name: `${name} (${why})`, ignore: true, fn: () => {} });
     return;
   }
   Deno.test(name, async (t) => {
-    await check(await make(), t);
+    await check(await make(options), t);
   });
 }
 
@@ -76,23 +77,27 @@ function same(lines: string[], expected: string[], what: string): void {
   }
 }
 
-/** Why there is no lab on this machine; undefined where there is one. */
-let unavailable: string | undefined;
-try {
-  for (const kernel of KERNELS) await labDump({ kernel });
-} catch (error) {
-  if (!(error instanceof LabUnavailableError)) throw error;
-  unavailable = error.message;
+/** Why there is no lab on this machine, by kernel; nothing where there is one. */
+const unavailable = new Map<string, string>();
+for (const kernel of KERNELS) {
+  try {
+    await labDump({ kernel, paging: 4 });
+  } catch (error) {
+    if (!(error instanceof LabUnavailableError)) throw error;
+    unavailable.set(kernel, error.message);
+  }
 }
 
 for (const kernel of KERNELS) {
   for (const paging of [5, 4] as const) {
+    // Debian builds 5.10 without 5-level paging.
+    if (kernel === "5.10" && paging === 5) continue;
     const options: LabOptions = { kernel, paging };
     const name = `${kernel}, ${paging}-level`;
 
     labTest(
       `scan of ${name} finds what the workload made`,
-      () => labDump(options),
+      { make: labDump, ...options },
       async ({ elf, truth }) => {
         assert.deepEqual(truth.errors, []);
         const { entries, start, end } = await scan(elf);
@@ -104,9 +109,36 @@ for (const kernel of KERNELS) {
       },
     );
 
+    if (paging === 4) {
+      labTest(
+        `deep scan of ${name} finds rings that are gone, and says nothing else of the others`,
+        { make: labDump, ...options },
+        async ({ elf, truth }) => {
+          const { entries, end } = await scan(elf, "--deep");
+          none(compareEntries(entries, truth, { deep: true }));
+          assert.equal(end.complete, true);
+          assert.equal(end.diagnostics, undefined);
+          const { lines } = await scan(elf);
+          const certain = entries.filter(({ confidence }) => confidence === "certain");
+          same(certain.map((entry) => JSON.stringify(entry)), lines, "rings that tasks lead to");
+        },
+      );
+
+      labTest(
+        `deep scan of ${name} finds nothing in an idle guest`,
+        { make: labDump, ...options, idle: true },
+        async ({ elf }) => {
+          const { entries, end } = await scan(elf, "--deep");
+          assert.deepEqual(entries, []);
+          assert.equal(end.complete, true);
+          assert.equal(end.diagnostics, undefined);
+        },
+      );
+    }
+
     labTest(
       `scan of ${name} is the same for ELF, ELF with paging, raw and a slice`,
-      () => labDump(options),
+      { make: labDump, ...options },
       async (dump) => {
         const { lines } = await scan(dump.elf);
         same((await scan(dump.paging)).lines, lines, "ELF with paging");
@@ -126,13 +158,13 @@ for (const kernel of KERNELS) {
 
 labTest(
   "scan of an ELF with a VMCOREINFO note finds what the workload made",
-  () => labDump({ kernel: "6.1", vmcoreinfo: true }),
+  { make: labDump, kernel: "6.1", vmcoreinfo: true },
   async ({ elf, truth }) => none(compareEntries((await scan(elf)).entries, truth)),
 );
 
 labTest(
   "scan of a guest paused in user mode under page table isolation finds what the workload made",
-  () => labDump({ kernel: "6.12", paging: 4, append: "pti=on lab.spin" }),
+  { make: labDump, kernel: "6.12", paging: 4, append: "pti=on lab.spin" },
   async ({ elf, raw, truth }) => {
     const { entries, lines } = await scan(elf);
     none(compareEntries(entries, truth));
@@ -142,7 +174,7 @@ labTest(
 
 labTest(
   "scan of 5 GiB with the PCI hole kept and squeezed finds what the workload made",
-  () => labSparse({ kernel: "6.1", paging: 4, memory: 5120 }),
+  { make: labSparse, kernel: "6.1", paging: 4, memory: 5120 },
   async ({ padded, squeezed, truth }) => {
     const { entries, lines } = await scan(padded);
     none(compareEntries(entries, truth));
@@ -152,7 +184,7 @@ labTest(
 
 labTest(
   "scan of a smeared image says only what one of its moments says, or that it could not tell",
-  () => labSmear({ kernel: "6.12" }),
+  { make: labSmear, kernel: "6.12" },
   async ({ first, second, smeared }) => {
     const moments = [(await scan(first)).entries, (await scan(second)).entries];
     const { entries } = await scan(smeared);

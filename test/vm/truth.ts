@@ -21,6 +21,10 @@ export interface RingTruth {
   start_ticks: number;
   /** Its process has zeroed the queues: completions that were there read as 0. */
   wiped?: boolean;
+  /** It no longer exists: only memory that nothing has used again tells of it. */
+  gone?: boolean;
+  /** Its queues contradict what the kernel keeps. */
+  scrubbed?: boolean;
 }
 
 /** One `/proc/PID/fdinfo/FD` of a ring. */

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
+import { cannotCapture } from "../live/capture.ts";
 import { LabUnavailableError } from "./run.ts";
 import { fetchUserland, USERLANDS } from "./userlands.ts";
 
@@ -22,6 +23,7 @@ mount --bind "$dist" "$root/work"
 mount --bind "$images" "$root/run"
 $proc mount -t proc proc "$root/proc"
 mount -t tmpfs -o ro,noexec tmpfs "$root/tmp"
+mount --bind /sys "$root/sys"
 exec env -i unshare --root="$root" --wd=/tmp --setgid="$user" --setuid="$user" -- "$@"
 `;
 
@@ -55,6 +57,8 @@ function entries(stdout: string): string[] {
   return stdout.split("\n").filter((line) => line.startsWith('{"type":"IOUringEntry"'));
 }
 
+const noCapture = await cannotCapture();
+const onlyCapture = noCapture === undefined ? "" : ` (${noCapture})`;
 const canMount = Deno.uid() === 0 && run("unshare", ["--mount", "true"]).code === 0;
 
 for (const suite of USERLANDS) {
@@ -84,6 +88,15 @@ for (const suite of USERLANDS) {
           assert.deepEqual(entries(scan.stdout), expected);
         });
       }
+      await t.step({
+        name: `capture${onlyCapture}`,
+        ignore: noCapture !== undefined,
+        fn() {
+          const { code, stdout, stderr } = runIn(userland, ["capture", "-d", "2"]);
+          assert.equal(code, 0, stderr);
+          assert.match(stdout, /"phase":"start".*\n(?:.*\n)*.*"phase":"end"/);
+        },
+      });
       await t.step("without /proc it says so", () => {
         const { code, stderr } = runIn(userland, ["--version"], { proc: false });
         assert.equal(stderr, "Cannot start: /proc is needed: No such file or directory\n");

@@ -292,6 +292,7 @@ static void deleted(void)
 static void personality(void)
 {
 	static struct ring r;
+	static char extra[128];
 	int id;
 
 	if (!ring_setup(&r, "personality", 4, 0))
@@ -299,6 +300,10 @@ static void personality(void)
 	id = ring_register(&r, IORING_REGISTER_PERSONALITY, NULL, 0);
 	if (id <= 0)
 		die("register personality");
+	snprintf(extra, sizeof(extra), ",\"personalities\":[{\"id\":%d,"
+		 "\"uid\":0,\"euid\":0,\"gid\":0,\"egid\":0,"
+		 "\"cap_effective\":\"ANY_CAPS\"}]", id);
+	r.extra = extra;
 	if (setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000))
 		die("setresuid");
 	prep_openat(&r, "/etc/secret", O_RDWR, 0)->personality = id;
@@ -307,6 +312,35 @@ static void personality(void)
 	prep_openat(&r, "/etc/shadow", O_RDONLY, 0)->personality = id;
 	ring_raw(&r, "\"cred\":{\"uid\":0,\"euid\":0}");
 	ring_publish(&r);
+	ring_truth(&r);
+}
+
+/* Allowed to do no more than it says. */
+static void restricted(void)
+{
+	struct io_uring_restriction rules[] = {
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = OP_NOP },
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = OP_READ },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+		  .sqe_flags = IOSQE_ASYNC },
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
+		  .register_op = IORING_REGISTER_ENABLE_RINGS },
+	};
+	static struct ring r;
+
+	if (!ring_setup(&r, "restricted", 4, IORING_SETUP_R_DISABLED))
+		return;
+	if (ring_register(&r, IORING_REGISTER_RESTRICTIONS, rules, 4) ||
+	    ring_register(&r, IORING_REGISTER_ENABLE_RINGS, NULL, 0))
+		die("restrictions");
+	ring_sqe(&r, OP_NOP, -1);
+	ring_one(&r);
+	/* The kernel has taken the flag away. */
+	r.params.flags = 0;
+	r.extra = ",\"restrictions\":{\"sqe_ops\":[\"IORING_OP_NOP\","
+		  "\"IORING_OP_READ\"],\"sqe_flags_allowed\":[\"IOSQE_ASYNC\"],"
+		  "\"sqe_flags_required\":[],"
+		  "\"register_ops\":[\"IORING_REGISTER_ENABLE_RINGS\"]}";
 	ring_truth(&r);
 }
 
@@ -341,6 +375,7 @@ static void executed(void)
 		die("memfd");
 	close(fd);
 	ring_map(&r);
+	r.creator_pid = 0; /* The memory it was made with is gone. */
 	ring_truth(&r);
 	ring_unmap(&r);
 }
@@ -359,6 +394,7 @@ const struct scenario process_scenarios[] = {
 	{ "weird_path", weird_path },
 	{ "deleted", deleted },
 	{ "personality", personality },
+	{ "restricted", restricted },
 	{ "executed", executed },
 	{ NULL, NULL },
 };

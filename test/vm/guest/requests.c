@@ -694,6 +694,7 @@ static void n_registered(void)
 {
 	static struct ring r;
 	static char buffer[4096] __attribute__((aligned(4096)));
+	static char extra[256];
 	struct iovec iov = { buffer, sizeof(buffer) };
 	int files[2] = { -1, make_file("/tmp/registered", "registered") };
 	struct io_uring_sqe *sqe;
@@ -715,6 +716,12 @@ static void n_registered(void)
 	ring_info(&r, "\"fixed_file\":true,\"buf_index\":0");
 	target_file(&r, "/tmp/registered");
 	ring_publish(&r);
+	snprintf(extra, sizeof(extra), ",\"registered_files\":{\"slots\":2,"
+		 "\"files\":[{\"slot\":1,\"kind\":\"file\",\"path\":"
+		 "\"/tmp/registered\"}]},\"registered_buffers\":{\"slots\":1,"
+		 "\"buffers\":[{\"slot\":0,\"addr\":\"0x%lx\","
+		 "\"len\":4096}]}", (uintptr_t)buffer);
+	r.extra = extra;
 	ring_truth(&r);
 }
 
@@ -761,6 +768,7 @@ static void o_scrubbed(void)
 	address = (void *)(uintptr_t)sqe->addr;
 	ring_submit(&r, 3, 0);
 	usleep(300000);
+	r.scrubbed = true;
 	memset(path, 'X', strlen(path));
 	memset(address, 0, sizeof(struct sockaddr_in));
 	memset(r.sqes, 0, 8 * sizeof(*sqe));
@@ -791,6 +799,57 @@ static void p_wiped(void)
 	memset(r.sqes, 0, 8 * sizeof(struct io_uring_sqe));
 	memset(r.cqes, 0, 16 * sizeof(struct io_uring_cqe));
 	r.wiped = true;
+	r.scrubbed = true;
+	ring_truth(&r);
+}
+
+/* Wipes its SQEs and leaves the completions. */
+static void q_zeroed(void)
+{
+	static struct ring r;
+	int sock = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	if (!ring_setup(&r, "q_zeroed", 4, 0))
+		return;
+	for (int i = 0; i < 6; i++) {
+		if (i % 2)
+			prep_connect_unix(&r, sock, "/run/nobody");
+		else
+			prep_openat(&r, "/etc/zeroed", O_RDONLY, 0);
+		ring_one(&r);
+		ring_last(&r)->unslotted = true;
+	}
+	memset(r.sqes, 0, 4 * sizeof(struct io_uring_sqe));
+	r.scrubbed = true;
+	ring_truth(&r);
+}
+
+/* Writes harmless requests over those that it made. */
+static void r_rewritten(void)
+{
+	static struct ring r;
+	static char buffer[16];
+	struct io_uring_sqe *sqes;
+	int sock = socket(AF_UNIX, SOCK_STREAM, 0);
+	int fd = make_file("/tmp/rewritten", "0123456789");
+
+	if (!ring_setup(&r, "r_rewritten", 8, 0))
+		return;
+	prep_io(&r, OP_READ, fd, buffer, 5, 0);
+	prep_connect_unix(&r, sock, "/run/nobody");
+	ring_submit(&r, 2, 2);
+	ring_look(&r, true);
+	sqes = (struct io_uring_sqe *)r.sqes;
+	for (int i = 0; i < r.nr_reqs; i++) {
+		uint64_t user_data = sqes[i].user_data;
+
+		memset(&sqes[i], 0, sizeof(*sqes));
+		sqes[i].fd = -1;
+		sqes[i].user_data = user_data;
+		r.reqs[i].only_object = true;
+		r.reqs[i].info[0] = '\0';
+	}
+	r.scrubbed = true;
 	ring_truth(&r);
 }
 
@@ -811,5 +870,7 @@ const struct scenario request_scenarios[] = {
 	{ "n_registered", n_registered },
 	{ "o_scrubbed", o_scrubbed },
 	{ "p_wiped", p_wiped },
+	{ "q_zeroed", q_zeroed },
+	{ "r_rewritten", r_rewritten },
 	{ NULL, NULL },
 };

@@ -271,6 +271,7 @@ bool ring_setup_params(struct ring *r, const char *name, unsigned int entries)
 	r->enter_fd = r->fd;
 	r->fd_visible = true;
 	r->creator_uid = getuid();
+	r->creator_pid = getpid();
 	r->pid = getpid();
 	r->next_user_data = next_tag += 0x100;
 	if (p->flags & SETUP_REGISTERED_FD_ONLY) {
@@ -483,6 +484,12 @@ static void print_req(const struct ring *r, const struct req *req,
 		      const char *comma)
 {
 	fprintf(truth, "%s{", comma);
+	if (req->unslotted) {
+		fprintf(truth, "\"user_data\":\"0x%lx\"", req->user_data);
+		print_result(req);
+		fprintf(truth, "}");
+		return;
+	}
 	if (req->opcode < ARRAY_SIZE(opcode_names))
 		fprintf(truth, "\"opcode\":\"IORING_OP_%s\"",
 			opcode_names[req->opcode]);
@@ -629,6 +636,10 @@ void ring_truth(struct ring *r)
 		js(r->name), r->fd_visible ? "true" : "false", r->created);
 	if (r->wiped)
 		fprintf(truth, ",\"wiped\":true");
+	if (r->gone)
+		fprintf(truth, ",\"gone\":true");
+	if (r->scrubbed)
+		fprintf(truth, ",\"scrubbed\":true");
 	fprintf(truth, ",\"expect\":{");
 	if (!r->no_process)
 		fprintf(truth, "\"pid\":%d", r->pid);
@@ -644,7 +655,10 @@ void ring_truth(struct ring *r)
 			"\"overflow\":%u", *r->sq_head, *r->sq_tail,
 			*r->cq_head, *r->cq_tail, *r->sq_dropped,
 			*r->cq_overflow);
-	fprintf(truth, ",\"creator_uid\":%d", r->creator_uid);
+	if (!r->gone)
+		fprintf(truth, ",\"creator_uid\":%d", r->creator_uid);
+	if (!r->gone && r->creator_pid)
+		fprintf(truth, ",\"creator_pid\":%d", r->creator_pid);
 	if (r->sq_tid)
 		fprintf(truth, ",\"sq_thread\":{\"pid\":%d,\"tid\":%d}",
 			r->sq_pid, r->sq_tid);
@@ -656,14 +670,16 @@ void ring_truth(struct ring *r)
 	fprintf(truth, "]");
 	at = strstr(status, "Seccomp:\t");
 	if (r->seccomp_mode) {
-		fprintf(truth, ",\"seccomp\":{\"mode\":%d,\"filters\":%d}",
-			r->seccomp_mode, r->seccomp_filters);
+		fprintf(truth, ",\"seccomp\":{\"mode\":%d,\"filters\":%d%s}",
+			r->seccomp_mode, r->seccomp_filters,
+			r->seccomp_extra ?: "");
 	} else if (at && !r->no_process) {
 		const char *count = strstr(status, "Seccomp_filters:\t");
 
 		fprintf(truth, ",\"seccomp\":{\"mode\":%d,\"filters\":%d}",
 			atoi(at + 9), count ? atoi(count + 17) : 0);
 	}
+	fputs(r->extra ?: "", truth);
 	if (!r->busy) {
 		print_list(r, "pending", PENDING);
 		print_list(r, "in_flight", IN_FLIGHT);

@@ -53,6 +53,7 @@ struct req {
 	bool has_cqe;
 	bool only_object;		/* its SQE and completion are wiped */
 	bool overflowed;		/* its completion waits in the kernel */
+	bool unslotted;			/* nothing is left but its completion */
 	unsigned int cqe_seq;		/* position in the completion queue */
 	char info[1024];		/* members of op_info, as JSON */
 	char raw[512];			/* facts that have no agreed key */
@@ -73,6 +74,7 @@ struct ring {
 	struct io_uring_params params;
 	double created;			/* CLOCK_REALTIME */
 	int creator_uid;
+	int creator_pid;		/* 0 once it is gone */
 	unsigned int *sq_head, *sq_tail, *sq_mask, *sq_array, *sq_dropped;
 	unsigned int *cq_head, *cq_tail, *cq_mask, *cq_overflow;
 	char *sqes, *cqes;
@@ -84,6 +86,10 @@ struct ring {
 	bool no_process;		/* the submitter is not this process */
 	bool wiped;			/* this process zeroed its queues */
 	bool busy;			/* goes on after its truth is printed */
+	bool gone;			/* ends after its truth is printed */
+	bool scrubbed;			/* its queues contradict the kernel */
+	const char *extra;		/* more members, as JSON: ,"key":value */
+	const char *seccomp_extra;	/* of its seccomp member, alike */
 	int seccomp_mode, seccomp_filters; /* set if not this thread's */
 	int sq_pid, sq_tid;		/* of the SQPOLL thread */
 	struct owner owners[8];

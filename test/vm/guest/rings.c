@@ -104,6 +104,7 @@ static void orphaned(void)
 	prctl(PR_SET_NAME, "orphan");
 	usleep(200000);
 	r.pid = getpid();
+	r.creator_pid = 0;
 	r.nr_owners = 0;
 	ring_owner(&r, getpid(), "orphan", r.fd);
 	ring_truth(&r);

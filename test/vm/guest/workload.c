@@ -284,9 +284,10 @@ int main(int argc, char **argv)
 {
 	const struct scenario *const lists[] = {
 		request_scenarios, ring_scenarios, process_scenarios,
-		busy_scenarios,
+		verdict_scenarios, hidden_scenarios, busy_scenarios,
 	};
 	bool busy = argc == 2 && !strcmp(argv[1], "--busy");
+	bool idle = argc == 2 && !strcmp(argv[1], "--idle");
 
 	/* It connects, unlinks and mounts: a guest's own, never a machine's. */
 	if (access("/workload.args", F_OK)) {
@@ -298,7 +299,7 @@ int main(int argc, char **argv)
 			;
 	truth_open();
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < 3 + (argc > 1); i++) {
+	for (size_t i = 0; !idle && i < 5 + (argc > 1); i++) {
 		for (const struct scenario *s = lists[i]; s->name; s++) {
 			if (argc == 1 || busy) {
 				start(s);
@@ -309,7 +310,7 @@ int main(int argc, char **argv)
 			}
 		}
 	}
-	if (argc > 1 && !busy)
+	if (argc > 1 && !busy && !idle)
 		return 2;
 	/* The parent of all stays, so that what they said of it stays true. */
 	close(open("/run/rested", O_WRONLY | O_CREAT, 0644));

@@ -16,6 +16,9 @@ struct scenario {
 extern const struct scenario request_scenarios[];
 extern const struct scenario ring_scenarios[];
 extern const struct scenario process_scenarios[];
+extern const struct scenario verdict_scenarios[];
+/* What is hidden; last, so that nothing uses freed memory again. */
+extern const struct scenario hidden_scenarios[];
 extern const struct scenario busy_scenarios[];
 
 /* Tells the parent that the truth is out, and sleeps for good. */

@@ -1,0 +1,371 @@
+import { type DirectMap, findDirectMap } from "../kernel/direct_map.ts";
+import type { KernelObject, Program } from "../kernel/program.ts";
+import type { ScanContext } from "./context.ts";
+import { readable } from "./diagnostics.ts";
+import type { FoundRing } from "./find_rings.ts";
+import { opcodeOf, taskOf, userDataOf } from "./prepared_request.ts";
+import { setupFlagNames } from "../uapi/ring_flags.ts";
+import { completionsOf, userDataOfAll } from "./remnants.ts";
+import { isQueueSize, MAX_CQ_ENTRIES, MAX_SQ_ENTRIES } from "./ring_state.ts";
+
+/** Rings that nothing but memory itself leads to. */
+export interface CarvedRings {
+  /** Live ones, by their open files, and freed ones, by what is left of their contexts. */
+  readonly rings: readonly FoundRing[];
+  /** The shared memory of rings whose contexts are not to be found: each a `struct io_rings`. */
+  readonly headers: readonly KernelObject[];
+  /** Requests of freed rings, by the address of their context. */
+  readonly requests: ReadonlyMap<bigint, readonly KernelObject[]>;
+}
+
+/** Called as a search goes on: bytes done of all, and what is looked for. */
+export type CarveProgress = (done: number, total: number, what: string) => void;
+
+const PAGE_SIZE = 4096;
+/** Searched in one call; between calls progress is said. */
+const CHUNK = 256 * 1024 * 1024;
+const HITS_AT_ONCE = 4096;
+/** Anyone can fill memory with what looks like what is looked for. */
+const MAX_CANDIDATES = 1_000_000;
+const MAX_REQUESTS = 1_000_000;
+/** `enum` of the scheduler's classes: every task points to one. */
+const SCHED_CLASSES = ["fair_sched_class", "rt_sched_class", "dl_sched_class", "ext_sched_class"];
+const PID_MAX_LIMIT = 4 * 1024 * 1024;
+/** A `file_ref_t` above this is one of a file that is freed (since Linux 6.13). */
+const FILE_REF_MAXREF = 0x7fffffffffffffffn;
+const LOWER_HALF_END = 1n << 63n;
+
+/** Finds what is in memory by its own bytes, whether or not any list leads to it. */
+export class Carver {
+  #context: ScanContext;
+  #program: Program;
+  #map: DirectMap | undefined;
+  #progress: CarveProgress;
+  #candidates = 0;
+
+  constructor(context: ScanContext, progress: CarveProgress = () => {}) {
+    this.#context = context;
+    this.#program = context.program;
+    this.#progress = progress;
+    const known = readable(() =>
+      this.#program.variable("init_task", "task_struct")?.pointer("tasks.next")
+    );
+    this.#map = known === undefined ? undefined : findDirectMap(this.#program, known);
+    if (this.#map === undefined) {
+      context.diagnostics.report(
+        "direct_map_unknown",
+        "where the kernel maps all memory cannot be told",
+        "whatever a search of memory would find",
+      );
+    }
+  }
+
+  /** Live tasks: by their scheduling class, proven by the pid that leads back to them. */
+  tasks(): KernelObject[] {
+    const { symbols } = this.#program;
+    const classes = SCHED_CLASSES.flatMap((name) => symbols.lookup(name) ?? []);
+    const found: KernelObject[] = [];
+    for (const address of classes) {
+      const hits = this.#pointersTo(address, {
+        type: "task_struct",
+        member: "sched_class",
+        what: "tasks",
+      });
+      for (const task of hits) if (readable(() => isTask(task))) found.push(task);
+    }
+    return found;
+  }
+
+  /** Rings that are not among `known`. */
+  rings(known: readonly FoundRing[]): CarvedRings {
+    const contexts = new Set(known.map(({ ctx }) => ctx.address));
+    const live = this.#openRings(known, contexts);
+    for (const { ctx } of live) contexts.add(ctx.address);
+    const headers = this.#headers();
+    for (const { ctx } of [...known, ...live]) headers.delete(this.#headerOf(ctx) ?? -1);
+    const requests = this.#requests(contexts);
+    const freed = this.#freedRings(contexts, headers).map((ring) =>
+      ring.freed?.queues === undefined ? withQueues(ring, requests, headers) : ring
+    );
+    return { rings: [...live, ...freed], headers: [...headers.values()], requests };
+  }
+
+  /** Rings by files that are open but in no table of descriptors. */
+  #openRings(known: readonly FoundRing[], contexts: ReadonlySet<bigint>): FoundRing[] {
+    const operations = this.#program.symbols.lookup("io_uring_fops") ??
+      known.flatMap(({ file }) => file && readable(() => file.pointer("f_op")) || []).at(0);
+    if (operations === undefined) {
+      this.#notRun("open files of rings", "no symbol io_uring_fops, and no ring to learn it from");
+      return [];
+    }
+    const found = new Map<bigint, FoundRing>();
+    const hits = this.#pointersTo(operations, { type: "file", member: "f_op", what: "open files" });
+    for (const file of hits) {
+      const ctx = readable(() =>
+        isOpen(file) ? this.#program.object("io_ring_ctx", file.pointer("private_data")) : undefined
+      );
+      if (ctx === undefined || contexts.has(ctx.address) || found.has(ctx.address)) continue;
+      if (!readable(() => hasQueues(ctx) && this.#headerOf(ctx) !== undefined)) continue;
+      found.set(ctx.address, carvedRing(ctx, file));
+    }
+    return [...found.values()];
+  }
+
+  /**
+   * Rings that have been torn down: their contexts, freed and not used again, still hold the work
+   * that did it (`exit_work`, since Linux 5.7). Queues that fit one are its own; they are taken out
+   * of `headers`.
+   */
+  #freedRings(
+    contexts: ReadonlySet<bigint>,
+    headers: Map<number, KernelObject>,
+  ): FoundRing[] {
+    const work = this.#program.symbols.lookup("io_ring_exit_work");
+    if (work === undefined || !this.#program.has("io_ring_ctx", "exit_work.func")) {
+      this.#notRun("contexts of freed rings", "the kernel does not name the work that frees them");
+      return [];
+    }
+    const found: FoundRing[] = [];
+    const hits = this.#pointersTo(work, {
+      type: "io_ring_ctx",
+      member: "exit_work.func",
+      what: "freed rings",
+    });
+    for (const ctx of hits) {
+      if (contexts.has(ctx.address) || !readable(() => wasRing(ctx))) continue;
+      const own = this.#headerOf(ctx);
+      const fitting = [...headers].filter(([at, rings]) =>
+        (own === undefined || at === own) && readable(() => fits(ctx, rings))
+      );
+      const [header] = fitting;
+      const queues = fitting.length === 1 ? header![1] : undefined;
+      if (queues !== undefined) headers.delete(header![0]);
+      found.push({ ...carvedRing(ctx, undefined), freed: { queues } });
+    }
+    return found;
+  }
+
+  /** Physical address of a ring's shared memory. */
+  #headerOf(ctx: KernelObject): number | undefined {
+    return readable(() => this.#program.memory.translate(ctx.pointer("rings")));
+  }
+
+  /** Pages that begin with a `struct io_rings`, by physical address. */
+  #headers(): Map<number, KernelObject> {
+    const found = new Map<number, KernelObject>();
+    if (this.#map === undefined) return found;
+    const offset = this.#program.offsetOf("io_rings", "cq_ring_entries");
+    for (let entries = 1; entries <= MAX_CQ_ENTRIES; entries *= 2) {
+      const pattern = new Uint8Array(4);
+      new DataView(pattern.buffer).setUint32(0, entries, true);
+      const hits = this.#search(pattern, { align: PAGE_SIZE, offset, what: "queues" });
+      for (const physical of hits) {
+        const address = this.#map.addressOf(physical);
+        if (address === undefined) continue;
+        const rings = this.#program.object("io_rings", address);
+        if (readable(() => isHeader(rings))) found.set(physical, rings);
+      }
+    }
+    return found;
+  }
+
+  /**
+   * Requests in the slabs of `req_cachep`, those of rings in `known` left out: their own lists say
+   * more. A slab is found by its entry in the array of `struct page` or `struct slab` (Linux 5.17).
+   */
+  #requests(known: ReadonlySet<bigint>): Map<bigint, KernelObject[]> {
+    const found = new Map<bigint, KernelObject[]>();
+    const cache = readable(() => this.#program.variable("req_cachep", "io_ring_ctx"))?.address;
+    if (cache === undefined) {
+      this.#notRun("requests in freed memory", "the kernel does not name its cache of requests");
+      return found;
+    }
+    const last = this.#program.types.enumWith("IORING_OP_NOP")?.get("IORING_OP_LAST") ?? 0;
+    let count = 0;
+    const what = "requests in freed memory";
+    this.#context.diagnostics.attempt(
+      { code: "slabs_unreadable", action: what, hides: what },
+      () => {
+        for (const kiocb of this.#slabsOf(cache)) {
+          const ctx = readable(() => requestOwner(kiocb, last));
+          if (ctx === undefined || known.has(ctx) || ++count > MAX_REQUESTS) continue;
+          const list = found.get(ctx);
+          if (list === undefined) found.set(ctx, [kiocb]);
+          else list.push(kiocb);
+        }
+      },
+    );
+    return found;
+  }
+
+  /** The objects of a slab cache, in use or not. */
+  *#slabsOf(variable: bigint): Generator<KernelObject> {
+    const { memory, symbols, types } = this.#program;
+    const cache = this.#program.object("kmem_cache", memory.readPointer(variable));
+    const pages = symbols.lookup("vmemmap_base");
+    if (pages === undefined || this.#map === undefined) return;
+    const base = memory.readPointer(pages);
+    const type = types.struct("slab") === undefined ? "page" : "slab";
+    const offset = this.#program.offsetOf(type, "slab_cache");
+    const pageSize = BigInt(this.#program.struct("page").size);
+    const order = cache.number("oo.x") >>> 16;
+    const stride = cache.number("size");
+    if (order > 10 || stride < 8) return;
+    const top = BigInt(Math.ceil((memory.physical.ranges.at(-1)?.end ?? 0) / PAGE_SIZE));
+    const pattern = pointerBytes(cache.address);
+    for (const part of memory.mappings(base, base + top * pageSize)) {
+      const within = { align: 8, start: part.physical, end: part.physical + part.length };
+      for (const hit of this.#search(pattern, { ...within, what: "requests" })) {
+        const entry = part.start + BigInt(hit - part.physical) - BigInt(offset) - base;
+        if (entry % pageSize !== 0n) continue;
+        const start = Number(entry / pageSize) * PAGE_SIZE;
+        for (let at = 0; at + stride <= PAGE_SIZE << order; at += stride) {
+          const address = this.#map.addressOf(start + at);
+          if (address !== undefined) yield this.#program.object("io_kiocb", address);
+        }
+      }
+    }
+  }
+
+  /** Objects whose member points to an address. */
+  *#pointersTo(
+    address: bigint,
+    { type, member, what }: { type: string; member: string; what: string },
+  ): Generator<KernelObject> {
+    if (this.#map === undefined || !this.#program.has(type, member)) return;
+    const offset = this.#program.offsetOf(type, member);
+    for (const hit of this.#search(pointerBytes(address), { align: 8, what })) {
+      const object = hit < offset ? undefined : this.#map.addressOf(hit - offset);
+      if (object !== undefined) yield this.#program.object(type, object);
+    }
+  }
+
+  /** Physical addresses at which, `offset` bytes on, a pattern stands. */
+  *#search(
+    pattern: Uint8Array,
+    { align, offset = 0, start = 0, end, what }: {
+      align: number;
+      offset?: number;
+      start?: number;
+      end?: number;
+      what: string;
+    },
+  ): Generator<number> {
+    const { physical } = this.#program.memory;
+    const top = end ?? physical.ranges.at(-1)?.end ?? 0;
+    for (let from = start; from < top; from += CHUNK) {
+      const to = Math.min(from + CHUNK, top);
+      let next = from + offset;
+      for (;;) {
+        const options = { start: next, end: to, align, limit: HITS_AT_ONCE };
+        const hits = physical.search(pattern, options);
+        for (const hit of hits) {
+          if (++this.#candidates > MAX_CANDIDATES) return this.#giveUp(what);
+          yield hit - offset;
+        }
+        if (hits.length < HITS_AT_ONCE) break;
+        next = hits.at(-1)! + align;
+      }
+      if (end === undefined) this.#progress(to, top, `bytes searched for ${what}`);
+    }
+  }
+
+  #giveUp(what: string): void {
+    this.#context.diagnostics.report(
+      "carving_limit_reached",
+      `memory holds more than ${MAX_CANDIDATES} things that look like ${what}`,
+      `${what} that come later in memory`,
+    );
+  }
+
+  #notRun(what: string, why: string): void {
+    this.#context.diagnostics.report(
+      "carving_not_run",
+      `${what} were not searched for: ${why}`,
+      what,
+    );
+  }
+}
+
+function carvedRing(ctx: KernelObject, file: KernelObject | undefined): FoundRing {
+  return { ctx, foundBy: new Set(["carved"]), holders: [], submitters: new Set(), file };
+}
+
+/** A freed ring with the queues whose completions name its requests. */
+function withQueues(
+  ring: FoundRing,
+  requests: ReadonlyMap<bigint, readonly KernelObject[]>,
+  headers: Map<number, KernelObject>,
+): FoundRing {
+  const own = new Set(userDataOfAll(requests.get(ring.ctx.address) ?? []));
+  if (own.size === 0) return ring;
+  for (const [at, queues] of headers) {
+    const completions = readable(() => completionsOf(queues)) ?? [];
+    if (!completions.some(({ userData }) => own.has(userData))) continue;
+    headers.delete(at);
+    return { ...ring, freed: { queues } };
+  }
+  return ring;
+}
+
+/** A task that runs or can run: its pid's own structure has the same number. */
+function isTask(task: KernelObject): boolean {
+  if (task.number("usage.refs.counter") <= 0) return false;
+  const pid = task.number("pid");
+  if (pid <= 0 || pid > PID_MAX_LIMIT || task.pointer("signal") < LOWER_HALF_END) return false;
+  const struct = task.derefAs("thread_pid", "pid");
+  if (struct === undefined) return false;
+  return task.program.object("upid", struct.addressOf("numbers")).number("nr") === pid;
+}
+
+/** Whether a `struct file` is in use. */
+function isOpen(file: KernelObject): boolean {
+  if (!file.has("f_count")) return file.bigint("f_ref.refcnt.counter") <= FILE_REF_MAXREF;
+  return BigInt.asIntN(64, file.bigint("f_count.counter")) > 0n;
+}
+
+function hasQueues(ctx: KernelObject): boolean {
+  return isQueueSize(ctx.number("sq_entries"), MAX_SQ_ENTRIES) &&
+    isQueueSize(ctx.number("cq_entries"), MAX_CQ_ENTRIES);
+}
+
+/** Whether memory is a ring's head: sizes and masks agree, and no queue is fuller than it can be. */
+function isHeader(rings: KernelObject): boolean {
+  const sq = rings.number("sq_ring_entries");
+  const cq = rings.number("cq_ring_entries");
+  return isQueueSize(sq, MAX_SQ_ENTRIES) && isQueueSize(cq, MAX_CQ_ENTRIES) && cq >= sq &&
+    rings.number("sq_ring_mask") === sq - 1 && rings.number("cq_ring_mask") === cq - 1 &&
+    (rings.number("sq.tail") - rings.number("sq.head")) >>> 0 <= sq &&
+    (rings.number("cq.tail") - rings.number("cq.head")) >>> 0 <= cq;
+}
+
+/**
+ * Whether freed memory is still that of a context. The allocator keeps a pointer in the middle of
+ * free objects, where in some kernels the size of the completion queue was.
+ */
+function wasRing(ctx: KernelObject): boolean {
+  return isQueueSize(ctx.number("sq_entries"), MAX_SQ_ENTRIES) &&
+    setupFlagNames(ctx.number("flags") >>> 0).every((name) => !name.startsWith("0x"));
+}
+
+/** Whether queues are those of a freed context: sizes and the kernel's own counters agree. */
+function fits(ctx: KernelObject, rings: KernelObject): boolean {
+  const posted = ctx.number("cached_cq_tail");
+  return ctx.number("sq_entries") === rings.number("sq_ring_entries") &&
+    ctx.number("cached_sq_head") === rings.number("sq.head") &&
+    (!isQueueSize(ctx.number("cq_entries"), MAX_CQ_ENTRIES) || posted === rings.number("cq.tail"));
+}
+
+/** The context that a request belongs to, or undefined where the object is none, or never was used. */
+function requestOwner(kiocb: KernelObject, opcodes: number): bigint | undefined {
+  const ctx = kiocb.pointer("ctx");
+  if (ctx < LOWER_HALF_END || ctx % 8n !== 0n || opcodeOf(kiocb) >= opcodes) return undefined;
+  if (userDataOf(kiocb) === 0n || taskOf(kiocb) === undefined) return undefined;
+  return ctx;
+}
+
+function pointerBytes(address: bigint): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, address, true);
+  return bytes;
+}

@@ -1,0 +1,187 @@
+import type { KernelObject } from "../kernel/program.ts";
+import type { IOUringEntry } from "../record/records.ts";
+import { NO_MEMORY } from "../uapi/argument.ts";
+import { hexText } from "../uapi/numbers.ts";
+import { opcodeName } from "../uapi/opcodes.ts";
+import { classifyIoUring } from "../uapi/seccomp_bypass.ts";
+import type { CarvedRings } from "./carve.ts";
+import { readable } from "./diagnostics.ts";
+import type { FoundRing } from "./find_rings.ts";
+import { userDataOf } from "./prepared_request.ts";
+import { requestRecord } from "./request_record.ts";
+import { RingNotes } from "./ring_notes.ts";
+import { type JoinedRequest, joinRequests } from "./ring_requests.ts";
+import {
+  type Completion,
+  isQueueSize,
+  MAX_CQ_ENTRIES,
+  readQueues,
+  type RingState,
+} from "./ring_state.ts";
+
+/** What no process and no context is left of. */
+const MISSING = ["pid", "comm", "pending_opcodes", "bypasses_seccomp", "seccomp_active"];
+
+/**
+ * The queues of a ring that was freed. Its submissions lie in memory of their own, which may have
+ * been used again: only those count that a completion or a request in `requests` confirms. Where
+ * the queues are gone, the kernel's own counters are left.
+ */
+export function readFreedRing(
+  { ctx, freed }: FoundRing,
+  requests: readonly KernelObject[],
+  notes: RingNotes,
+): RingState {
+  const rings = freed?.queues;
+  if (rings === undefined) {
+    notes.remark("ring_remnant", "the ring no longer exists, and its queues are gone");
+    const cqEntries = ctx.number("cq_entries");
+    const whole = isQueueSize(cqEntries, MAX_CQ_ENTRIES);
+    if (!whole) notes.missing.push("cq_entries");
+    return {
+      ...NO_STATE,
+      sqEntries: ctx.number("sq_entries"),
+      cqEntries: whole ? cqEntries : 0,
+      sqHead: ctx.number("cached_sq_head"),
+      ...(whole ? { cqTail: ctx.number("cached_cq_tail") } : {}),
+    };
+  }
+  notes.remark("ring_remnant", "the ring no longer exists");
+  const state = readQueues({ ctx, rings, freed: true }, notes);
+  const known = new Set(state.completions.map(({ userData }) => userData));
+  for (const userData of userDataOfAll(requests)) known.add(userData);
+  const consumed = state.consumed.filter(({ sqe }) =>
+    sqe.userData !== 0n && known.has(sqe.userData)
+  );
+  return { ...state, consumed, pending: [] };
+}
+
+/** The completions in queues that have no context any more. */
+export function completionsOf(rings: KernelObject): readonly Completion[] {
+  return readQueues({ ctx: undefined, rings, freed: true }, new RingNotes()).completions;
+}
+
+/**
+ * Entries of rings of which only the queues are left, or only requests, or both: the requests that
+ * completions in the queues speak of.
+ */
+export function* remnantEntries(
+  { headers, requests }: CarvedRings,
+  known: readonly FoundRing[],
+  opcodeNames: ReadonlyMap<number, string>,
+): Generator<IOUringEntry> {
+  const contexts = new Set(known.map(({ ctx }) => ctx.address));
+  const groups = new Map([...requests].filter(([ctx]) => !contexts.has(ctx)));
+  for (const rings of headers) {
+    const notes = new RingNotes();
+    const state = readable(() => readQueues({ ctx: undefined, rings, freed: true }, notes));
+    if (state === undefined) continue;
+    const ctx = groupOf(groups, state);
+    const objects = ctx === undefined ? [] : groups.get(ctx)!;
+    if (ctx !== undefined) groups.delete(ctx);
+    yield remnantEntry({ ctx, state, objects, opcodeNames }, notes);
+  }
+  for (const [ctx, objects] of groups) {
+    yield remnantEntry({ ctx, state: undefined, objects, opcodeNames }, new RingNotes());
+  }
+}
+
+/** The context of the requests that a ring's completions name. */
+function groupOf(
+  groups: ReadonlyMap<bigint, readonly KernelObject[]>,
+  { completions }: RingState,
+): bigint | undefined {
+  const completed = new Set(completions.map(({ userData }) => userData));
+  for (const [ctx, objects] of groups) {
+    if (userDataOfAll(objects).some((userData) => completed.has(userData))) return ctx;
+  }
+  return undefined;
+}
+
+/** The cookies of requests, without 0. */
+export function userDataOfAll(requests: readonly KernelObject[]): bigint[] {
+  return requests.flatMap((kiocb) => readable(() => userDataOf(kiocb)) ?? [])
+    .filter((userData) => userData !== 0n);
+}
+
+interface Remnant {
+  readonly ctx: bigint | undefined;
+  readonly state: RingState | undefined;
+  readonly objects: readonly KernelObject[];
+  readonly opcodeNames: ReadonlyMap<number, string>;
+}
+
+function remnantEntry(
+  { ctx, state, objects, opcodeNames }: Remnant,
+  notes: RingNotes,
+): IOUringEntry {
+  const { history } = joinRequests(state ?? NO_STATE, [], objects);
+  const around = {
+    opcodeName: (opcode: number) => opcodeNames.get(opcode) ?? opcodeName(opcode),
+    memoryOf: () => NO_MEMORY,
+    fileOf: () => undefined,
+    compat: false,
+    notes,
+  };
+  if (ctx === undefined) notes.missing.push("ctx_addr");
+  if (state === undefined) notes.missing.push("sq_entries", "cq_entries");
+  notes.missing.push(...MISSING);
+  notes.remark(
+    "ring_remnant",
+    `the ring no longer exists; only its ${state === undefined ? "requests" : "queues"} are left`,
+  );
+  const records = history.map((request, i) => requestRecord(request, `history.${i}`, around));
+  return {
+    type: "IOUringEntry",
+    pid: 0,
+    comm: "",
+    ctx_addr: hexText(ctx ?? 0n),
+    sq_entries: state?.sqEntries ?? 0,
+    cq_entries: state?.cqEntries ?? 0,
+    pending_opcodes: [],
+    bypasses_seccomp: classifyIoUring(opcodesOf(history), 0),
+    seccomp_active: false,
+    owners: [],
+    found_by: ["carved"],
+    confidence: "low",
+    ...(state === undefined ? {} : heads(state)),
+    pending: [],
+    in_flight: [],
+    history: records,
+    diagnostics: notes.diagnostics,
+    missing: notes.missing,
+    ...(notes.unverified.length === 0 ? {} : { unverified: notes.unverified }),
+  };
+}
+
+function opcodesOf(requests: readonly JoinedRequest[]): number[] {
+  return requests.flatMap(({ opcode }) => opcode ?? []);
+}
+
+function heads({ sqHead, sqTail, cqHead, cqTail, dropped, overflow }: RingState) {
+  return {
+    ...(sqHead === undefined ? {} : { sq_head: sqHead }),
+    ...(sqTail === undefined ? {} : { sq_tail: sqTail }),
+    ...(cqHead === undefined ? {} : { cq_head: cqHead }),
+    ...(cqTail === undefined ? {} : { cq_tail: cqTail }),
+    ...(dropped === undefined ? {} : { dropped }),
+    ...(overflow === undefined ? {} : { overflow }),
+  };
+}
+
+const NO_STATE: RingState = {
+  sqEntries: 0,
+  cqEntries: 0,
+  sqHead: undefined,
+  sqTail: undefined,
+  cqHead: undefined,
+  cqTail: undefined,
+  dropped: undefined,
+  overflow: undefined,
+  pending: [],
+  consumed: [],
+  proof: undefined,
+  completions: [],
+  taken: 0,
+  posted: 0,
+};

@@ -1,0 +1,92 @@
+/** Takes processes off the lists of real kernels, and scans: they are found, and said to be hidden. */
+import assert from "node:assert/strict";
+import { containerOf, type KernelObject } from "../../lib/kernel/program.ts";
+import { xaForEach } from "../../lib/kernel/xarray.ts";
+import type { IOUringEntry, IOUringStatus } from "../../lib/record/records.ts";
+import { scanImage, type ScanOptions } from "../../lib/scan/scan_image.ts";
+import { listForEachEntry } from "../../lib/kernel/lists.ts";
+import { imageFixtures } from "../fixtures.ts";
+import { PatchedImage } from "./patched_image.ts";
+
+const HIDDEN = "d_network";
+
+function scan(image: PatchedImage, options: Partial<ScanOptions> = {}) {
+  const tool = { version: "0", build: "test" };
+  const records = [...scanImage(image.image, { now: () => 0, tool, argv: [], ...options })].flat();
+  return {
+    entries: records.filter((record): record is IOUringEntry => record.type === "IOUringEntry"),
+    end: records.at(-1) as IOUringStatus,
+  };
+}
+
+function taskOf(image: PatchedImage, name: string): KernelObject {
+  const { program } = image;
+  const head = program.variable("init_task", "task_struct")!.addressOf("tasks");
+  for (const task of listForEachEntry(program, head, { type: "task_struct", member: "tasks" })) {
+    if (new TextDecoder().decode(task.text("comm")) === name) return task;
+  }
+  throw new Error(`the image has no task ${name}`);
+}
+
+/** As a rootkit does: the neighbours point to each other. */
+function unlink(image: PatchedImage, task: KernelObject): void {
+  const [next, prev] = [task.pointer("tasks.next"), task.pointer("tasks.prev")];
+  image.writeWord(prev, next);
+  image.writeWord(next + 8n, prev);
+}
+
+function takePid(image: PatchedImage, task: KernelObject): void {
+  const { program } = image;
+  const pids = program.variable("init_pid_ns", "pid_namespace")!.embedded("idr.idr_rt");
+  for (const { value } of xaForEach(pids)) {
+    const tasks = program.object("pid", value).addressOf("tasks");
+    const node = program.memory.readPointer(tasks);
+    if (node === 0n) continue;
+    const found = containerOf(program, node, { type: "task_struct", member: "pid_links" });
+    if (found.address === task.address) return image.writeWord(tasks, 0n);
+  }
+  throw new Error("the task has no pid");
+}
+
+function hiddenOf({ diagnostics }: { diagnostics?: IOUringStatus["diagnostics"] }): string[] {
+  return (diagnostics ?? []).filter(({ code }) => code === "process_hidden")
+    .map(({ message }) => message);
+}
+
+for (const fixture of imageFixtures().filter((name) => !name.includes("bare"))) {
+  Deno.test(`scan of ${fixture} finds a process that was taken off the task list`, () => {
+    const image = new PatchedImage(fixture);
+    const task = taskOf(image, HIDDEN);
+    const pid = task.number("pid");
+    const before = scan(image);
+    assert.deepEqual(hiddenOf(before.end), []);
+    unlink(image, task);
+
+    const { entries, end } = scan(image);
+    const message = `process ${pid} "${HIDDEN}" is not on the task list, but in the table of pids`;
+    assert.deepEqual(hiddenOf(end), [message]);
+    assert.equal(end.complete, true);
+    const ring = entries.find((entry) => entry.pid === pid);
+    assert.deepEqual(hiddenOf(ring ?? {}), [message]);
+    const own = before.entries.find((entry) => entry.pid === pid);
+    assert.deepEqual({ ...ring, diagnostics: undefined }, { ...own, diagnostics: undefined });
+    assert.equal(entries.length, before.entries.length);
+  });
+
+  Deno.test(`deep scan of ${fixture} finds a process that was taken off every list`, () => {
+    const image = new PatchedImage(fixture);
+    const task = taskOf(image, HIDDEN);
+    const pid = task.number("pid");
+    const before = scan(image, { deep: true });
+    assert.deepEqual(hiddenOf(before.end), []);
+    unlink(image, task);
+    takePid(image, task);
+    assert.equal(scan(image).entries.find((entry) => entry.pid === pid), undefined);
+
+    const { entries, end } = scan(image, { deep: true });
+    const message = `process ${pid} "${HIDDEN}" is not on the task list, but in memory`;
+    assert.deepEqual(hiddenOf(end), [message]);
+    assert.deepEqual(hiddenOf(entries.find((entry) => entry.pid === pid) ?? {}), [message]);
+    assert.equal(entries.length, before.entries.length);
+  });
+}
