@@ -35,6 +35,8 @@
 #define IORING_CQE_F_MORE (1 << 1)
 #define IORING_SETUP_SQE128 (1 << 10)
 #define IORING_SETUP_NO_SQARRAY (1 << 16)
+#define IORING_SETUP_SQE_MIXED (1 << 19)
+#define IORING_SETUP_SQ_REWIND (1 << 20)
 
 enum {
 	OP_NOP = 0, OP_READV = 1, OP_WRITEV = 2, OP_FSYNC = 3, OP_READ_FIXED = 4,
@@ -227,6 +229,32 @@ struct {
 	__type(key, __u32);
 	__type(value, struct mark);
 } marks SEC(".maps");
+
+/* The strongest seccomp mode among the threads of a process, by its pid: above the filters. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u32);
+} strictest SEC(".maps");
+
+/* How far the walk through a task's table of rings has come, from one run to the next. */
+struct cursor {
+	__u64 task;
+	__u64 from; /* the next index to look at */
+	__u64 entry; /* what next_entry() found */
+	__u32 rounds;
+	__u32 slot; /* see next_entry() */
+	__u32 shift;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cursor);
+} cursors SEC(".maps");
 
 /* The compiler may not know what an offset was masked with, or it takes the mask away. */
 #define BOUND(x, mask)                                                                            \
@@ -1785,6 +1813,34 @@ int registered(struct bpf_raw_tracepoint_args *ctx)
 	return finish(scratch, row, sizeof(*record));
 }
 
+/* A thread's seccomp mode above the number of its filters. */
+static __always_inline __u32 seccomp_of(struct task_struct *task)
+{
+	__u32 mode = BPF_CORE_READ(task, seccomp.mode) << 16;
+
+	if (bpf_core_field_exists(task->seccomp.filter_count))
+		mode |= (__u16)BPF_CORE_READ(task, seccomp.filter_count.counter);
+	return mode;
+}
+
+/* The strongest of what the thread, its group leader and, if they were looked at, all others have. */
+static __always_inline void put_ring_seccomp(struct ring_record *record, struct task_struct *task,
+					     struct task_struct *leader, __u32 pid)
+{
+	__u32 mode, *known = bpf_map_lookup_elem(&strictest, &pid);
+
+	if (!bpf_core_field_exists(task->seccomp.mode))
+		return;
+	mode = seccomp_of(task);
+	if (seccomp_of(leader) > mode)
+		mode = seccomp_of(leader);
+	if (known && *known > mode)
+		mode = *known;
+	record->valid |= RING_SECCOMP;
+	record->head.seccomp_mode = mode >> 16;
+	record->seccomp_filters = mode;
+}
+
 SEC("raw_tp/io_uring_create")
 int created(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -1811,14 +1867,9 @@ int created(struct bpf_raw_tracepoint_args *ctx)
 	record->found_by = FOUND_BY_CREATE;
 	record->pid = pid;
 	record->tid = bpf_get_current_pid_tgid();
-	record->valid = 1;
+	record->valid = RING_QUEUES | RING_CREATOR | RING_PENDING;
 	record->creator_uid = scratch->who.ids[0];
-	if (bpf_core_field_exists(task->seccomp.mode)) {
-		record->head.seccomp_mode = BPF_CORE_READ(task, seccomp.mode);
-		if (bpf_core_field_exists(task->seccomp.filter_count))
-			record->seccomp_filters =
-				BPF_CORE_READ(task, seccomp.filter_count.counter);
-	}
+	put_ring_seccomp(record, task, BPF_CORE_READ(task, group_leader), pid);
 	return finish(scratch, row, sizeof(*record));
 }
 
@@ -1836,30 +1887,76 @@ static __always_inline bool is_ring(struct file *file)
 	       name[8] == 'g' && name[9] == ']' && !name[10];
 }
 
-static __always_inline void found_ring(struct task_struct *task, struct file *file, __s32 fd,
-				       __u32 found_by)
+/*
+ * The opcodes that wait in the submission queue. The kernel has its own mapping of the entries,
+ * but it is the owner who writes them, and who says how many there are.
+ */
+static __always_inline __u32 put_pending(struct scratch *scratch, struct ring_record *record,
+					 __u32 at, struct io_ring_ctx *ring, __u32 tail)
 {
-	struct io_ring_ctx *ring = BPF_CORE_READ(file, private_data);
+	__u32 head = BPF_CORE_READ(ring, cached_sq_head), mask = record->sq_entries - 1;
+	__u32 count = tail - head, length = 64, flags = record->flags;
+	__u32 *array = BPF_CORE_READ(ring, sq_array);
+	void *entries = BPF_CORE_READ(ring, sq_sqes);
+	int i;
+
+	if (!count) {
+		record->valid |= RING_PENDING;
+		return at;
+	}
+	/* In a queue of mixed sizes an entry is only told from another's second half by walking. */
+	if (count > record->sq_entries || !entries ||
+	    flags & (IORING_SETUP_SQE_MIXED | IORING_SETUP_SQ_REWIND))
+		return at;
+	if (count <= MAX_PENDING)
+		record->valid |= RING_PENDING;
+	else
+		count = MAX_PENDING;
+	if (flags & IORING_SETUP_SQE128)
+		length = 128;
+	BOUND(at, MAX_OFFSET);
+	for (i = 0; i < MAX_PENDING; i++) {
+		__u32 index = head + i & mask;
+
+		if (i >= count)
+			break;
+		if (array)
+			bpf_probe_read_kernel(&index, sizeof(index), &array[index]);
+		bpf_probe_read_kernel(&scratch->data[at + 8 + i], 1,
+				      entries + (__u64)(index & mask) * length);
+	}
+	BOUND(count, 127);
+	return section_head(scratch, at, SECTION_PENDING, count, 0);
+}
+
+/* Writes what is known of a ring that one task has. */
+__noinline int describe_ring(__u64 task_address, __u64 ring_address, __u32 fd, __u32 found_by,
+			     __u64 file)
+{
+	struct task_struct *task = (struct task_struct *)task_address;
+	struct io_ring_ctx *ring = (struct io_ring_ctx *)ring_address;
 	__u32 cpu, key = PROGRAM_ITERATE, pid = BPF_CORE_READ(task, tgid);
 	struct counters *row = row_of(PROGRAM_ITERATE, &cpu);
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
+	__u32 at = sizeof(struct ring_record);
 	struct ring_record *record;
+	struct user_struct *user;
 	struct io_sq_data *sq;
 	struct io_rings *rings;
 
 	if (!row || !scratch || !ring)
-		return;
+		return 0;
 	row->seen++;
 	if (filter_pids && !bpf_map_lookup_elem(&pids, &pid))
-		return;
+		return 0;
 	identify(&scratch->who, task, pid, false);
 	/* Without its arguments this is not the description that requests refer to. */
 	scratch->who.id ^= 1;
 	if (judge_ids(&scratch->who) == VERDICT_DROP)
-		return;
+		return 0;
 	if (describe_process(PROGRAM_ITERATE, pid, false)) {
 		row->lost_other++;
-		return;
+		return 0;
 	}
 	record = (struct ring_record *)scratch->data;
 	__builtin_memset(record, 0, sizeof(*record));
@@ -1867,7 +1964,7 @@ static __always_inline void found_ring(struct task_struct *task, struct file *fi
 	record->head.cpu = cpu;
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->head.process = scratch->who.id;
-	record->head.ring = (__u64)ring;
+	record->head.ring = ring_address;
 	record->fd = fd;
 	record->found_by = found_by;
 	record->flags = BPF_CORE_READ(ring, flags);
@@ -1875,30 +1972,69 @@ static __always_inline void found_ring(struct task_struct *task, struct file *fi
 	record->cq_entries = BPF_CORE_READ(ring, cq_entries);
 	record->pid = pid;
 	record->tid = BPF_CORE_READ(task, pid);
+	sq = BPF_CORE_READ(ring, sq_data);
+	if (sq && bpf_core_field_exists(sq->task_pid)) {
+		record->valid |= RING_SQ_THREAD;
+		record->sq_tid = BPF_CORE_READ(sq, task_pid);
+		record->sq_pid = BPF_CORE_READ(sq, task_tgid);
+		record->sq_cpu = BPF_CORE_READ(sq, sq_cpu);
+	}
+	/* Whoever may lock memory is not charged for it, and then the ring does not name its user. */
+	user = BPF_CORE_READ(ring, user);
+	if (file) {
+		record->valid |= RING_CREATOR;
+		record->creator_uid = BPF_CORE_READ((struct file *)file, f_cred, uid.val);
+	} else if (user) {
+		record->valid |= RING_CREATOR;
+		record->creator_uid = BPF_CORE_READ(user, uid.val);
+	}
+	put_ring_seccomp(record, task, BPF_CORE_READ(task, group_leader), pid);
 	rings = BPF_CORE_READ(ring, rings);
 	if (rings) {
-		record->valid = 1;
+		record->valid |= RING_QUEUES;
 		record->sq_head = BPF_CORE_READ(rings, sq.head);
 		record->sq_tail = BPF_CORE_READ(rings, sq.tail);
 		record->cq_head = BPF_CORE_READ(rings, cq.head);
 		record->cq_tail = BPF_CORE_READ(rings, cq.tail);
 		record->dropped = BPF_CORE_READ(rings, sq_dropped);
 		record->overflow = BPF_CORE_READ(rings, cq_overflow);
+		at = put_pending(scratch, record, at, ring, record->sq_tail);
 	}
-	sq = BPF_CORE_READ(ring, sq_data);
-	if (sq && bpf_core_field_exists(sq->task_pid)) {
-		record->sq_tid = BPF_CORE_READ(sq, task_pid);
-		record->sq_pid = BPF_CORE_READ(sq, task_tgid);
-		record->sq_cpu = BPF_CORE_READ(sq, sq_cpu);
-	}
-	record->creator_uid = BPF_CORE_READ(ring, user, uid.val);
-	if (bpf_core_field_exists(task->seccomp.mode)) {
-		record->head.seccomp_mode = BPF_CORE_READ(task, seccomp.mode);
-		if (bpf_core_field_exists(task->seccomp.filter_count))
-			record->seccomp_filters =
-				BPF_CORE_READ(task, seccomp.filter_count.counter);
-	}
-	finish(scratch, row, sizeof(*record));
+	return finish(scratch, row, at);
+}
+
+/* A pointer of a kind that the verifier follows, as the number that functions take. */
+static __always_inline __u64 address_of(const void *pointer)
+{
+	__u64 address = 0;
+
+	bpf_probe_read_kernel(&address, sizeof(address), &pointer);
+	return address;
+}
+
+static __always_inline void found_file(__u64 task, struct file *file, __s32 fd, __u32 found_by)
+{
+	describe_ring(task, (__u64)BPF_CORE_READ(file, private_data), fd, found_by,
+		      address_of(file));
+}
+
+/* Runs first: a ring's record of one thread says what holds for the whole process. */
+SEC("iter/task")
+int modes_of_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	__u32 pid, mode, *known;
+
+	if (!task || !bpf_core_field_exists(task->seccomp.mode))
+		return 0;
+	mode = seccomp_of(task);
+	if (!mode)
+		return 0;
+	pid = BPF_CORE_READ(task, tgid);
+	known = bpf_map_lookup_elem(&strictest, &pid);
+	if (!known || *known < mode)
+		bpf_map_update_elem(&strictest, &pid, &mode, BPF_ANY);
+	return 0;
 }
 
 SEC("iter/task_file")
@@ -1908,34 +2044,146 @@ int rings_of_files(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 
 	if (file && task && is_ring(file))
-		found_ring(task, file, ctx->fd, FOUND_BY_FD);
+		found_file(address_of(task), file, ctx->fd, FOUND_BY_FD);
 	return 0;
 }
 
-/* Rings that a task has registered need no file descriptor. */
+#define XA_BITS		6
+#define XA_LEVELS	11 /* of 6 bits each, for an index of 64 */
+#define XA_INTERNAL	2 /* in the lower two bits of a pointer to a node */
+/* So many looks at tables of one task; a ring takes about a dozen. */
+#define MAX_ROUNDS	(1 << 17)
+
+/*
+ * Looks in an xarray for the first entry from cursor->from on: 1 when there is one (cursor->entry)
+ * or when the search is to go on at cursor->from, 0 at the end. It goes down from the root each
+ * time and never up, as nothing that it has seen may be there in the next run.
+ *
+ * As in add_offset(), the way through memory lets the verifier take one round for another.
+ */
+__noinline int next_entry(__u64 root)
+{
+	__u32 key = 0, level, i;
+	volatile struct cursor *cursor = bpf_map_lookup_elem(&cursors, &key);
+	__u64 from;
+
+	if (!cursor)
+		return 0;
+	cursor->entry = root;
+	for (level = 0; level < XA_LEVELS; level++) {
+		__u64 entry = cursor->entry, slot;
+		struct xa_node *node = (struct xa_node *)(entry - XA_INTERNAL);
+		__u32 shift = BPF_CORE_READ(node, shift) & 63;
+
+		from = cursor->from;
+		/* What the root has no room for is not in it. */
+		if (!level && shift + XA_BITS < 64 && from >> (shift + XA_BITS))
+			return 0;
+		cursor->slot = 64;
+		for (i = 0; i < 64; i++) {
+			entry = 0;
+			slot = (from >> shift & 63) + i;
+			if (slot >= 64)
+				break;
+			bpf_probe_read_kernel(&entry, sizeof(entry),
+					      (void *)node +
+						      bpf_core_field_offset(struct xa_node, slots) +
+						      slot * 8);
+			if (entry) {
+				cursor->slot = slot;
+				cursor->entry = entry;
+				break;
+			}
+		}
+		slot = cursor->slot;
+		if (slot >= 64) {
+			/* On behind this node. */
+			if (!level || shift + XA_BITS >= 64)
+				return 0;
+			from = ((from >> (shift + XA_BITS)) + 1) << (shift + XA_BITS);
+			cursor->from = from;
+			cursor->entry = 0;
+			return from != 0;
+		}
+		if (slot != (from >> shift & 63)) {
+			from = (from >> shift & ~63ULL) + slot;
+			cursor->from = from << shift;
+		}
+		entry = cursor->entry;
+		if ((entry & 3) != XA_INTERNAL) {
+			cursor->from++;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Rings that a task has registered, or has used: they need no file descriptor. A run takes one step
+ * through the table of those, and asks to be run again for the next one by what it returns.
+ */
 SEC("iter/task")
 int rings_of_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct io_uring_task *uring;
+	__u32 key = 0, cpu;
+	struct cursor *cursor = bpf_map_lookup_elem(&cursors, &key);
+	struct counters *row;
+	__u64 root, address;
 	int i;
 
-	if (!task || !bpf_core_field_exists(struct io_uring_task, registered_rings))
+	if (!task || !cursor)
 		return 0;
+	address = address_of(task);
 	uring = BPF_CORE_READ(task, io_uring);
 	if (!uring)
 		return 0;
-	for (i = 0; i < 16; i++) {
-		struct file *file = NULL;
+	if (cursor->task != address) {
+		cursor->task = address;
+		cursor->from = 0;
+		cursor->rounds = 0;
+		if (bpf_core_field_exists(struct io_uring_task, registered_rings)) {
+			for (i = 0; i < 16; i++) {
+				struct file *file = NULL;
 
-		bpf_probe_read_kernel(&file, sizeof(file),
-				      (void *)uring +
-					      bpf_core_field_offset(struct io_uring_task,
-								    registered_rings) +
-					      i * 8);
-		if (file && is_ring(file))
-			found_ring(task, file, -1, FOUND_BY_REGISTERED);
+				bpf_probe_read_kernel(
+					&file, sizeof(file),
+					(void *)uring +
+						bpf_core_field_offset(struct io_uring_task,
+								      registered_rings) +
+						i * 8);
+				if (file && is_ring(file))
+					found_file(address, file, -1, FOUND_BY_REGISTERED);
+			}
+		}
 	}
+	root = (__u64)BPF_CORE_READ(uring, xa.xa_head);
+	if ((root & 3) != XA_INTERNAL || bpf_core_field_size(struct xa_node, slots) != 512)
+		goto done;
+	if (++cursor->rounds > MAX_ROUNDS) {
+		row = row_of(PROGRAM_ITERATE, &cpu);
+		if (row)
+			row->lost_other++;
+		goto done;
+	}
+	if (!next_entry(root))
+		goto done;
+	if (!cursor->entry)
+		return 1;
+	if (bpf_core_type_exists(struct io_tctx_node)) {
+		struct io_tctx_node *node = (struct io_tctx_node *)cursor->entry;
+
+		describe_ring(address, (__u64)BPF_CORE_READ(node, ctx), -1, FOUND_BY_TCTX, 0);
+	} else {
+		struct file *file = (struct file *)(cursor->entry & ~3ULL);
+
+		if (is_ring(file))
+			found_file(address, file, -1, FOUND_BY_TCTX);
+	}
+	return 1;
+done:
+	cursor->task = 0;
 	return 0;
 }
 

@@ -110,8 +110,17 @@ struct ring_record {
 	__s32 sq_cpu;
 	__u32 creator_uid;
 	__u16 seccomp_filters;
-	__u16 valid; /* not 0 where the queue's fields could be read */
+	__u16 valid; /* RING_* */
 };
+
+/* ring_record.valid: what could be read */
+#define RING_QUEUES	(1 << 0)
+#define RING_CREATOR	(1 << 1)
+#define RING_PENDING	(1 << 2) /* all opcodes that are pending */
+#define RING_SECCOMP	(1 << 3)
+#define RING_SQ_THREAD	(1 << 4)
+
+#define MAX_PENDING	64
 
 enum found_by {
 	FOUND_BY_FD = 1,
@@ -197,6 +206,7 @@ enum section_kind {
 	SECTION_UNIX_LOCAL, /* struct sockaddr_un of the socket before it */
 	SECTION_UNIX_PEER, /* the same */
 	SECTION_FAULT, /* extra: the section_kind that could not be read */
+	SECTION_PENDING, /* opcodes in the submission queue, in its order */
 };
 
 struct socket_info {
@@ -268,6 +278,6 @@ struct process_state {
 #define MAX_PATH	4096
 #define MAX_ARGS	1024
 #define MAX_COMPONENTS	64
-#define WIRE_ABI	1u
+#define WIRE_ABI	2u
 
 #endif /* __IOURING_H */

@@ -129,6 +129,7 @@ struct file {
 	struct inode *f_inode;
 	void *private_data;
 	const void *f_op;
+	const struct cred *f_cred;
 };
 
 struct fdtable {
@@ -175,7 +176,22 @@ enum cgroup_subsys_id {
 	memory_cgrp_id = 2,
 };
 
+struct xarray {
+	void *xa_head;
+};
+
+struct xa_node {
+	unsigned char shift;
+	void *slots[64]; /* 16 with CONFIG_BASE_SMALL */
+};
+
+/* What a task's table of rings points to since 5.12; to the ring's struct file before. */
+struct io_tctx_node {
+	struct io_ring_ctx *ctx;
+};
+
 struct io_uring_task {
+	struct xarray xa;
 	struct file *registered_rings[16]; /* since 5.18 */
 };
 

@@ -206,7 +206,7 @@ function bundle(info: { form: string; build: string; libbpf: string }): void {
   makeFile(`${WORK}/main.js`, (file) => {
     // "browser" picks the ES modules of npm packages; what they have for Node is CommonJS, whose
     // require() of Node's own modules does not survive bundling.
-    const options = ["--quiet", "--no-check", "--platform", "browser"];
+    const options = ["--quiet", "--no-check", "--platform", "browser", "--minify"];
     runCommand(Deno.execPath(), ["bundle", ...options, "-o", file, "main.ts"]);
     // Comments say where a package lay on this machine; say only which package it is.
     const text = Deno.readTextFileSync(file).replaceAll(/^\/\/ \S*\/npm\/[^/]+\//gm, "// npm:");

@@ -73,7 +73,7 @@ export class DenoHost implements Host {
     return dropPrivileges(this.#privileges, Deno.pid);
   }
 
-  verify(): Digest[] {
+  verify(): Promise<Digest[]> {
     return verifyExecutable(this.build.form);
   }
 

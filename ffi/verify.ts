@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { type Digest, FileError } from "../lib/cli/host.ts";
 
 /** Bytes read at a time. */
@@ -13,19 +12,28 @@ const TRAILER_BYTES = 32;
  * @param form As in `BuildInfo`; only the launcher form is made of parts.
  * @throws {FileError} It cannot be read, or this is not an executable at all.
  */
-export function verifyExecutable(form: string): Digest[] {
+export async function verifyExecutable(form: string): Promise<Digest[]> {
   const path = Deno.execPath();
   if (form === "source") throw new FileError("verify", path, "it runs from source");
   try {
-    using file = Deno.openSync("/proc/self/exe");
-    const { size } = file.statSync();
+    // Loading it takes as long as starting the rest of the program, which seldom needs it.
+    const { createHash } = await import("node:crypto");
+    const digest = (offset: number, length: number) => {
+      const hash = createHash("sha256");
+      for (let done = 0; done < length; done += CHUNK) {
+        hash.update(read(file, offset + done, Math.min(CHUNK, length - done)));
+      }
+      return hash.digest("hex");
+    };
+    using file = await Deno.open("/proc/self/exe");
+    const { size } = await file.stat();
     const parts = form === "launcher" ? readIndex(file, size) : [];
     const digests: Digest[] = parts.map(({ name, offset, length, built }) => ({
       part: name,
-      sha256: digest(file, offset, length),
+      sha256: digest(offset, length),
       built,
     }));
-    digests.push({ part: path, sha256: digest(file, 0, size) });
+    digests.push({ part: path, sha256: digest(0, size) });
     return digests;
   } catch (error) {
     throw new FileError("verify", path, error instanceof Error ? error.message : String(error));
@@ -55,14 +63,6 @@ function readIndex(file: Deno.FsFile, size: number): Part[] {
     });
   }
   return parts;
-}
-
-function digest(file: Deno.FsFile, offset: number, length: number): string {
-  const hash = createHash("sha256");
-  for (let done = 0; done < length; done += CHUNK) {
-    hash.update(read(file, offset + done, Math.min(CHUNK, length - done)));
-  }
-  return hash.digest("hex");
 }
 
 function read(file: Deno.FsFile, offset: number, length: number): Uint8Array<ArrayBuffer> {

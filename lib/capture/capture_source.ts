@@ -56,6 +56,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   const loss = new LossCounter(device, decoder.wire);
   const canary = new Canary(device, decoder, run);
   const diagnostics: Diagnostic[] = [...run.diagnostics];
+  device.iterate("modes_of_tasks");
   const noIterator = device.iterate("rings_of_files");
   if (noIterator < 0) {
     diagnostics.push({
@@ -64,7 +65,13 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
       hides: "rings that were there before the capture, until they submit something",
     });
   }
-  device.iterate("rings_of_tasks");
+  if (device.iterate("rings_of_tasks") < 0) {
+    diagnostics.push({
+      code: "no_task_iterator",
+      message: "This kernel cannot list the rings that its tasks use",
+      hides: "rings that were there before the capture and that no file descriptor names",
+    });
+  }
   const firstCanary = canary.send(startedAt);
   if (firstCanary !== undefined) diagnostics.push(firstCanary);
   run.attached();

@@ -1,27 +1,35 @@
-import type { FoundBy, IOUringEntry, RingOwner } from "../record/records.ts";
+import type { FoundBy, IOUringEntry, RingOwner, SeccompBlock } from "../record/records.ts";
 import { setupFlagNames } from "../uapi/ring_flags.ts";
+import { classifyIoUring } from "../uapi/seccomp_bypass.ts";
 import type { BootClock } from "./clock.ts";
 import type { ProcessTable } from "./process_table.ts";
+import { SectionReader } from "./sections.ts";
 import type { Wire } from "./wire.ts";
 
 /** Rings that are gathered between two calls of take(). */
 const MAX_RINGS = 65_536;
 
+/** What a record says of the queues, by the same names as the entry. */
+const QUEUE_KEYS = ["sq_head", "sq_tail", "cq_head", "cq_tail", "dropped", "overflow"] as const;
+
 /** Gathers what is said of rings, of one from each of its owners, into one entry a ring. */
 export class RingDecoder {
   readonly #wire: Wire;
   readonly #clock: BootClock;
+  readonly #sections: SectionReader;
   readonly #entries = new Map<string, IOUringEntry>();
   #hidden = "";
 
   constructor(wire: Wire, clock: BootClock) {
     this.#wire = wire;
     this.#clock = clock;
+    this.#sections = new SectionReader(wire);
   }
 
   /** Takes the ring record at `at`. */
   add(view: DataView, at: number, processes: ProcessTable): void {
     const wire = this.#wire;
+    const end = at + view.getUint16(at + wire.at("record.size"), true);
     const u32 = (name: string) => view.getUint32(at + wire.at(`ring_record.${name}`), true);
     const ctx = `0x${view.getBigUint64(at + wire.at("record.ring"), true).toString(16)}`;
     const nameAt = at + wire.at("record.process");
@@ -45,15 +53,29 @@ export class RingDecoder {
       : u32("found_by") === wire.at("FOUND_BY_TCTX")
       ? "tctx"
       : "fd";
+    const valid = (bit: string) => (view.getUint16(validAt, true) & wire.at(bit)) !== 0;
+    const validAt = at + wire.at("ring_record.valid");
+    const seccomp: SeccompBlock | undefined = valid("RING_SECCOMP")
+      ? {
+        mode: view.getUint8(at + wire.at("record.seccomp_mode")),
+        filters: view.getUint16(at + wire.at("ring_record.seccomp_filters"), true),
+      }
+      : undefined;
     const known = this.#entries.get(ctx);
     if (known !== undefined) {
       const { owners = [], found_by = [] } = known;
-      if (!owners.some((one) => one.pid === pid && one.fd === owner.fd)) owners.push(owner);
+      const same = owners.find((one) =>
+        one.pid === pid && (one.fd === owner.fd || one.fd < 0 || owner.fd < 0)
+      );
+      if (same === undefined) owners.push(owner);
+      else if (same.fd < 0) same.fd = owner.fd;
       if (!found_by.includes(foundBy)) found_by.push(foundBy);
+      strengthen(known, seccomp);
       return;
     }
     if (this.#entries.size >= MAX_RINGS) return;
-    const mode = view.getUint8(at + wire.at("record.seccomp_mode"));
+    const pending = this.#sections.read(view, at + wire.size("ring_record"), end)
+      .find(({ kind }) => kind === wire.at("SECTION_PENDING"));
     const entry: IOUringEntry = {
       type: "IOUringEntry",
       pid,
@@ -61,9 +83,9 @@ export class RingDecoder {
       ctx_addr: ctx,
       sq_entries: u32("sq_entries"),
       cq_entries: u32("cq_entries"),
-      pending_opcodes: [],
+      pending_opcodes: [...pending?.bytes ?? []],
       bypasses_seccomp: false,
-      seccomp_active: mode !== 0,
+      seccomp_active: false,
       process: thread.process,
       setup_flags: setupFlagNames(u32("flags")),
     };
@@ -74,13 +96,25 @@ export class RingDecoder {
         view.getUint32(timeAt + 4, true),
       );
     }
+    if (valid("RING_CREATOR")) entry.creator_uid = u32("creator_uid");
     entry.owners = [owner];
     entry.found_by = [foundBy];
-    entry.seccomp = {
-      mode,
-      filters: view.getUint16(at + wire.at("ring_record.seccomp_filters"), true),
-    };
-    if (thread.missing.length > 0) entry.missing = [...thread.missing];
+    if (valid("RING_QUEUES")) {
+      for (const key of QUEUE_KEYS) entry[key] = u32(key);
+    }
+    if (valid("RING_SQ_THREAD")) {
+      entry.sq_thread = {
+        pid: u32("sq_pid"),
+        tid: u32("sq_tid"),
+        cpu: view.getInt32(at + wire.at("ring_record.sq_cpu"), true),
+      };
+    }
+    const missing = [
+      ...(valid("RING_PENDING") ? [] : ["pending_opcodes"]),
+      ...thread.missing,
+    ];
+    if (missing.length > 0) entry.missing = missing;
+    if (seccomp !== undefined) entry.seccomp = seccomp;
     if (thread.unverified.length > 0) entry.unverified = [...thread.unverified];
     this.#entries.set(ctx, entry);
   }
@@ -94,7 +128,34 @@ export class RingDecoder {
   take(): IOUringEntry[] {
     this.#entries.delete(this.#hidden);
     const entries = [...this.#entries.values()];
+    for (const entry of entries) judge(entry);
     this.#entries.clear();
     return entries;
   }
+}
+
+/** Takes the seccomp of one more owner, where it is the stronger one. */
+function strengthen(entry: IOUringEntry, seccomp: SeccompBlock | undefined): void {
+  if (seccomp === undefined) return;
+  const { mode, filters } = entry.seccomp ?? { mode: -1, filters: -1 };
+  if (seccomp.mode > mode || (seccomp.mode === mode && seccomp.filters > filters)) {
+    entry.seccomp = seccomp;
+  }
+}
+
+/**
+ * Says what seccomp means for a ring, once all its owners are known. What it did before the capture
+ * is not: that it goes round a filter can be found, that it does not only while it is new.
+ */
+function judge(entry: IOUringEntry): void {
+  const { seccomp, found_by = [], pending_opcodes } = entry;
+  const mode = seccomp?.mode ?? 0;
+  entry.seccomp_active = mode !== 0;
+  entry.bypasses_seccomp = classifyIoUring(pending_opcodes, mode);
+  const missing: string[] = [];
+  if (!entry.bypasses_seccomp && (seccomp === undefined || mode !== 0)) {
+    if (seccomp === undefined || !found_by.includes("create")) missing.push("bypasses_seccomp");
+  }
+  if (seccomp === undefined) missing.push("seccomp_active");
+  if (missing.length > 0) entry.missing = [...missing, ...entry.missing ?? []];
 }

@@ -71,7 +71,7 @@ export interface Host {
   /** Gives up root and every capability, in every thread, for good. Open files stay open. */
   dropPrivileges(): DroppedPrivileges;
   /** Reads the executable again and digests it. Throws {@linkcode FileError}. */
-  verify(): Digest[];
+  verify(): Promise<Digest[]>;
   /** Opens a file for reading front to back. Throws {@linkcode FileError}. */
   openInput(path: string): Input;
   /** Reads a whole file of at most `limit` bytes. Throws {@linkcode FileError}. */

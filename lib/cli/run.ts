@@ -39,7 +39,7 @@ export async function run(argv: readonly string[], host: Host): Promise<number> 
     const request = parse(argv);
     if (request.kind === "command") return await RUN[request.command](request.args, host, argv);
     const text = request.kind === "version"
-      ? versionLine(host) + (request.verify ? verification(host) : "")
+      ? versionLine(host) + (request.verify ? await verification(host) : "")
       : help({ ...request, columns: host.stdout.columns });
     return print(text, host);
   } catch (error) {
@@ -62,8 +62,8 @@ function versionLine({ build }: Host): string {
  *
  * @throws {FileError} A part is not what was built.
  */
-function verification(host: Host): string {
-  const digests = host.verify();
+async function verification(host: Host): Promise<string> {
+  const digests = await host.verify();
   const wrong = digests.find(({ sha256, built }) => built !== undefined && built !== sha256);
   if (wrong !== undefined) {
     throw new FileError("verify", wrong.part, "its SHA-256 is not the one it was built with");

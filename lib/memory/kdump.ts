@@ -1,4 +1,4 @@
-import { constants as zlib, zstdDecompressSync } from "node:zlib";
+import { zlib } from "./zlib.ts";
 import type { Block, BlockSource } from "./block_memory.ts";
 import { type CpuState, readMachineNotes } from "./elf_core.ts";
 import { ImageError } from "./image_error.ts";
@@ -202,9 +202,9 @@ export class Kdump implements BlockSource {
 
 /** A zstd frame of exactly `length` bytes; undefined where it is none. */
 function decodeZstd(bytes: Uint8Array, length: number): Uint8Array | undefined {
-  const params = { [zlib.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW_LOG };
+  const params = { [zlib().constants.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW_LOG };
   try {
-    const page = zstdDecompressSync(bytes, { maxOutputLength: length, params });
+    const page = zlib().zstdDecompressSync(bytes, { maxOutputLength: length, params });
     return page.length === length ? new Uint8Array(page) : undefined;
   } catch {
     // Whatever the library minds, the frame is damaged.

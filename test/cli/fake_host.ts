@@ -92,8 +92,8 @@ export class FakeHost implements Host {
     return this.#options.drop!;
   }
 
-  verify(): Digest[] {
-    return [...this.#options.digests ?? []];
+  verify(): Promise<Digest[]> {
+    return Promise.resolve([...this.#options.digests ?? []]);
   }
 
   openInput(path: string): Input {

@@ -6,7 +6,8 @@
 
 import { buildWorkload } from "./workload.ts";
 
-const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
+/** The built program. */
+export const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
 
 /** A record, whatever its type. */
 // deno-lint-ignore no-explicit-any
@@ -34,6 +35,14 @@ export async function cannotCapture(): Promise<string | undefined> {
   if (code === 0) return undefined;
   const line = new TextDecoder().decode(stdout).split("\n").find((line) => /^missing/.test(line));
   return line ?? `capture --check exits with ${code}`;
+}
+
+const reason = await cannotCapture();
+
+/** A test that needs a live kernel; elsewhere it is skipped, and its name says why. */
+export function live(name: string, run: () => Promise<void>): void {
+  const ignore = reason !== undefined;
+  Deno.test({ name: ignore ? `${name} (skipped: ${reason})` : name, ignore, fn: run });
 }
 
 const NOP_EVENT = '"opcode":"IORING_OP_NOP"';
@@ -100,6 +109,51 @@ export class RunningCapture {
 
   get pid(): number {
     return this.#process.pid;
+  }
+
+  /** Waits until a line with this text has come; false after `ms`. */
+  async arrived(text: string, ms: number): Promise<boolean> {
+    for (const end = performance.now() + ms; performance.now() < end;) {
+      if (this.#lines.some((line) => line.includes(text))) return true;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return false;
+  }
+}
+
+/** A workload that goes on until it is told to end. */
+export class HoldingWorkload {
+  readonly #process: Deno.ChildProcess;
+  /** Its first line. */
+  readonly said: AnyRecord;
+
+  private constructor(process: Deno.ChildProcess, said: AnyRecord) {
+    this.#process = process;
+    this.said = said;
+  }
+
+  /** Starts it, and waits for the line that says that all is in place. */
+  static async start(...args: string[]): Promise<HoldingWorkload> {
+    const process = new Deno.Command(await buildWorkload(), {
+      args,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const chunk of process.stdout) {
+      text += decoder.decode(chunk, { stream: true });
+      if (/"holding".*\n/.test(text)) break;
+    }
+    const line = text.trim().split("\n").at(-1)!;
+    return new HoldingWorkload(process, JSON.parse(line));
+  }
+
+  /** Ends it. */
+  async stop(): Promise<void> {
+    await this.#process.stdin.close();
+    await this.#process.status;
   }
 }
 

@@ -1,20 +1,13 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import {
   type AnyRecord,
-  cannotCapture,
   captureWorkload,
   differences,
+  HoldingWorkload,
+  live,
   RunningCapture,
   runWorkload,
 } from "./capture.ts";
-
-const reason = await cannotCapture();
-
-/** A test that needs a live kernel; elsewhere it is skipped, and its name says why. */
-function live(name: string, run: () => Promise<void>): void {
-  const ignore = reason !== undefined;
-  Deno.test({ name: ignore ? `${name} (skipped: ${reason})` : name, ignore, fn: run });
-}
 
 /** Every opcode up to here was announced by `workload all` on this kernel, or is newer than it. */
 live("capture sees every opcode once, with its arguments and result", async () => {
@@ -239,15 +232,88 @@ live("capture keeps its word on a process filter, wherever it is decided", async
   await Deno.remove(folder, { recursive: true });
 });
 
-live("capture lists rings that are open already", async () => {
-  const listener = await RunningCapture.start();
-  // The first capture's own ring is another one's to see.
+live("capture lists rings that are open already, and those that hide", async () => {
+  const workload = await HoldingWorkload.start("hold");
   const { records } = await (await RunningCapture.start()).stop();
-  await listener.stop();
+  await workload.stop();
+  const { holding: pid, bare } = workload.said;
+  const rings = records.filter((record) => record.type === "IOUringEntry" && record.pid === pid);
+  const byEntries = new Map<number, AnyRecord>(rings.map((ring) => [ring.sq_entries, ring]));
+  equal(byEntries.size, rings.length);
+  deepStrictEqual([...byEntries.keys()].sort((a, b) => a - b), [
+    8,
+    16,
+    32,
+    ...bare ? [64] : [],
+    128,
+  ]);
+
+  const open = byEntries.get(8);
+  deepStrictEqual(open.found_by, ["fd", "tctx"]);
+  deepStrictEqual(open.owners.length, 1);
+  ok(open.owners[0].fd > 2);
+  deepStrictEqual([open.sq_head, open.sq_tail, open.cq_head, open.cq_tail], [1, 2, 1, 1]);
+  deepStrictEqual([open.dropped, open.overflow], [0, 0]);
+  // What waits is a SEND, and one thread has a filter.
+  deepStrictEqual(open.pending_opcodes, [26]);
+  equal(open.bypasses_seccomp, true);
+
+  for (const ring of rings) {
+    equal(ring.comm, "workload");
+    // Without its file, what a privileged process made does not name its user.
+    equal(ring.creator_uid, ring.sq_entries === 16 ? undefined : 0);
+    equal(ring.seccomp_active, true);
+    deepStrictEqual(ring.seccomp, { mode: 2, filters: 1 });
+    if (ring === open) continue;
+    // Nobody knows what they did before.
+    equal(ring.bypasses_seccomp, false);
+    ok(ring.missing.includes("bypasses_seccomp"));
+    ok(!ring.missing.includes("pending_opcodes"));
+    deepStrictEqual(ring.pending_opcodes, []);
+  }
+  const hidden: [entries: number, foundBy: string[]][] = [
+    [16, ["tctx"]],
+    [32, ["registered", "tctx"]],
+  ];
+  if (bare) hidden.push([64, ["registered", "tctx"]]);
+  for (const [entries, foundBy] of hidden) {
+    const ring = byEntries.get(entries);
+    deepStrictEqual(ring.found_by, foundBy);
+    deepStrictEqual(ring.owners, [{ pid, comm: "workload", fd: -1 }]);
+    ok(ring.classification.rules.some(({ id }: AnyRecord) => id === "hidden-ring"));
+  }
+  if (bare) {
+    deepStrictEqual(byEntries.get(64).setup_flags, [
+      "IORING_SETUP_NO_MMAP",
+      "IORING_SETUP_REGISTERED_FD_ONLY",
+    ]);
+  }
+  const polled = byEntries.get(128);
+  deepStrictEqual(polled.setup_flags, ["IORING_SETUP_SQPOLL"]);
+  equal(polled.sq_thread.pid, pid);
+  ok(polled.sq_thread.tid > pid);
+});
+
+live("capture walks through many rings of one task, each once", async () => {
+  const workload = await HoldingWorkload.start("hold-many", "300");
+  const { records, errors } =
+    await (await RunningCapture.start("-p", String(workload.said.holding)))
+      .stop();
+  await workload.stop();
   const rings = records.filter(({ type }) => type === "IOUringEntry");
-  const ring = rings.find(({ pid }) => pid === listener.pid);
-  deepStrictEqual(ring.found_by, ["fd"]);
-  ok(ring.owners[0].fd > 2);
+  equal(rings.length, 300, errors);
+  ok(rings.every(({ found_by }) => found_by.includes("tctx")));
+  equal(records.at(-1).totals.lost, 0);
+});
+
+live("capture says of a new ring that nothing went round a filter yet", async () => {
+  const { records } = await captureWorkload({ workload: ["samples"] });
+  const ring = records.find(({ type, comm, found_by }) =>
+    type === "IOUringEntry" && comm === "workload" && found_by.includes("create")
+  );
+  equal(ring.creator_uid, 0);
+  equal(ring.bypasses_seccomp, false);
+  ok(!(ring.missing ?? []).some((path: string) => /seccomp|pending/.test(path)));
 });
 
 live("capture stops after a number of records, and after a time", async () => {

@@ -45,6 +45,9 @@ enum {
 	OP_WRITEV_FIXED = 61, OP_PIPE = 62, OP_NOP128 = 63, OP_URING_CMD128 = 64,
 };
 
+#define SETUP_NO_MMAP		(1U << 14)
+#define SETUP_REGISTERED_FD_ONLY (1U << 15)
+
 #define BASE 0x10c0ffee00000000ull
 
 static struct io_uring ring;
@@ -949,10 +952,10 @@ static void mode_samples(void)
 	leave_dir();
 }
 
-/* One OPENAT every millisecond, COUNT of them. */
+/* COUNT times an OPENAT, every millisecond or every so many. */
 static void mode_ticks(char **args)
 {
-	int count = atoi(args[0]);
+	int count = atoi(args[0]), pause_ms = args[1] ? atoi(args[1]) : 1;
 
 	ring_open(8, 0);
 	for (int i = 0; i < count; i++) {
@@ -964,7 +967,7 @@ static void mode_ticks(char **args)
 		if (io_uring_wait_cqe(&ring, &cqe))
 			die("no completion");
 		io_uring_cqe_seen(&ring, cqe);
-		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+		nanosleep(&(struct timespec){ 0, pause_ms * 1000000L }, NULL);
 	}
 	printf("{\"submitted\":%d}\n", count);
 }
@@ -1062,6 +1065,98 @@ static void mode_overflow(void)
 	printf("{\"submitted\":32}\n");
 }
 
+static int raw_ring(unsigned int entries, struct io_uring_params *params)
+{
+	int fd = syscall(SYS_io_uring_setup, entries, params);
+
+	if (fd < 0)
+		die("cannot make a ring of %u", entries);
+	return fd;
+}
+
+static void *filtered(void *ready)
+{
+	install_filter(SYS_openat, 0);
+	pthread_barrier_wait(ready);
+	pause();
+	return NULL;
+}
+
+/*
+ * Holds rings until standard input ends, told apart by their entries: 8 is open, with a SEND that
+ * was not submitted; 16 is mapped and closed; 32 registered and closed; 64 was never a file
+ * descriptor; 128 has a thread of the kernel. Of the process's threads only one has a filter.
+ */
+static void mode_hold(void)
+{
+	static char entries[4096] __attribute__((aligned(4096)));
+	static char queues[8192] __attribute__((aligned(4096)));
+	struct io_uring_params mapped = {}, registered = {}, polled = {};
+	struct io_uring_params bare = {
+		.flags = SETUP_NO_MMAP | SETUP_REGISTERED_FD_ONLY,
+	};
+	struct io_uring_rsrc_update update = { .offset = -1U };
+	pthread_barrier_t ready;
+	pthread_t thread;
+	int fd, only;
+	char end;
+
+	ring_open(8, 0);
+	get(IORING_OP_NOP, -1);
+	run("{}");
+	get(IORING_OP_SEND, 0);
+	__atomic_store_n(ring.sq.ktail, ring.sq.sqe_tail, __ATOMIC_RELEASE);
+
+	fd = raw_ring(16, &mapped);
+	if (mmap(NULL, 16 * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		 IORING_OFF_SQES) == MAP_FAILED)
+		die("cannot map");
+	close(fd);
+
+	fd = raw_ring(32, &registered);
+	update.data = fd;
+	if (syscall(SYS_io_uring_register, fd, IORING_REGISTER_RING_FDS, &update, 1) != 1)
+		die("cannot register");
+	close(fd);
+
+	/* Newer than the structure's names for them. */
+	memcpy(&bare.sq_off.resv2, &(uint64_t){ (uintptr_t)entries }, 8);
+	memcpy(&bare.cq_off.resv2, &(uint64_t){ (uintptr_t)queues }, 8);
+	only = syscall(SYS_io_uring_setup, 64, &bare);
+
+	polled.flags = IORING_SETUP_SQPOLL;
+	raw_ring(128, &polled);
+
+	pthread_barrier_init(&ready, NULL, 2);
+	pthread_create(&thread, NULL, filtered, &ready);
+	pthread_barrier_wait(&ready);
+	printf("{\"holding\":%d,\"bare\":%s}\n", getpid(), only < 0 ? "false" : "true");
+	fflush(stdout);
+	while (read(0, &end, 1) > 0)
+		;
+	_exit(0);
+}
+
+/* Holds COUNT rings, mapped and closed, but for the last one. */
+static void mode_hold_many(char **args)
+{
+	struct io_uring_params params = {};
+	char end;
+
+	for (int i = atoi(args[0]); i > 0; i--) {
+		int fd = raw_ring(4, &params);
+
+		if (i > 1 && mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, IORING_OFF_SQES) !=
+				     MAP_FAILED)
+			close(fd);
+		memset(&params, 0, sizeof(params));
+	}
+	printf("{\"holding\":%d}\n", getpid());
+	fflush(stdout);
+	while (read(0, &end, 1) > 0)
+		;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -1083,6 +1178,8 @@ int main(int argc, char **argv)
 		{ "preempt", NULL, mode_preempt, 1 },
 		{ "odd", mode_odd, NULL, 0 },
 		{ "overflow", mode_overflow, NULL, 0 },
+		{ "hold", mode_hold, NULL, 0 },
+		{ "hold-many", NULL, mode_hold_many, 1 },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(modes) / sizeof(modes[0]); i++) {

@@ -1,0 +1,143 @@
+import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { type AnyRecord, live, PROGRAM, RunningCapture, runWorkload } from "./capture.ts";
+import { buildWorkload } from "./workload.ts";
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+live("capture | filter keeps what the published config asks for", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(
+      `${folder}/f.yaml`,
+      "process_fiter:\n  uid:\n    - 0\n  euid:\n    - 0\n" +
+        "  binary:\n    name:\n      - workload\n",
+    );
+    const other = `${folder}/other`;
+    await Deno.copyFile(await buildWorkload(), other);
+    const script = '(echo $BASHPID > pid; exec "$0" capture --format ndjson 2> capture.err) | ' +
+      '"$0" filter --config f.yaml > out 2> filter.err; echo "${PIPESTATUS[@]}"';
+    const pipe = new Deno.Command("bash", {
+      args: ["-c", script, PROGRAM],
+      cwd: folder,
+      stdin: "null",
+      stdout: "piped",
+    }).spawn();
+    const text = (name: string) => Deno.readTextFile(`${folder}/${name}`);
+    for (let tries = 0; !(await text("out").catch(() => "")).includes("\n"); tries++) {
+      ok(tries < 600, "no start record");
+      await sleep(50);
+    }
+    await runWorkload("samples");
+    ok((await new Deno.Command(other, { args: ["samples"], stdout: "null" }).output()).success);
+    Deno.kill(Number(await text("pid")), "SIGINT");
+    const { stdout } = await pipe.output();
+    equal(new TextDecoder().decode(stdout), "0 0\n");
+
+    const records: AnyRecord[] = (await text("out")).trim().split("\n")
+      .map((line) => JSON.parse(line));
+    const events = records.filter(({ type }) => type === "IOUringEvent");
+    equal(events.length, 5);
+    ok(events.every(({ process }) => process.filename === "workload" && process.euid === 0));
+    equal(records[0].phase, "start");
+    const end = records.at(-1);
+    equal(end.phase, "end");
+    ok(end.totals.events >= 10);
+    equal(end.totals.lost, 0);
+    const [warning, summary, ...rest] = (await text("filter.err")).trim().split("\n");
+    equal(warning, 'warning: f.yaml:1:1: Key "process_fiter" is read as "process_filter"');
+    ok(/\b5 events in [0-9]+ process(es)?, .* filtered out$/.test(summary!), summary);
+    deepStrictEqual(rest, []);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+live("capture gives out a single event on an idle host at once", async () => {
+  const capture = await RunningCapture.start();
+  await sleep(1000);
+  await runWorkload("ticks", "1");
+  ok(await capture.arrived("/no/such/tick", 2000));
+  await capture.stop();
+});
+
+/** A workload of a known pid that starts when it is told to. */
+async function prepared(...args: string[]): Promise<{ pid: number; go(): Promise<AnyRecord> }> {
+  const child = new Deno.Command("sh", {
+    args: ["-c", 'read go; exec "$0" "$@"', await buildWorkload(), ...args],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  return {
+    pid: child.pid,
+    async go() {
+      const writer = child.stdin.getWriter();
+      await writer.write(new TextEncoder().encode("go\n"));
+      await writer.close();
+      const { stdout } = await child.output();
+      return JSON.parse(new TextDecoder().decode(stdout));
+    },
+  };
+}
+
+live("capture counts what a stalled reader costs, and goes on", async () => {
+  const flood = await prepared("nop", "1000000", "0");
+  const ticks = await prepared("ticks", "20");
+  const args = ["capture", "--format", "ndjson", "--ring-buffer", "256K"];
+  for (const { pid } of [flood, ticks]) args.push("-p", String(pid));
+  const capture = new Deno.Command(PROGRAM, {
+    args,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const errors = new Response(capture.stderr).text();
+  const decoder = new TextDecoder();
+  let nops = 0;
+  let rest = "";
+  const records: AnyRecord[] = [];
+  const take = (chunk: Uint8Array) => {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      if (line.includes('"opcode":"IORING_OP_NOP"')) nops++;
+      else records.push(JSON.parse(line));
+    }
+  };
+  const reader = capture.stdout.getReader();
+  while (records.length === 0) take((await reader.read()).value!);
+  // Nobody reads.
+  const { submitted } = await flood.go();
+  await sleep(3000);
+  const drained = (async () => {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) take(next.value);
+  })();
+  // Once it has caught up, all is as before.
+  for (let before = -1; before < nops;) {
+    before = nops;
+    await sleep(1000);
+  }
+  const ticked = await ticks.go();
+  capture.kill("SIGINT");
+  equal((await capture.status).code, 0, await errors);
+  await drained;
+
+  equal(rest, "");
+  const end = records.at(-1);
+  equal(end.phase, "end");
+  ok(end.totals.lost > 0);
+  equal(end.complete, false);
+  const opens = records.filter(({ type, opcode }) =>
+    type === "IOUringEvent" && opcode === "IORING_OP_OPENAT"
+  );
+  equal(opens.length, ticked.submitted);
+  equal(nops + end.totals.lost, submitted);
+  equal(end.totals.events, nops + opens.length);
+  const told = records.filter(({ phase }) => phase === "lost");
+  equal(told.reduce((sum, { lost }) => sum + lost.count, 0), end.totals.lost);
+  // It did not take the silence for an attack.
+  ok(
+    records.every(({ diagnostics = [] }) =>
+      diagnostics.every(({ code }: AnyRecord) => code !== "capture_blinded")
+    ),
+  );
+});
