@@ -56,7 +56,7 @@ export function openKernelOf(
   };
   const { raw } = opened;
   if (raw === undefined) {
-    const found = { kernel: findKernelIn(memory, options), memory, layout: undefined };
+    const found = { kernel: findKernelIn(opened, options), memory, layout: undefined };
     return opened.elided ? withElided(found, diagnostics) : found;
   }
   const inMemory = findVmcoreinfo(memory);
@@ -78,13 +78,15 @@ export function openKernelOf(
 }
 
 /** Finds the kernel; the error tells of damage to the image, which may be why there is none. */
-function findKernelIn(memory: PhysicalMemory, options: FindKernelOptions): FoundKernel {
+function findKernelIn({ memory, damage }: OpenedMemory, options: FindKernelOptions): FoundKernel {
   try {
     return findKernel(memory, options);
   } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
     const { undecodable = 0 } = memory;
-    if (!(error instanceof ImageError) || undecodable === 0) throw error;
-    throw new ImageError(`${error.message}; ${undecodable} blocks of memory are damaged`);
+    const said = [error.message, ...damage.slice(0, 1)];
+    if (undecodable > 0) said.push(`${undecodable} blocks of memory are damaged`);
+    throw new ImageError(said.join("; "));
   }
 }
 
