@@ -1,3 +1,4 @@
+import { untilNul } from "../uapi/text.ts";
 import type { AddressSpace } from "./address_space.ts";
 import type { Btf, Member, StructType, TypeShape } from "./btf.ts";
 import type { Kallsyms } from "./kallsyms.ts";
@@ -268,10 +269,4 @@ function readInteger(bytes: Uint8Array, size: number, signed: boolean): bigint {
       return signed ? BigInt.asIntN(size * 8, value) : value;
     }
   }
-}
-
-/** Bytes before the first NUL, or all of them. */
-export function untilNul(bytes: Uint8Array): Uint8Array {
-  const end = bytes.indexOf(0);
-  return end < 0 ? bytes : bytes.subarray(0, end);
 }

@@ -1,4 +1,5 @@
-import { containerOf, type KernelObject, type Program, untilNul } from "../kernel/program.ts";
+import { containerOf, type KernelObject, type Program } from "../kernel/program.ts";
+import { untilNul } from "../uapi/text.ts";
 import { readable } from "./diagnostics.ts";
 
 /** The name of an open file or directory, as `d_path()` of `fs/d_path.c` gives it. */

@@ -19,7 +19,7 @@ root=$1 user=$2 dist=$3 images=$4 proc=$5
 shift 5
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
-mount --bind "$dist" "$root/work"
+mount --bind "$dist" "$root/program"
 mount --bind "$images" "$root/run"
 $proc mount -t proc proc "$root/proc"
 mount -t tmpfs -o ro,noexec tmpfs "$root/tmp"
@@ -48,7 +48,7 @@ function runIn(
   return run("unshare", [
     ...["--mount", "sh", "-c", SCRIPT, "sh"],
     ...[userland, `${user}`, `${ROOT}dist`, `${ROOT}.cache/fixtures`, proc ? "" : ":"],
-    ...["/work/iouring", ...args],
+    ...["/program/iouring", ...args],
   ]);
 }
 

@@ -15,7 +15,7 @@ export const USERLANDS = ["bullseye", "bookworm", "trixie"] as const;
 const PACKAGES = ["libc6", "libgcc-s1"];
 
 /** Folders to mount on; packages do not bring them. */
-const FOLDERS = ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "work"];
+const FOLDERS = ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "program"];
 
 /**
  * Makes the userland of a release under `cache`, once.
