@@ -104,7 +104,8 @@ for (const kernel of KERNELS) {
         none(compareEntries(entries, truth));
         none(compareFdInfo(entries, truth.fdinfo));
         assert.ok(truth.version.includes(` ${start.host?.kernel} `), `${start.host?.kernel}`);
-        assert.deepEqual(end.totals, { entries: truth.rings.length });
+        const there = truth.rings.filter(({ gone }) => gone !== true);
+        assert.deepEqual(end.totals, { entries: there.length });
         assert.equal(end.complete, true);
       },
     );
