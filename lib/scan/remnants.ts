@@ -15,6 +15,7 @@ import {
   type Completion,
   isQueueSize,
   MAX_CQ_ENTRIES,
+  NO_STATE,
   readQueues,
   type RingState,
 } from "./ring_state.ts";
@@ -168,20 +169,3 @@ function heads({ sqHead, sqTail, cqHead, cqTail, dropped, overflow }: RingState)
     ...(overflow === undefined ? {} : { overflow }),
   };
 }
-
-const NO_STATE: RingState = {
-  sqEntries: 0,
-  cqEntries: 0,
-  sqHead: undefined,
-  sqTail: undefined,
-  cqHead: undefined,
-  cqTail: undefined,
-  dropped: undefined,
-  overflow: undefined,
-  pending: [],
-  consumed: [],
-  proof: undefined,
-  completions: [],
-  taken: 0,
-  posted: 0,
-};

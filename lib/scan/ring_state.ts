@@ -56,6 +56,24 @@ export interface RingState {
   readonly posted: number;
 }
 
+/** The state of a ring of which nothing could be read. */
+export const NO_STATE: RingState = {
+  sqEntries: 0,
+  cqEntries: 0,
+  sqHead: undefined,
+  sqTail: undefined,
+  cqHead: undefined,
+  cqTail: undefined,
+  dropped: undefined,
+  overflow: undefined,
+  pending: [],
+  consumed: [],
+  proof: undefined,
+  completions: [],
+  taken: 0,
+  posted: 0,
+};
+
 /** `IORING_MAX_ENTRIES` and `IORING_MAX_CQ_ENTRIES`. */
 export const MAX_SQ_ENTRIES = 32768;
 export const MAX_CQ_ENTRIES = 2 * MAX_SQ_ENTRIES;
@@ -103,30 +121,20 @@ export function readQueues({ ctx, rings, freed }: RingMemory, notes: RingNotes):
   const taken = counters?.number("cached_sq_head") ?? rings!.number("sq.head");
   const posted = counters?.number("cached_cq_tail") ?? rings!.number("cq.tail");
   const state = { sqEntries, cqEntries, taken, posted };
-  const empty = {
-    sqHead: undefined,
-    sqTail: undefined,
-    cqHead: undefined,
-    cqTail: undefined,
-    dropped: undefined,
-    overflow: undefined,
-    pending: [],
-    consumed: [],
-    proof: undefined,
-    completions: [],
-  };
   if (!isQueueSize(sqEntries, MAX_SQ_ENTRIES) || !isQueueSize(cqEntries, MAX_CQ_ENTRIES)) {
     notes.report(
       "ring_sizes_absurd",
       `the ring claims ${sqEntries} submission and ${cqEntries} completion entries`,
       "its requests",
     );
-    return { ...state, ...empty };
+    return { ...NO_STATE, ...state };
   }
   const heads = readHeads(rings, notes);
-  if (heads === undefined) return { ...state, ...empty };
+  if (heads === undefined) return { ...NO_STATE, ...state };
   const reader = new Queues({ ctx, rings, freed }, notes, state);
-  const { pending, consumed, proof } = ctx === undefined ? empty : reader.submissions(heads.sqTail);
+  const { pending, consumed, proof } = ctx === undefined
+    ? NO_STATE
+    : reader.submissions(heads.sqTail);
   return {
     ...state,
     ...heads,
