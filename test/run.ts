@@ -6,10 +6,9 @@
  */
 
 import { globSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { setup, SetupError } from "../ffi/setup.ts";
+import { ROOT } from "./paths.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** The packages as they were when their digests were written down. */
 const LOCK = [`--lock=${ROOT}deno.lock`, "--frozen"];
 const REPORTS = `${ROOT}.cache/test`;

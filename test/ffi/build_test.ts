@@ -10,11 +10,9 @@ import {
   statSync,
   symlinkSync,
 } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { LIBRARIES } from "../../ffi/libraries.ts";
+import { ROOT } from "../paths.ts";
 import { withFolder } from "./open_image.ts";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Copies what a build needs of `source` to `folder`. */
 function copySources(source: string, folder: string): void {
