@@ -441,6 +441,34 @@ static void *map_memory(const char *name, size_t size, int protection)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* Opens a ring of our own for the canary: its descriptor, or a negative errno. */
+static int open_canary(void)
+{
+	struct io_uring_params *params = &capture.canary_params;
+	size_t sq_size, cq_size;
+	int fd;
+
+	memset(params, 0, sizeof(*params));
+	fd = syscall(SYS_io_uring_setup, 2, params);
+	if (fd < 0)
+		return -errno;
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	sq_size = params->sq_off.array + params->sq_entries * sizeof(uint32_t);
+	cq_size = params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe);
+	capture.canary_sq = mmap(NULL, sq_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+				 IORING_OFF_SQ_RING);
+	capture.canary_cq = mmap(NULL, cq_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+				 IORING_OFF_CQ_RING);
+	capture.canary_sqes = mmap(NULL, params->sq_entries * sizeof(struct io_uring_sqe),
+				   PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQES);
+	if (capture.canary_sq == MAP_FAILED || capture.canary_cq == MAP_FAILED ||
+	    capture.canary_sqes == MAP_FAILED) {
+		close(fd);
+		return -ENOMEM;
+	}
+	return fd;
+}
+
 /* Verifies and loads the programs. */
 int32_t iouring_capture_load(uint32_t ring_bytes)
 {
@@ -486,6 +514,8 @@ int32_t iouring_capture_load(uint32_t ring_bytes)
 		capture.ring = NULL;
 		return error;
 	}
+	/* Before anything is attached, so that it is one of the rings that were there already. */
+	capture.canary_fd = open_canary();
 	return 0;
 }
 
@@ -636,35 +666,6 @@ int64_t iouring_capture_misses(uint32_t index)
 	return found ? strtoll(found + sizeof(key) - 1, NULL, 10) : 0;
 }
 
-/* Opens a ring of our own for the canary. */
-static int open_canary(void)
-{
-	struct io_uring_params *params = &capture.canary_params;
-	size_t sq_size, cq_size;
-	int fd;
-
-	memset(params, 0, sizeof(*params));
-	fd = syscall(SYS_io_uring_setup, 2, params);
-	if (fd < 0)
-		return -errno;
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	sq_size = params->sq_off.array + params->sq_entries * sizeof(uint32_t);
-	cq_size = params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe);
-	capture.canary_sq = mmap(NULL, sq_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-				 IORING_OFF_SQ_RING);
-	capture.canary_cq = mmap(NULL, cq_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-				 IORING_OFF_CQ_RING);
-	capture.canary_sqes = mmap(NULL, params->sq_entries * sizeof(struct io_uring_sqe),
-				   PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQES);
-	if (capture.canary_sq == MAP_FAILED || capture.canary_cq == MAP_FAILED ||
-	    capture.canary_sqes == MAP_FAILED) {
-		close(fd);
-		return -ENOMEM;
-	}
-	capture.canary_fd = fd;
-	return 0;
-}
-
 /* Submits one request on the ring of our own; it completes at once. */
 static int submit_own(const struct io_uring_sqe *sqe)
 {
@@ -693,8 +694,10 @@ int32_t iouring_capture_canary(uint64_t user_data)
 
 	if (!capture.control)
 		return -EINVAL;
+	if (capture.canary_fd < 0)
+		return capture.canary_fd;
 	capture.control->canary = user_data;
-	if (capture.canary_fd < 0) {
+	if (!capture.control->probe) {
 		struct sockaddr_in nobody = { .sin_family = AF_INET,
 					      .sin_port = htons(user_data | 1),
 					      .sin_addr.s_addr = htonl(user_data >> 32 | 1) };
@@ -702,10 +705,7 @@ int32_t iouring_capture_canary(uint64_t user_data)
 		struct io_uring_sqe connect = { .opcode = IORING_OP_CONNECT, .fd = -1,
 						.addr = (uintptr_t)&nobody, .off = sizeof(nobody),
 						.user_data = user_data };
-		int error = open_canary();
 
-		if (error)
-			return error;
 		memcpy(&capture.control->probe, &nobody, sizeof(capture.control->probe));
 		submit_own(&connect);
 	}

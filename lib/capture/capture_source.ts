@@ -74,6 +74,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   }
   const firstCanary = canary.send(startedAt);
   if (firstCanary !== undefined) diagnostics.push(firstCanary);
+  decoder.listedAt(device.clocks().boot);
   run.attached();
   if (run.btf === undefined) {
     diagnostics.push({
@@ -96,17 +97,12 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
 
   const batch = new Uint8Array(BATCH_BYTES);
   let nextLoss = startedAt + LOSS_INTERVAL_MS;
-  let ringsOpen = true;
   for (;;) {
     // Read before the records: what had come by then is decoded before anything is given up.
     const clocks = device.clocks();
     const length = device.poll(batch, POLL_MS);
-    if (length > 0) yield decoder.decode(batch, length);
-    if (length === 0 || !ringsOpen) {
-      const rings = decoder.rings();
-      if (rings.length > 0) yield rings;
-      ringsOpen = false;
-    }
+    const records = length > 0 ? decoder.decode(batch, length) : decoder.listedRings();
+    if (records.length > 0) yield records;
     const time = now();
     decoder.clock.set(clocks);
     const expired = decoder.expire(clocks.boot);
@@ -134,10 +130,9 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   for (let length: number; (length = device.poll(batch, 0)) > 0;) {
     yield decoder.decode(batch, length);
   }
-  const rest = decoder.expire(device.clocks().boot, true);
-  if (rest.length > 0) yield rest;
-  const rings = decoder.rings();
-  if (rings.length > 0) yield rings;
+  for (const rest of [decoder.listedRings(), decoder.expire(device.clocks().boot, true)]) {
+    if (rest.length > 0) yield rest;
+  }
 
   const endedAt = now();
   const lost = loss.since(dateOf(endedAt));

@@ -110,6 +110,8 @@ export class Decoder {
   readonly #canaries = new Set<bigint>();
   readonly #canariesBack = new Set<bigint>();
   #out: Lines = newBatch();
+  /** ns since boot; Infinity once those rings are out. */
+  #listedAt = Infinity;
 
   // Offsets, looked up once.
   readonly #at;
@@ -203,12 +205,15 @@ export class Decoder {
   /** Decodes the first `length` bytes of `batch`. */
   decode(batch: Uint8Array, length: number): RecordBatch {
     const view = new DataView(batch.buffer, batch.byteOffset, length);
-    const { size: sizeAt, kind: kindAt, headSize } = this.#at;
+    const { size: sizeAt, kind: kindAt, time: timeAt, headSize } = this.#at;
     for (let at = 0; at + headSize <= length;) {
       const size = view.getUint16(at + sizeAt, true);
       if (size < headSize || at + size > length) {
         this.totals.damaged++;
         break;
+      }
+      if (this.#listedAt !== Infinity && timeOf(view, at + timeAt) > this.#listedAt) {
+        this.#finishList();
       }
       try {
         this.#record(view, at, size, view.getUint8(at + kindAt));
@@ -235,7 +240,7 @@ export class Decoder {
       case this.#kinds.register:
         return this.#register(view, at);
       case this.#kinds.ring:
-        return this.#rings.add(view, at, this.#processes);
+        return this.#ring(view, at);
       default:
         this.totals.damaged++;
     }
@@ -247,12 +252,23 @@ export class Decoder {
     return this.#take();
   }
 
-  /** Rings that were found since the last call. */
-  rings(): RecordBatch {
-    for (const entry of this.#rings.take()) {
-      this.#out.push(entry), this.#out.lines.push(ndjsonLine(entry));
-    }
+  /**
+   * Says when the last of the rings that were there before was told of, in ns since boot: with the
+   * first record that is later, all that was said of them has been decoded.
+   */
+  listedAt(time: bigint): void {
+    this.#listedAt = Number(time);
+  }
+
+  /** The rings that were there before; nothing of what was said of them is left to decode. */
+  listedRings(): RecordBatch {
+    this.#finishList();
     return this.#take();
+  }
+
+  #finishList(): void {
+    this.#listedAt = Infinity;
+    for (const entry of this.#rings.finishList()) this.#push(entry, ndjsonLine(entry));
   }
 
   /** Makes `userData` known as our own NOP's: it never becomes an event. */
@@ -279,6 +295,11 @@ export class Decoder {
       block: description.block,
       missing: description.missing,
     });
+  }
+
+  #ring(view: DataView, at: number): void {
+    const entry = this.#rings.add(view, at, this.#processes);
+    if (entry !== undefined) this.#push(entry, ndjsonLine(entry));
   }
 
   #ringText(view: DataView, at: number): string {

@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { Decoder } from "../../lib/capture/decoder.ts";
 import type { RecordBatch } from "../../lib/chain/chain.ts";
 import { ndjsonLine } from "../../lib/record/ndjson.ts";
-import { layoutText, type Members, type SectionBytes, WireBuilder } from "./wire_bytes.ts";
+import { addProcess, addRequest, addRing, layoutText, WireBuilder } from "./wire_bytes.ts";
 
 // deno-lint-ignore no-explicit-any
 type AnyRecord = any;
@@ -28,58 +28,6 @@ function decoder(options: { results?: boolean } = {}): Decoder {
     clocks: CLOCKS,
     results: options.results ?? false,
   });
-}
-
-const PROCESS = 0x1122334455667788n;
-
-function addProcess(wire: WireBuilder, members: Members = {}): WireBuilder {
-  const valid = ["START", "CRED", "AUID", "PPID", "SECURE"]
-    .reduce((bits, name) => bits | wire.value(`VALID_${name}`), 0);
-  return wire.add("process_record", {
-    kind: wire.value("RECORD_PROCESS"),
-    process: PROCESS,
-  }, {
-    start: 5n * SECOND,
-    exec_count: 3,
-    pid: 100,
-    ppid: 50,
-    uid: 1000,
-    euid: 0,
-    auid: 1000,
-    comm: "agent",
-    valid,
-    ...members,
-  }, [
-    { kind: "EXE", bytes: "agent\0bin\0usr\0" },
-    { kind: "ARGS", bytes: "agent\0-x\0two words\0" },
-    { kind: "CGROUP", bytes: `${"a1".repeat(32)}\0docker\0` },
-    { kind: "CWD", bytes: "" },
-  ]);
-}
-
-function addRequest(
-  wire: WireBuilder,
-  head: Members = {},
-  members: Members = {},
-  sections: SectionBytes[] = [],
-): WireBuilder {
-  return wire.add("request_record", {
-    kind: wire.value("RECORD_REQUEST"),
-    opcode: 0,
-    cpu: 1,
-    time: 10n * SECOND,
-    process: PROCESS,
-    ring: 0xffff888100c4a000n,
-    ...head,
-  }, {
-    user_data: 0xdeadn,
-    request: 0xffff888100001000n,
-    seq: 1,
-    tid: 101,
-    pid: 100,
-    fd: -1,
-    ...members,
-  }, sections);
 }
 
 function decodeAll(decoder: Decoder, wire: WireBuilder): AnyRecord[] {
@@ -301,4 +249,44 @@ unit("Decoder tells open files and sockets by what they are", () => {
   equal(peer.op_info.target.family, "AF_INET6");
   equal(peer.op_info.target.port, 443);
   ok(peer.unverified.includes("op_info.target"));
+});
+
+unit("Decoder gives out a new ring before the first request on it", () => {
+  const wire = builder();
+  const created = { found_by: wire.value("FOUND_BY_CREATE"), fd: 4 };
+  const records = decodeAll(
+    decoder(),
+    addRequest(addRing(addRequest(addProcess(wire), { ring: 0x1000n }), {}, created)),
+  );
+  deepStrictEqual(records.map(({ type }) => type), [
+    "IOUringEvent",
+    "IOUringEntry",
+    "IOUringEvent",
+  ]);
+  deepStrictEqual(records[1].found_by, ["create"]);
+  equal(records[1].ctx_addr, records[2].io_uring.ctx);
+});
+
+unit("Decoder gathers what is said of a ring that was there before, until all is said", () => {
+  const wire = builder();
+  const decoding = decoder();
+  decoding.listedAt(20n * SECOND);
+  const at = (seconds: bigint) => ({ time: seconds * SECOND });
+  const by = (name: string) => ({ found_by: wire.value(`FOUND_BY_${name}`) });
+  addProcess(wire);
+  addRing(wire, at(11n), { ...by("FD"), fd: 4 });
+  addRing(wire, at(12n), { ...by("TCTX"), fd: -1 });
+  // One that is made meanwhile is not given out twice.
+  addRing(wire, { ...at(13n), ring: 0x2000n }, { ...by("CREATE"), fd: 5 });
+  addRing(wire, { ...at(14n), ring: 0x2000n }, { ...by("FD"), fd: 5 });
+  addRequest(wire, at(15n));
+  addRequest(wire, at(21n));
+  const records = decodeAll(decoding, wire);
+  deepStrictEqual(records.map(({ type, found_by }) => found_by ?? type), [
+    ["create"],
+    "IOUringEvent",
+    ["fd", "tctx"],
+    "IOUringEvent",
+  ]);
+  deepStrictEqual([...decoding.listedRings()], []);
 });

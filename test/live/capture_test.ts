@@ -3,22 +3,22 @@ import {
   type AnyRecord,
   captureWorkload,
   differences,
+  eventsOf,
   HoldingWorkload,
   live,
   RunningCapture,
-  runWorkload,
+  Workload,
 } from "./capture.ts";
 
 /** Every opcode up to here was announced by `workload all` on this kernel, or is newer than it. */
 live("capture sees every opcode once, with its arguments and result", async () => {
-  const { events, announced, end } = await captureWorkload({
+  const { events, announced } = await captureWorkload({
     capture: ["--results"],
     workload: ["all"],
+    hostWide: true,
   });
   deepStrictEqual(differences(announced, events), []);
   equal(events.length, announced.length);
-  equal(end.totals.lost, 0);
-  equal(end.complete, true);
   for (const { process } of events) {
     equal(process.filename, "workload");
     equal(process.partial, undefined);
@@ -31,6 +31,7 @@ live("capture counts exactly what was submitted", async () => {
   equal(events.length, other[0].submitted);
   equal(end.totals.events, other[0].submitted);
   equal(end.totals.lost, 0);
+  equal(end.complete, true);
 });
 
 live("capture under a flood: sent is arrived and lost, exactly", async () => {
@@ -47,17 +48,36 @@ live("capture under a flood: sent is arrived and lost, exactly", async () => {
   ok(events.every(({ process }: AnyRecord) => process.partial === undefined));
 });
 
-live("capture keeps what is rare under a flood of NOPs", async () => {
-  const capture = await RunningCapture.start("--ring-buffer", "1M");
-  const flood = runWorkload("nop", "3000000", "0");
-  const ticks = await runWorkload("ticks", "500");
-  await flood;
-  const { records } = await capture.stop();
-  const arrived = records.filter(({ type, opcode }) =>
-    type === "IOUringEvent" && opcode === "IORING_OP_OPENAT"
-  );
-  equal(arrived.length, ticks.other[0].submitted);
-});
+live(
+  "capture keeps what is rare under a flood of NOPs, each ring before its requests",
+  async () => {
+    const flood = await Workload.prepare("nop", "0", "0");
+    const ticks = await Workload.prepare("ticks", "500");
+    const capture = await RunningCapture.start("--ring-buffer", "1M");
+    await flood.start();
+    const { other } = await ticks.run();
+    const rings = await Workload.prepare("rings", "20");
+    await rings.run();
+    await flood.kill();
+    const { records } = await capture.stop();
+
+    const arrived = eventsOf(records, ({ process }) => process.pid === ticks.pid);
+    equal(arrived.length, other[0].submitted);
+    ok(arrived.every(({ opcode }) => opcode === "IORING_OP_OPENAT"));
+    for (const { pid } of [flood, ticks, rings]) {
+      const known = new Set<string>();
+      for (const { type, ctx_addr, pid: owner, process, io_uring } of records) {
+        if (type === "IOUringEntry" && owner === pid) known.add(ctx_addr);
+        if (type === "IOUringEvent" && process.pid === pid) ok(known.has(io_uring.ctx));
+      }
+      ok(known.size > 0);
+    }
+    const foreign = records.filter(({ classification }) =>
+      classification?.rules.some(({ id }: AnyRecord) => id === "foreign-ring")
+    );
+    deepStrictEqual(foreign, []);
+  },
+);
 
 live("capture says that a seccomp filter was gone around", async () => {
   const { events, announced } = await captureWorkload({
@@ -98,7 +118,7 @@ live("capture tells a personality", async () => {
 });
 
 live("capture gives a forked child its own pid and its parent's executable", async () => {
-  const { events, other } = await captureWorkload({ workload: ["fork"] });
+  const { events, other } = await captureWorkload({ workload: ["fork"], hostWide: true });
   const [event] = events;
   const { child, parent } = other[0];
   equal(event.process.pid, child);
@@ -197,13 +217,14 @@ live("capture filters by opcode, pid and user in the kernel", async () => {
     "IORING_OP_CONNECT",
     "IORING_OP_STATX",
   ]);
-  equal(byOpcode.end.totals.filtered, 3);
+  ok(byOpcode.end.totals.filtered >= 3);
   const byPid = await captureWorkload({
     capture: ["-p", String(Deno.pid)],
     workload: ["samples"],
+    hostWide: true,
   });
   equal(byPid.end.totals.events, 0);
-  equal(byPid.end.totals.filtered, 5);
+  ok(byPid.end.totals.filtered >= 5);
 });
 
 live("capture keeps its word on a process filter, wherever it is decided", async () => {
@@ -308,8 +329,8 @@ live("capture walks through many rings of one task, each once", async () => {
 
 live("capture says of a new ring that nothing went round a filter yet", async () => {
   const { records } = await captureWorkload({ workload: ["samples"] });
-  const ring = records.find(({ type, comm, found_by }) =>
-    type === "IOUringEntry" && comm === "workload" && found_by.includes("create")
+  const ring = records.find(({ type, found_by }) =>
+    type === "IOUringEntry" && found_by.includes("create")
   );
   equal(ring.creator_uid, 0);
   equal(ring.bypasses_seccomp, false);
@@ -317,8 +338,9 @@ live("capture says of a new ring that nothing went round a filter yet", async ()
 });
 
 live("capture stops after a number of records, and after a time", async () => {
-  const capture = await RunningCapture.start("-n", "2");
-  await runWorkload("samples");
+  const workload = await Workload.prepare("samples");
+  const capture = await RunningCapture.start("-p", String(workload.pid), "-n", "2");
+  await workload.run();
   const { records, code } = await capture.stop();
   equal(code, 0);
   equal(records.at(-1).phase, "end");

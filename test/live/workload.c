@@ -721,7 +721,7 @@ static void mode_all(void)
 	leave_dir();
 }
 
-/* NOPs: COUNT of them in batches, PER_SECOND of them (0: as fast as can be). */
+/* NOPs: COUNT of them in batches (0: without end), PER_SECOND of them (0: as fast as can be). */
 static void mode_nop(char **args)
 {
 	uint64_t count = strtoull(args[0], NULL, 0), done = 0, rate = strtoull(args[1], NULL, 0);
@@ -734,8 +734,8 @@ static void mode_nop(char **args)
 
 	ring_open(64, 0);
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	while (done < count) {
-		unsigned int batch = count - done < 32 ? count - done : 32, head, seen = 0;
+	while (!count || done < count) {
+		unsigned int batch = count && count - done < 32 ? count - done : 32, head, seen = 0;
 
 		for (unsigned int i = 0; i < batch; i++) {
 			struct io_uring_sqe *sqe = get(IORING_OP_NOP, -1);
@@ -972,6 +972,17 @@ static void mode_ticks(char **args)
 	printf("{\"submitted\":%d}\n", count);
 }
 
+/* COUNT rings, one after another, each with one request: the kernel uses their memory again. */
+static void mode_rings(char **args)
+{
+	for (int i = atoi(args[0]); i > 0; i--) {
+		ring_open(8, 0);
+		get(IORING_OP_NOP, -1);
+		run("{}");
+		io_uring_queue_exit(&ring);
+	}
+}
+
 struct submitter {
 	int policy;
 	double seconds;
@@ -1175,6 +1186,7 @@ int main(int argc, char **argv)
 		{ "kinds", mode_kinds, NULL, 0 },
 		{ "samples", mode_samples, NULL, 0 },
 		{ "ticks", NULL, mode_ticks, 1 },
+		{ "rings", NULL, mode_rings, 1 },
 		{ "preempt", NULL, mode_preempt, 1 },
 		{ "odd", mode_odd, NULL, 0 },
 		{ "overflow", mode_overflow, NULL, 0 },
