@@ -8,8 +8,8 @@
  */
 
 import { buildWorkload } from "../live/workload.ts";
+import { PROGRAM } from "../paths.ts";
 
-const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
 const ROUNDS = Number(Deno.args[0] ?? 5);
 /** Requests of a run at full speed. */
 const COUNT = Number(Deno.args[1] ?? 2_000_000);

@@ -6,10 +6,11 @@
  */
 
 import { Wire } from "../../lib/capture/wire.ts";
+import { ROOT } from "../paths.ts";
 
 /** The layout text of the built shim; undefined where it is not built. */
 export function layoutText(): string | undefined {
-  const folder = new URL("../../.cache/build/", import.meta.url).pathname;
+  const folder = `${ROOT}.cache/build/`;
   try {
     for (const name of ["libz.so.1", "libelf.so.1", "libbpf.so.1"]) {
       Deno.dlopen(folder + name, {});

@@ -4,10 +4,8 @@
  * @module
  */
 
+import { PROGRAM } from "../paths.ts";
 import { buildWorkload } from "./workload.ts";
-
-/** The built program. */
-export const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
 
 /** A record, whatever its type. */
 // deno-lint-ignore no-explicit-any

@@ -1,5 +1,6 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
-import { type AnyRecord, live, PROGRAM, RunningCapture, Workload } from "./capture.ts";
+import { PROGRAM } from "../paths.ts";
+import { type AnyRecord, live, RunningCapture, Workload } from "./capture.ts";
 import { buildWorkload } from "./workload.ts";
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

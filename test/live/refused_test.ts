@@ -1,5 +1,6 @@
 import { equal, ok } from "node:assert/strict";
-import { live, PROGRAM } from "./capture.ts";
+import { PROGRAM } from "../paths.ts";
+import { live } from "./capture.ts";
 
 async function run(command: string, ...args: string[]) {
   const { code, stdout, stderr } = await new Deno.Command(command, { args, stdin: "null" })
