@@ -151,7 +151,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
       filtered: loss.filtered,
       ...(unresolved > 0 ? { unresolved } : {}),
     },
-    complete: loss.total === 0 && ending.length === 0,
+    complete: loss.total === 0 && loss.otherTotal === 0 && ending.length === 0,
     duration_ms: endedAt - startedAt,
     ...(ending.length === 0 ? {} : { diagnostics: ending }),
   }];
