@@ -952,16 +952,19 @@ static void mode_samples(void)
 	leave_dir();
 }
 
-/* COUNT times an OPENAT, every millisecond or every so many. */
+/* COUNT times an OPENAT, every millisecond or every so many; user_data is the time, in ns. */
 static void mode_ticks(char **args)
 {
 	int count = atoi(args[0]), pause_ms = args[1] ? atoi(args[1]) : 1;
+	struct timespec now;
 
 	ring_open(8, 0);
 	for (int i = 0; i < count; i++) {
 		struct io_uring_sqe *sqe = get(IORING_OP_OPENAT, AT_FDCWD);
 		struct io_uring_cqe *cqe;
 
+		clock_gettime(CLOCK_REALTIME, &now);
+		sqe->user_data = now.tv_sec * 1000000000ull + now.tv_nsec;
 		sqe->addr = (uintptr_t)"/no/such/tick";
 		io_uring_submit_and_wait(&ring, 1);
 		if (io_uring_wait_cqe(&ring, &cqe))
