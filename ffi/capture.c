@@ -59,6 +59,7 @@ static struct {
 	int info_fds[PROGRAMS]; /* /proc/self/fdinfo of the programs; 0 is none */
 	uint32_t cpus;
 	const char *submit_name;
+	uint32_t forms[PROGRAMS]; /* see probe_forms() */
 	/* The batch that poll() fills. */
 	uint8_t *batch;
 	uint32_t capacity;
@@ -377,6 +378,33 @@ static bool is_pointer(const struct btf_param *parameter)
 	return type && btf_is_ptr(type);
 }
 
+#define MAX_NESTING 8
+
+static bool has_member(uint32_t id, const char *name, int depth)
+{
+	const struct btf_type *type = btf__type_by_id(capture.kernel, id);
+	const struct btf_member *member;
+
+	while (type && (btf_is_mod(type) || btf_is_typedef(type)))
+		type = btf__type_by_id(capture.kernel, type->type);
+	if (!type || !btf_is_composite(type) || depth > MAX_NESTING)
+		return false;
+	member = btf_members(type);
+	for (int i = 0; i < btf_vlen(type); i++, member++) {
+		const char *own = btf__name_by_offset(capture.kernel, member->name_off);
+
+		if (!strcmp(own, name) || (!*own && has_member(member->type, name, depth + 1)))
+			return true;
+	}
+	return false;
+}
+
+static void set_form(uint32_t program, const char *name, uint32_t form)
+{
+	capture.forms[program] = form;
+	set_u32(name, form);
+}
+
 /* Learns from BTF how this kernel's tracepoints pass what they pass. */
 static int probe_forms(void)
 {
@@ -391,32 +419,45 @@ static int probe_forms(void)
 	}
 	if (!parameters)
 		return -ENOENT;
-	if (count <= 2)
-		set_u32("submit_form", 1);
-	else
-		set_u32("submit_form", is_pointer(&parameters[1]) ? 2 : 3);
+	set_form(PROGRAM_SUBMIT, "submit_form",
+		 count <= 2 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
 
 	parameters = tracepoint("io_uring_complete", &count);
 	if (!parameters)
 		bpf_program__set_autoload(
 			bpf_object__find_program_by_name(capture.object, "complete"), false);
 	else
-		set_u32("complete_form", count == 3 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
+		set_form(PROGRAM_COMPLETE, "complete_form",
+			 count == 3 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
 
 	parameters = tracepoint("io_uring_req_failed", &count);
 	if (!parameters)
 		bpf_program__set_autoload(
 			bpf_object__find_program_by_name(capture.object, "failed"), false);
-	else
-		set_u32("failed_form", count == 3 ? 1 : count == 4 ? 2 : 3);
+	set_form(PROGRAM_FAILED, "failed_form",
+		 !parameters ? 0 : count == 3 ? 1 : count == 4 ? 2 : 3);
 
 	parameters = tracepoint("io_uring_register", &count);
 	if (parameters)
-		set_u32("register_form", count == 5 ? 1 : 2);
+		set_form(PROGRAM_REGISTER, "register_form", count == 5 ? 1 : 2);
 	if (!tracepoint("io_uring_cqe_overflow", &count))
 		bpf_program__set_autoload(
 			bpf_object__find_program_by_name(capture.object, "overflow"), false);
 	return 0;
+}
+
+/* How this kernel passes what a program looks at: a *_form of the object; 0 is not known. */
+int32_t iouring_capture_form(uint32_t index)
+{
+	return index < PROGRAMS ? capture.forms[index] : 0;
+}
+
+/* 1 when a struct of this kernel has a member, at whatever depth of unnamed members. */
+int32_t iouring_capture_has(const char *name, const char *member)
+{
+	int32_t id = btf__find_by_name_kind(capture.kernel, name, BTF_KIND_STRUCT);
+
+	return id >= 0 && has_member(id, member, 0);
 }
 
 /* A batch is full when it could not take the longest record: then the walk stops, with this

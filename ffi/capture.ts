@@ -29,6 +29,10 @@ const SYMBOLS = {
   iouring_capture_attach: { parameters: ["u32"], result: "i32" },
   // int32_t iouring_capture_new_name(void)
   iouring_capture_new_name: { parameters: [], result: "i32" },
+  // int32_t iouring_capture_form(uint32_t program)
+  iouring_capture_form: { parameters: ["u32"], result: "i32" },
+  // int32_t iouring_capture_has(const char *name, const char *member)
+  iouring_capture_has: { parameters: ["buffer", "buffer"], result: "i32" },
   // int32_t iouring_capture_add_pid(uint32_t pid)
   iouring_capture_add_pid: { parameters: ["u32"], result: "i32" },
   // int32_t iouring_capture_add_id(uint32_t kind, uint32_t id)
@@ -100,6 +104,49 @@ const HOOKS: readonly {
   },
   { program: "PROGRAM_REGISTER", hook: "io_uring_register", hides: "registrations" },
   { program: "PROGRAM_CREATE", hook: "io_uring_create", hides: "rings made from now on" },
+];
+
+/** What older hooks do not pass, by the form that the shim has found. */
+const FORMS: readonly {
+  readonly program: string;
+  readonly form: number;
+  readonly what: string;
+  readonly hides: string;
+}[] = [
+  {
+    // Before 5.14, and 5.10.162 of its series.
+    program: "PROGRAM_SUBMIT",
+    form: 3,
+    what: "io_uring_submit_sqe: req",
+    hides: "the kernel's copy of a request: all but its opcode and user_data is from the ring's " +
+      "entry, which its owner can write",
+  },
+  {
+    // Before 5.18.
+    program: "PROGRAM_COMPLETE",
+    form: 3,
+    what: "io_uring_complete: req",
+    hides: "which of several requests with the same user_data a result is of",
+  },
+  {
+    // 5.17 alone.
+    program: "PROGRAM_FAILED",
+    form: 3,
+    what: "io_uring_req_failed: ctx",
+    hides: "the ring of a request that was refused before it ran",
+  },
+];
+
+/** What older kernels do not keep. */
+const MEMBERS: readonly {
+  readonly struct: string;
+  readonly member: string;
+  readonly hides: string;
+}[] = [
+  // Before 5.11, and older kernels of the 5.10 series.
+  { struct: "seccomp", member: "filter_count", hides: "the number of seccomp filters" },
+  // Before 5.19.
+  { struct: "io_rw", member: "flags", hides: "flags of reads and writes, where the file has some" },
 ];
 
 /**
@@ -271,6 +318,16 @@ class KernelCapture implements CaptureDevice {
       }
       if (isSubmit) throw refusal(this.#symbols, `attach to ${name}`, result);
       missing.push({ hook: name, hides });
+    }
+    for (const { program, form, what, hides } of FORMS) {
+      if (this.#symbols.iouring_capture_form(this.#value(program)) === form) {
+        missing.push({ hook: what, hides });
+      }
+    }
+    for (const { struct, member, hides } of MEMBERS) {
+      if (this.#symbols.iouring_capture_has(cString(struct), cString(member)) === 0) {
+        missing.push({ hook: `${struct}.${member}`, hides });
+      }
     }
     // Programs of one tracepoint run in the order in which they were attached: this one looks for
     // what the first has left.
