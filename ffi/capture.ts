@@ -19,6 +19,8 @@ const SYMBOLS = {
   iouring_capture_layout: { parameters: ["buffer", "u32"], result: "i32" },
   // int32_t iouring_capture_log(char *out, uint32_t capacity)
   iouring_capture_log: { parameters: ["buffer", "u32"], result: "i32" },
+  // int32_t iouring_capture_try(void)
+  iouring_capture_try: { parameters: [], result: "i32" },
   // int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *btf, uint32_t verbose)
   iouring_capture_open: { parameters: ["buffer", "u64", "buffer", "u32"], result: "i32" },
   // int32_t iouring_capture_set(const char *name, const uint8_t *value, uint32_t size)
@@ -316,6 +318,11 @@ class KernelCapture implements CaptureDevice {
         hooks.push(name);
         continue;
       }
+      if (isSubmit && -result === ENOENT) {
+        throw new UnsupportedHostError(
+          `Cannot attach to ${name}: there is no such tracepoint, so the types are of another kernel`,
+        );
+      }
       if (isSubmit) throw refusal(this.#symbols, `attach to ${name}`, result);
       missing.push({ hook: name, hides });
     }
@@ -348,11 +355,6 @@ function refusal(symbols: Symbols, action: string, result: number): UnsupportedH
   const log = new TextDecoder().decode(text.subarray(0, Math.min(length, text.length)))
     .split("\n")[0]!.replace(/^libbpf: /, "");
   const reason = errnoName(-result) ?? String(-result);
-  if (-result === ENOENT && action.startsWith("load")) {
-    return new UnsupportedHostError(
-      "Cannot capture: this kernel has no io_uring tracepoints, use one with CONFIG_IO_URING",
-    );
-  }
   return new UnsupportedHostError(
     `Cannot ${action}: ${reason}${log === "" ? "" : ` (${log})`}, see iouring capture --check`,
   );

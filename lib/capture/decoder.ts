@@ -3,6 +3,7 @@ import type {
   IOUringEvent,
   IOUringRegister,
   IOUringResult,
+  ProcessBlock,
   RequestBlock,
   StreamRecord,
 } from "../record/records.ts";
@@ -116,6 +117,7 @@ export class Decoder {
   readonly #onProcess: DecoderOptions["onProcess"];
   readonly #canaries = new Set<bigint>();
   readonly #canariesBack = new Set<bigint>();
+  #self: ProcessBlock | undefined;
   #out: Lines = newBatch();
   /** ns since boot; Infinity once those rings are out. */
   #listedAt = Infinity;
@@ -288,6 +290,11 @@ export class Decoder {
     return this.#canariesBack.has(userData);
   }
 
+  /** What the kernel says of this process; undefined until the first of our own NOPs is back. */
+  get self(): ProcessBlock | undefined {
+    return this.#self;
+  }
+
   #take(): RecordBatch {
     const out = this.#out;
     if (out.length > 0) this.#out = newBatch();
@@ -336,6 +343,12 @@ export class Decoder {
       const userData = BigInt(userDataHigh) << 32n | BigInt(userDataLow);
       if (this.#canaries.has(userData)) {
         this.#canariesBack.add(userData);
+        this.#self ??= this.#processes.block(
+          view.getUint32(at + o.process, true),
+          view.getUint32(at + o.process + 4, true),
+          view.getUint32(at + o.tid, true),
+          view.getUint32(at + o.pid, true),
+        ).process;
         this.#rings.hide(this.#ringText(view, at + o.ring));
         return;
       }
