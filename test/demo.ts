@@ -5,7 +5,6 @@
  * @module
  */
 
-import { fileURLToPath } from "node:url";
 import { setup, SetupError } from "../ffi/setup.ts";
 import { readElfCore } from "../lib/memory/elf_core.ts";
 import { imageFixtures, unpackFixture } from "./fixtures.ts";
@@ -13,9 +12,8 @@ import { cannotCapture } from "./live/capture.ts";
 import { buildWorkload } from "./live/workload.ts";
 import { BufferImage } from "./memory/buffer_image.ts";
 import { CommandError, LabUnavailableError } from "./vm/run.ts";
+import { PROGRAM, ROOT } from "./paths.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const PROGRAM = `${ROOT}dist/iouring`;
 /** Lines of a table that are shown. */
 const MAX_LINES = 14;
 const CAPTURE_SECONDS = "4";

@@ -8,11 +8,9 @@
  */
 
 import { readFileSync, statSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { drgnCommand, drgnMissing } from "../vm/drgn.ts";
+import { PROGRAM, ROOT } from "../paths.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PROGRAM = `${ROOT}dist/iouring`;
 const RUNS = 5;
 const SAMPLE_MS = 2;
 /** Larger files are summed once; those beyond the second bound, which are mostly holes, never. */

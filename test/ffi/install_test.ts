@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
+import { ROOT } from "../paths.ts";
 import { withFolder } from "./open_image.ts";
-
-const INSTALL = fileURLToPath(new URL("../../ffi/install.ts", import.meta.url));
 
 function run(command: string, args: string[]): { code: number; said: string } {
   const { code, stdout, stderr } = new Deno.Command(command, { args }).outputSync();
@@ -15,7 +13,7 @@ function has(command: string): boolean {
 }
 
 function install(prefix: string): { code: number; said: string } {
-  return run(Deno.execPath(), ["run", "--allow-all", INSTALL, prefix]);
+  return run(Deno.execPath(), ["run", "--allow-all", `${ROOT}ffi/install.ts`, prefix]);
 }
 
 Deno.test("install puts a program, its man page, completions and unit below a prefix", () => {

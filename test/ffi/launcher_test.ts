@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import config from "../../deno.json" with { type: "json" };
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
+import { PROGRAM, ROOT } from "../paths.ts";
 import { withFolder } from "./open_image.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PROGRAM = `${ROOT}dist/iouring`;
 const SIZE = Deno.statSync(PROGRAM).size;
 
 interface Outcome {

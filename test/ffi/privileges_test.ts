@@ -1,11 +1,10 @@
 /** What `dist/iouring` still may do once it has begun to read what others wrote. */
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { cannotCapture } from "../live/capture.ts";
+import { PROGRAM } from "../paths.ts";
 import { withFolder } from "./open_image.ts";
 
-const PROGRAM = fileURLToPath(new URL("../../dist/iouring", import.meta.url));
 const isRoot = Deno.uid() === 0;
 const onlyRoot = isRoot ? "" : " (needs root)";
 

@@ -4,10 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { eraseBtf, eraseSymbols, ownBtf, ownSymbols, systemMap } from "./own_tables.ts";
+import { PROGRAM } from "../paths.ts";
 import { writeIsf } from "../kernel/write_isf.ts";
 import { PatchedImage } from "./patched_image.ts";
 
-const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
 const FOLDER = Deno.makeTempDirSync();
 const SLIDE = 0x200_0000n;
 
@@ -31,7 +31,7 @@ interface Outcome {
 
 function scan(image: PatchedImage, ...flags: string[]): Outcome {
   const path = put("image", image.bytes);
-  const { code, stdout, stderr } = new Deno.Command(EXECUTABLE, {
+  const { code, stdout, stderr } = new Deno.Command(PROGRAM, {
     args: ["scan", "--format", "ndjson", ...flags, path],
   }).outputSync();
   const lines = new TextDecoder().decode(stdout).trimEnd().split("\n");

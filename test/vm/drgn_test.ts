@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import type { IOUringEntry } from "../../lib/record/records.ts";
+import { PROGRAM } from "../paths.ts";
 import { drgnCommand, drgnMissing, type DrgnOwner, type DrgnRing } from "./drgn.ts";
 import { labDump } from "./lab.ts";
 import { LabUnavailableError, run } from "./run.ts";
 
-const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
 const KERNELS = ["6.1", "6.12"];
 
 /** What both know of a ring, in one form. */
@@ -71,7 +71,7 @@ for (const kernel of KERNELS) {
     async fn() {
       const { paging } = await labDump({ kernel, vmcoreinfo: true });
       const rings = jsonLines<DrgnRing>(await run(...drgnCommand(kernel, paging)));
-      const entries = jsonLines<IOUringEntry>(await run(EXECUTABLE, ["scan", paging]))
+      const entries = jsonLines<IOUringEntry>(await run(PROGRAM, ["scan", paging]))
         .filter(({ type }) => type === "IOUringEntry")
         .sort((a, b) => BigInt(a.ctx_addr) < BigInt(b.ctx_addr) ? -1 : 1);
       assert.ok(rings.length > 0);

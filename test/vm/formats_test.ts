@@ -6,11 +6,10 @@ import assert from "node:assert/strict";
 import { writeDeflated, writeVmcore, writeVmware } from "../memory/write_formats.ts";
 import { writeAvml, writeKdump, writeLime, writePadded } from "../memory/write_formats.ts";
 import type { IOUringStatus } from "../../lib/record/records.ts";
+import { PROGRAM } from "../paths.ts";
 import { GuestMemory } from "./formats.ts";
 import { labFormats, type LabSparse, labSparse } from "./lab.ts";
 import { LabUnavailableError } from "./run.ts";
-
-const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
 
 /** Lines of the entries, and the records around them. */
 interface Scan {
@@ -20,7 +19,7 @@ interface Scan {
 }
 
 async function scan(image: string): Promise<Scan> {
-  const { code, stdout, stderr } = await new Deno.Command(EXECUTABLE, {
+  const { code, stdout, stderr } = await new Deno.Command(PROGRAM, {
     args: ["scan", "--format", "ndjson", image],
     stdin: "null",
     signal: AbortSignal.timeout(300_000),

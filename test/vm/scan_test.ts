@@ -7,11 +7,11 @@
  */
 import assert from "node:assert/strict";
 import type { IOUringEntry, IOUringStatus } from "../../lib/record/records.ts";
+import { PROGRAM } from "../paths.ts";
 import { compareEntries, compareFdInfo, type Difference, differenceText } from "./compare.ts";
 import { labDump, type LabOptions, labSmear, labSparse } from "./lab.ts";
 import { LabUnavailableError } from "./run.ts";
 
-const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
 const MAX_TIME_MS = 120_000;
 const KERNELS = ["6.1", "6.12", "5.10", "backports"];
 
@@ -25,7 +25,7 @@ interface Scan {
 }
 
 async function scan(image: string, ...flags: string[]): Promise<Scan> {
-  const { code, stdout, stderr } = await new Deno.Command(EXECUTABLE, {
+  const { code, stdout, stderr } = await new Deno.Command(PROGRAM, {
     args: ["scan", "--format", "ndjson", ...flags, image],
     stdin: "null",
     signal: AbortSignal.timeout(MAX_TIME_MS),

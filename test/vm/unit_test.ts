@@ -4,14 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
-import { fileURLToPath } from "node:url";
 import { buildWorkload } from "../live/workload.ts";
+import { ROOT } from "../paths.ts";
 import { fetchKernel, LAB_KERNELS } from "./kernels.ts";
 import { Guest } from "./qemu.ts";
 import { LabUnavailableError, run } from "./run.ts";
 import { fetchSystemdUserland } from "./systemd_userland.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const KERNEL = LAB_KERNELS.find(({ name }) => name === "6.12")!;
 
 /** Starts the script once the system is up. */

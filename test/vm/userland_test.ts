@@ -3,13 +3,12 @@
  * root and as another user, on a read-only system, from a /tmp that nothing may be run from.
  */
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { cannotCapture } from "../live/capture.ts";
+import { PROGRAM, ROOT } from "../paths.ts";
 import { LabUnavailableError } from "./run.ts";
 import { fetchUserland, USERLANDS } from "./userlands.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const OTHER_USER = 12345;
 
 /** Runs its arguments in the userland $1, which nobody can write to. */
@@ -76,7 +75,7 @@ for (const suite of USERLANDS) {
         return;
       }
       const image = imageFixtures()[0]!;
-      const expected = entries(run(`${ROOT}dist/iouring`, ["scan", unpackFixture(image)]).stdout);
+      const expected = entries(run(PROGRAM, ["scan", unpackFixture(image)]).stdout);
       assert.ok(expected.length > 0);
       for (const user of [0, OTHER_USER]) {
         await t.step(`as user ${user}`, () => {
