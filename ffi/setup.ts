@@ -71,7 +71,9 @@ export function setup(purpose: Purpose, log: (line: string) => void): void {
   if (missing.length === 0) return;
   const what = missing.map((need) => need.what).join(", ");
   const packages = missing.map((need) => need.debianPackage);
-  const advice = `Cannot prepare the ${purpose}: ${what} missing, install ${packages.join(" ")}`;
+  const advice = `Cannot prepare the ${purpose}: ${what} missing, as root: apt-get install ${
+    packages.join(" ")
+  }`;
   if (Deno.uid() !== 0 || !isExecutable("apt-get")) throw new SetupError(advice);
 
   log(`setup: installing ${packages.join(" ")}`);

@@ -137,7 +137,7 @@ Deno.test("build says in one line what to install where it cannot install it", (
   assert.equal(
     said,
     "Cannot prepare the build: cc, the C library's headers, clang, llvm-strip, libbpf missing, " +
-      "install gcc libc6-dev clang llvm libbpf-dev\n",
+      "as root: apt-get install gcc libc6-dev clang llvm libbpf-dev\n",
   );
 });
 
