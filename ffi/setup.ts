@@ -52,6 +52,7 @@ const NEEDS: readonly Need[] = [
   command("lab", "jq", "jq"),
   command("lab", "xz", "xz-utils"),
   command("lab", "strace", "strace"),
+  command("lab", "setcap", "libcap2-bin"),
   command("lab", "debootstrap", "debootstrap"),
   command("lab", "makedumpfile", "makedumpfile"),
 ];
