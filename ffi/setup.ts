@@ -53,6 +53,9 @@ const NEEDS: readonly Need[] = [
   command("lab", "xz", "xz-utils"),
   command("lab", "strace", "strace"),
   command("lab", "setcap", "libcap2-bin"),
+  command("lab", "zsh", "zsh"),
+  command("lab", "fish", "fish"),
+  command("lab", "man", "man-db"),
   command("lab", "debootstrap", "debootstrap"),
   command("lab", "makedumpfile", "makedumpfile"),
 ];
