@@ -6,10 +6,11 @@ import assert from "node:assert/strict";
 import type { IOUringEntry } from "../../lib/record/records.ts";
 import { PROGRAM } from "../paths.ts";
 import { drgnCommand, drgnMissing, type DrgnOwner, type DrgnRing } from "./drgn.ts";
-import { type LabDump, labDump } from "./lab.ts";
+import { labDebug, type LabDump, labDump } from "./lab.ts";
 import { labTest } from "./lab_case.ts";
 import { LabUnavailableError, run } from "./run.ts";
 
+/** The debug files of the first are fetched, some 300 MB; those of the others are used if there. */
 const KERNELS = ["6.1", "6.12"];
 
 /** What both know of a ring, in one form. */
@@ -52,6 +53,7 @@ function fromScan(entry: IOUringEntry, tags: readonly string[]): Known {
 
 /** A dump that drgn can look at. */
 async function drgnDump(kernel: string): Promise<LabDump> {
+  if (kernel === KERNELS[0]) await labDebug(kernel);
   const reason = drgnMissing(kernel);
   if (reason !== undefined) throw new LabUnavailableError(reason);
   return await labDump({ kernel, vmcoreinfo: true });
