@@ -31,6 +31,8 @@ export interface HostFacts {
   readonly hasBtf: boolean;
   /** The tracepoints found in them, undefined where they could not be read. */
   readonly hooks: readonly string[] | undefined;
+  /** Whether they name the ring buffer that programs write to; undefined as before. */
+  readonly hasRingBuffer: boolean | undefined;
   /** Tries to load a program that reads the kernel: 0, or a negative errno. */
   readonly tryBpf: () => number;
 }
@@ -53,6 +55,7 @@ export function captureNeeds(read: ReadText, options: HostFacts): Need[] {
         : "/sys/kernel/btf/vmlinux is not there: use a kernel with CONFIG_DEBUG_INFO_BTF, or --btf FILE",
     },
     hooks(options.hooks),
+    ringBuffer(options.hasRingBuffer),
     lockdown(read),
     privileged.met === false
       ? { name: "bpf", met: undefined, optional: false, says: "not known without privilege" }
@@ -105,7 +108,18 @@ function hooks(found: readonly string[] | undefined): Need {
     met: submit,
     says: submit
       ? found.join(", ")
-      : "the kernel's types name no io_uring tracepoints: use a kernel with CONFIG_IO_URING",
+      : "the kernel's types name no io_uring tracepoints: use Linux 5.10 or later, with CONFIG_IO_URING",
+  };
+}
+
+function ringBuffer(isThere: boolean | undefined): Need {
+  const need = { name: "ring buffer", met: isThere, optional: false } as const;
+  if (isThere === undefined) return { ...need, says: "not known without the kernel's types" };
+  return {
+    ...need,
+    says: isThere
+      ? "this kernel's BPF has one"
+      : "this kernel's BPF has no ring buffer: use Linux 5.10 or later",
   };
 }
 

@@ -1,6 +1,6 @@
 import { UnsupportedHostError } from "../capture/capture_device.ts";
 import { captureSource, type KnownSelf } from "../capture/capture_source.ts";
-import { captureNeeds, type Need, unmetNeed } from "../capture/needs.ts";
+import { captureNeeds, type HostFacts, type Need, unmetNeed } from "../capture/needs.ts";
 import { runChain, type Transform } from "../chain/chain.ts";
 import { Classifier } from "../chain/classifier.ts";
 import { Filter } from "../chain/filter.ts";
@@ -48,7 +48,7 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
   const read = (path: string) => readText(path, host);
   const needs = captureNeeds(read, {
     hasBtf: btf !== undefined,
-    hooks: btf === undefined ? undefined : hooksOf(btf.names),
+    ...featuresOf(btf?.names),
     tryBpf: () => host.tryBpf(),
   });
   if (flags.has("check")) return check(needs, host);
@@ -217,10 +217,14 @@ const HOOKS = [
   "io_uring_create",
 ];
 
-/** The tracepoints that the types name. */
-function hooksOf(types: Uint8Array): string[] {
+/** What of the kernel's features its types name. */
+function featuresOf(types: Uint8Array | undefined): Pick<HostFacts, "hooks" | "hasRingBuffer"> {
+  if (types === undefined) return { hooks: undefined, hasRingBuffer: undefined };
   const text = new TextDecoder("latin1").decode(types);
-  return HOOKS.filter((hook) => text.includes(`\0btf_trace_${hook}\0`));
+  return {
+    hooks: HOOKS.filter((hook) => text.includes(`\0btf_trace_${hook}\0`)),
+    hasRingBuffer: text.includes("\0BPF_MAP_TYPE_RINGBUF\0"),
+  };
 }
 
 function readText(path: string, host: Host): string | undefined {

@@ -7,7 +7,12 @@ function host(files: Record<string, string>) {
 }
 
 const ROOT = { "/proc/self/status": "CapEff:\t000001ffffffffff\n" };
-const HOOKS = { hasBtf: true, hooks: ["io_uring_submit_req"], tryBpf: () => 0 };
+const HOOKS = {
+  hasBtf: true,
+  hooks: ["io_uring_submit_req"],
+  hasRingBuffer: true,
+  tryBpf: () => 0,
+};
 
 Deno.test("captureNeeds() is met for root on a kernel with all it takes", () => {
   equal(unmetNeed(captureNeeds(host(ROOT), HOOKS)), undefined);
@@ -29,6 +34,10 @@ Deno.test("captureNeeds() names what a kernel lacks", () => {
     "BTF",
   );
   equal(unmetNeed(captureNeeds(host(ROOT), { ...HOOKS, hooks: [] }))?.name, "hooks");
+  equal(
+    unmetNeed(captureNeeds(host(ROOT), { ...HOOKS, hasRingBuffer: false }))?.says,
+    "this kernel's BPF has no ring buffer: use Linux 5.10 or later",
+  );
   const locked = host({
     ...ROOT,
     "/sys/kernel/security/lockdown": "none integrity [confidentiality]\n",

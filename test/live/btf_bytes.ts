@@ -48,6 +48,16 @@ export function withMemberMoved(
   throw new Error(`No ${where.struct}.${where.member}`);
 }
 
+/** The same types, but for a name that is another one of the same length. */
+export function withoutName(btf: Uint8Array, name: string): Uint8Array {
+  const text = new TextDecoder("latin1").decode(btf);
+  const at = text.indexOf(`\0${name}\0`);
+  if (at < 0) throw new Error(`No ${name}`);
+  const copy = btf.slice();
+  copy.fill("X".charCodeAt(0), at + 1, at + 1 + name.length);
+  return copy;
+}
+
 /** Types that are in order and name nothing of a kernel's. */
 export function emptyBtf(): Uint8Array {
   const names = new TextEncoder().encode("\0int\0");

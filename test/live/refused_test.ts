@@ -1,6 +1,6 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { PROGRAM } from "../paths.ts";
-import { emptyBtf, withMemberMoved } from "./btf_bytes.ts";
+import { emptyBtf, withMemberMoved, withoutName } from "./btf_bytes.ts";
 import { live } from "./capture.ts";
 import { buildWorkload } from "./workload.ts";
 
@@ -97,6 +97,8 @@ live("capture takes the kernel's types from a file, and refuses what is not them
     cut: own.subarray(0, 100_000),
     empty: new Uint8Array(),
     text: new TextEncoder().encode("CONFIG_DEBUG_INFO_BTF=y\n"),
+    // As they are before 5.8.
+    old: withoutName(own, "BPF_MAP_TYPE_RINGBUF"),
     // In order, but not this kernel's.
     others: emptyBtf(),
     moved: withMemberMoved(own, { struct: "task_struct", member: "comm", bytes: 8 }),
@@ -130,10 +132,15 @@ live("capture takes the kernel's types from a file, and refuses what is not them
       ["damaged", 1, /^Cannot read ".*damaged.btf": BTF type \d+ .*\n$/],
       ["missing", 1, `Cannot open ${quoted("missing")}: no such file\n`],
       [
+        "old",
+        4,
+        "Cannot capture: this kernel's BPF has no ring buffer: use Linux 5.10 or later\n",
+      ],
+      [
         "others",
         4,
         "Cannot capture: the kernel's types name no io_uring tracepoints: " +
-        "use a kernel with CONFIG_IO_URING\n",
+        "use Linux 5.10 or later, with CONFIG_IO_URING\n",
       ],
       [
         "moved",
