@@ -29,7 +29,8 @@ testWith(
       const said = new Map<string, string>();
       for (const block of blocks("sh")) {
         // There is something to record, and a second is enough.
-        const setup = `while '${workload}' samples; do sleep 0.1; done > /dev/null & trap 'kill $!' EXIT\n`;
+        const setup =
+          `while '${workload}' samples; do sleep 0.1; done > /dev/null & trap 'kill $!' EXIT\n`;
         const script = block.replace("-d 60", "-d 1");
         const start = script === block ? "" : setup;
         const args = ["-euo", "pipefail", "-c", start + script];
