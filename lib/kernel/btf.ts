@@ -1,8 +1,6 @@
-/**
- * BTF, the type information a kernel carries of itself (`include/uapi/linux/btf.h`,
- * Documentation/bpf/btf.rst).
- */
-
+import { ImageError } from "../memory/image_error.ts";
+import { BtfError, btfSections, KIND, salvageSections } from "./btf_format.ts";
+import { LOST, salvageTypeOffsets, typeOffsets } from "./btf_offsets.ts";
 import {
   integerShape,
   KernelTypes,
@@ -14,30 +12,9 @@ import {
   type TypeShape,
 } from "./types.ts";
 
-/** Bytes are not BTF, or end too early. */
-export class BtfError extends Error {
-  override readonly name = "BtfError";
-}
-
-const HEADER_SIZE = 24;
-const MAGIC = 0xeb9f;
-/** A kernel has 50,000 to 200,000 types; far more is damage. */
-const MAX_TYPES = 4_000_000;
 /** `KSYM_NAME_LEN`: no name in a kernel is longer. */
 const MAX_NAME = 512;
 
-const KIND_INT = 1;
-const KIND_PTR = 2;
-const KIND_ARRAY = 3;
-const KIND_STRUCT = 4;
-const KIND_UNION = 5;
-const KIND_ENUM = 6;
-const KIND_FUNC_PROTO = 13;
-const KIND_VAR = 14;
-const KIND_DATASEC = 15;
-const KIND_FLOAT = 16;
-const KIND_DECL_TAG = 17;
-const KIND_ENUM64 = 19;
 /** typedef, volatile, const, restrict, type_tag: they add nothing to a layout. */
 const TRANSPARENT = new Set([8, 9, 10, 11, 18]);
 
@@ -45,6 +22,10 @@ const TRANSPARENT = new Set([8, 9, 10, 11, 18]);
 export class Btf extends KernelTypes {
   /** Bytes of the blob, header included. */
   readonly size: number;
+  /** Whether it is what damage left. */
+  readonly isSalvaged: boolean;
+  /** How many types are lost to damage, as far as can be told. */
+  readonly lost: number;
   #types: DataView;
   #strings: Uint8Array;
   /** All strings with their NULs: an engine searches text much faster than bytes. */
@@ -62,28 +43,26 @@ export class Btf extends KernelTypes {
   /**
    * Indexes a blob that starts with a BTF header; bytes after it are ignored.
    *
+   * @param options.salvage Index what damage leaves of a blob that has no bytes after it. To ask for
+   * a type that is lost then throws {@linkcode ImageError}: it might be taken for one that the kernel
+   * does not have.
    * @throws {BtfError} when it is not BTF.
    */
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, { salvage = false }: { salvage?: boolean } = {}) {
     super();
-    const length = btfLength(bytes);
-    if (length === undefined) throw new BtfError("not a BTF header");
-    if (bytes.length < length) {
-      throw new BtfError(`BTF needs ${length} bytes, ${bytes.length} are there`);
-    }
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const headerLength = view.getUint32(4, true);
-    const typeStart = headerLength + view.getUint32(8, true);
-    const typeLength = view.getUint32(12, true);
-    const stringStart = headerLength + view.getUint32(16, true);
-    const stringLength = view.getUint32(20, true);
-    this.size = length;
-    this.#types = new DataView(bytes.buffer, bytes.byteOffset + typeStart, typeLength);
-    this.#strings = bytes.subarray(stringStart, stringStart + stringLength);
+    const sections = salvage ? salvageSections(bytes) : btfSections(bytes);
+    const { offsets, count, lost } = (salvage ? salvageTypeOffsets : typeOffsets)(sections);
+    this.size = sections.size;
+    this.isSalvaged = salvage;
+    this.lost = lost;
+    this.#types = sections.types;
+    this.#strings = sections.strings;
     this.#text = LATIN1.decode(this.#strings);
-    // The smallest type takes 12 bytes.
-    this.#offsets = new Uint32Array(Math.min(MAX_TYPES, typeLength / 12 + 2));
-    this.#count = this.#index(typeLength);
+    // No string but the first is empty. Without a name there is no telling what a kernel has.
+    if (this.#text.includes("\0\0")) throw new BtfError("strings of BTF are missing");
+    this.#offsets = offsets;
+    this.#count = count;
+    this.#nameTypes();
   }
 
   /** Number of types, void included. */
@@ -95,7 +74,9 @@ export class Btf extends KernelTypes {
     const nameOffset = this.#nameOffset(name);
     if (nameOffset === undefined) return undefined;
     const id = this.#structsByName.get(nameOffset);
-    return id === undefined ? undefined : this.structOfId(id);
+    if (id !== undefined) return this.structOfId(id);
+    if (this.lost > 0 && !this.#isName(nameOffset)) throw lostType(`what "${name}" names`);
+    return undefined;
   }
 
   override structOfId(id: number): StructType {
@@ -120,23 +101,23 @@ export class Btf extends KernelTypes {
     const info = this.#types.getUint32(at + 4, true);
     const sizeOrType = this.#types.getUint32(at + 8, true);
     switch ((info >>> 24) & 0x1f) {
-      case KIND_INT: {
+      case KIND.INT: {
         const encoding = this.#types.getUint32(at + 12, true);
         return integerShape(sizeOrType, (encoding & (1 << 24)) !== 0);
       }
-      case KIND_ENUM:
-      case KIND_ENUM64:
+      case KIND.ENUM:
+      case KIND.ENUM64:
         return integerShape(sizeOrType, info >>> 31 === 1);
-      case KIND_PTR:
+      case KIND.PTR:
         return { kind: "pointer", target: sizeOrType };
-      case KIND_ARRAY:
+      case KIND.ARRAY:
         return {
           kind: "array",
           element: this.#types.getUint32(at + 12, true),
           count: this.#types.getUint32(at + 20, true),
         };
-      case KIND_STRUCT:
-      case KIND_UNION:
+      case KIND.STRUCT:
+      case KIND.UNION:
         return { kind: "struct", id: this.#bare(id), size: sizeOrType };
       default:
         return { kind: "other" };
@@ -153,6 +134,7 @@ export class Btf extends KernelTypes {
         if (this.#types.getUint32(at + 12 + i * 8, true) === wanted) return this.#enum(at, count);
       }
     }
+    if (this.lost > 0) throw lostType(`the enum that has ${enumerator}`);
     return undefined;
   }
 
@@ -168,31 +150,19 @@ export class Btf extends KernelTypes {
     return values;
   }
 
-  /** Records where each type lies; the number of ids. */
-  #index(typeLength: number): number {
-    const view = this.#types;
-    let id = 1;
-    let at = 0;
-    while (at + 12 <= typeLength) {
-      if (id >= this.#offsets.length) throw new BtfError(`BTF has more than ${id} types`);
-      this.#offsets[id] = at;
-      const info = view.getUint32(at + 4, true);
-      const count = info & 0xffff;
-      const kind = (info >>> 24) & 0x1f;
-      if (kind === 0 || kind > KIND_ENUM64) {
-        throw new BtfError(`BTF type ${id} has the unknown kind ${kind}`);
-      }
-      if (kind === KIND_STRUCT || kind === KIND_UNION) {
-        const name = view.getUint32(at, true);
+  /** Notes which ids are structs, by name, and which are enums. */
+  #nameTypes(): void {
+    for (let id = 1; id < this.#count; id++) {
+      const at = this.#offsets[id]!;
+      if (at === LOST) continue;
+      const kind = this.#types.getUint8(at + 7) & 0x1f;
+      if (kind === KIND.STRUCT || kind === KIND.UNION) {
+        const name = this.#types.getUint32(at, true);
         if (name !== 0 && !this.#structsByName.has(name)) this.#structsByName.set(name, id);
-      } else if (kind === KIND_ENUM) {
+      } else if (kind === KIND.ENUM) {
         this.#enums.push(id);
       }
-      at += 12 + trailing(kind, count);
-      id++;
     }
-    if (at !== typeLength) throw new BtfError(`BTF type ${id - 1} ends outside the type section`);
-    return id;
   }
 
   /** Adds the members of a struct, those of anonymous structs in their place. */
@@ -201,7 +171,7 @@ export class Btf extends KernelTypes {
     if (at === undefined || into.depth > MAX_DEPTH) return;
     const info = this.#types.getUint32(at + 4, true);
     const kind = (info >>> 24) & 0x1f;
-    if (kind !== KIND_STRUCT && kind !== KIND_UNION) return;
+    if (kind !== KIND.STRUCT && kind !== KIND.UNION) return;
     const hasBitFields = info >>> 31 === 1;
     for (let i = 0; i < (info & 0xffff); i++) {
       // Damaged structs may hold each other over and over.
@@ -235,7 +205,18 @@ export class Btf extends KernelTypes {
   }
 
   #offsetOf(id: number): number | undefined {
-    return id > 0 && id < this.#count ? this.#offsets[id] : undefined;
+    const offset = id > 0 && id < this.#count ? this.#offsets[id] : undefined;
+    if (this.lost > 0 && (offset === LOST || id >= this.#count)) throw lostType(`type ${id}`);
+    return offset;
+  }
+
+  /** Whether a string is the name of a type that is known, of any kind. */
+  #isName(nameOffset: number): boolean {
+    for (let id = 1; id < this.#count; id++) {
+      const at = this.#offsets[id]!;
+      if (at !== LOST && this.#types.getUint32(at, true) === nameOffset) return true;
+    }
+    return false;
   }
 
   #string(offset: number): string {
@@ -254,42 +235,11 @@ export class Btf extends KernelTypes {
   }
 }
 
-/** Length in bytes of the BTF that a header announces, or undefined when it is not one. */
-export function btfLength(bytes: Uint8Array): number | undefined {
-  if (bytes.length < HEADER_SIZE) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_SIZE);
-  if (view.getUint16(0, true) !== MAGIC || view.getUint8(2) !== 1) return undefined;
-  const headerLength = view.getUint32(4, true);
-  const typeOffset = view.getUint32(8, true);
-  const typeLength = view.getUint32(12, true);
-  const stringOffset = view.getUint32(16, true);
-  const stringLength = view.getUint32(20, true);
-  if (headerLength !== HEADER_SIZE || typeOffset !== 0) return undefined;
-  if (stringOffset !== typeLength || stringLength === 0 || typeLength === 0) return undefined;
-  return headerLength + stringOffset + stringLength;
-}
-
-/** Bytes of a type after its common 12. */
-function trailing(kind: number, count: number): number {
-  switch (kind) {
-    case KIND_INT:
-    case KIND_VAR:
-    case KIND_DECL_TAG:
-      return 4;
-    case KIND_ARRAY:
-      return 12;
-    case KIND_STRUCT:
-    case KIND_UNION:
-    case KIND_DATASEC:
-    case KIND_ENUM64:
-      return 12 * count;
-    case KIND_ENUM:
-    case KIND_FUNC_PROTO:
-      return 8 * count;
-    case KIND_FLOAT:
-    default:
-      return 0;
-  }
+function lostType(what: string): ImageError {
+  return new ImageError(
+    `Cannot read the kernel's types: ${what} is lost, as its BTF is damaged ` +
+      "(--btf or --isf gives the types)",
+  );
 }
 
 const LATIN1 = new TextDecoder("latin1");

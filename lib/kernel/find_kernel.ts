@@ -2,7 +2,8 @@ import { ImageError } from "../memory/image_error.ts";
 import type { CpuState } from "../memory/elf_core.ts";
 import type { PhysicalMemory } from "../memory/physical_memory.ts";
 import { AddressSpace, type PageTableRoot } from "./address_space.ts";
-import { Btf, BtfError, btfLength } from "./btf.ts";
+import { Btf } from "./btf.ts";
+import { BtfError, btfLength } from "./btf_format.ts";
 import {
   findAnchors,
   possibleSlides,
@@ -14,7 +15,7 @@ import {
 import { findKallsyms } from "./find_kallsyms.ts";
 import { Kallsyms, KallsymsError, type KallsymsTables } from "./kallsyms.ts";
 import { WrongKernelError } from "./kernel_file_error.ts";
-import type { GivenSymbols, KernelFiles } from "./kernel_files.ts";
+import type { GivenSymbols, GivenTypes, KernelFiles } from "./kernel_files.ts";
 import { MemoryFault } from "./memory_fault.ts";
 import { Program } from "./program.ts";
 import { ReadBudget } from "./read_budget.ts";
@@ -34,6 +35,17 @@ export type PageTableSource = "vmcoreinfo_note" | "vmcoreinfo_memory" | "cpu_sta
 /** Where symbols come from: the kernel's own tables, found in one way or the other, or a file. */
 export type SymbolSource = "vmcoreinfo" | "search" | GivenSymbols["source"];
 
+/** Where types come from: BTF where a symbol says, found by its looks, a copy of it, or a file. */
+export type TypeSource = "__start_BTF" | "search" | "copy" | GivenTypes["source"];
+
+/** What of a kernel's own tables is damaged. */
+export interface TableDamage {
+  readonly code: "symbols_damaged" | "types_damaged";
+  readonly message: string;
+  /** What that hides; undefined where it hides nothing. */
+  readonly hides: string | undefined;
+}
+
 /** A kernel found in an image. */
 export interface FoundKernel {
   readonly program: Program;
@@ -42,6 +54,8 @@ export interface FoundKernel {
   readonly vmcoreinfo: Vmcoreinfo | undefined;
   readonly pageTables: PageTableSource;
   readonly symbols: SymbolTable;
+  readonly types: TypeSource;
+  readonly damage: readonly TableDamage[];
   /** What was given in place of the kernel's own symbols and types. */
   readonly files: KernelFiles;
 }
@@ -217,7 +231,7 @@ function openKernel(
     const why = whyNotItsSymbols(space, symbols, { given: files.symbols, banner, vmcoreinfo, own });
     if (why !== undefined) throw new Refusal(WRONG_SYMBOLS, why, files.symbols.file);
   }
-  const types = files.types?.types ?? readTypes(space, symbols);
+  const { types, source } = files.types === undefined ? readTypes(space, symbols) : files.types;
   // The search is over: what reads from here on has a budget of its own.
   const program = new Program(new AddressSpace(space.physical, space.pageTable), types, symbols);
   // The banner of a file has named its kernel by now.
@@ -225,7 +239,29 @@ function openKernel(
     const why = whyNotItsTypes(program, files.types, vmcoreinfo);
     if (why !== undefined) throw new Refusal(WRONG_TYPES, why, files.types.file);
   }
-  return { program, banner, vmcoreinfo, pageTables, symbols: table, files };
+  const damage = damageOf(symbols, { types, source });
+  return { program, banner, vmcoreinfo, pageTables, symbols: table, types: source, damage, files };
+}
+
+function damageOf(
+  symbols: KernelSymbols,
+  { types, source }: { types: KernelTypes; source: TypeSource },
+): TableDamage[] {
+  const damage: TableDamage[] = [];
+  if (symbols instanceof Kallsyms && symbols.damage !== undefined) {
+    const hides = "what only these names lead to (--symbols gives them)";
+    damage.push({ code: "symbols_damaged", message: symbols.damage, hides });
+  }
+  if (types instanceof Btf && types.isSalvaged) {
+    const message = `BTF is damaged: ${types.lost} of ${types.typeCount} types are lost`;
+    const hides = types.lost > 0 ? "what is of these types (--btf gives them)" : undefined;
+    damage.push({ code: "types_damaged", message, hides });
+  }
+  if (source === "copy") {
+    const message = "BTF is damaged, a copy of it elsewhere in memory was used";
+    damage.push({ code: "types_damaged", message, hides: undefined });
+  }
+  return damage;
 }
 
 /** Symbols: of a file, or the kernel's own. */
@@ -252,14 +288,17 @@ function* symbolTables(
 
 /** The kernel's own tables: where VMCOREINFO says, then wherever they look like themselves. */
 function* ownTables(space: AddressSpace, info: Vmcoreinfo | undefined): Generator<SymbolTable> {
-  const stext = info?.symbol("_stext");
-  const isStext = (space: AddressSpace) => (address: bigint) =>
-    stext !== undefined
-      ? address === stext
-      : isInImage(address) && (address & 0xfffn) === 0n && space.isMapped(address);
   const tableOf = (source: SymbolSource, tables: KallsymsTables): SymbolTable => ({
     source,
-    open: (space) => new Kallsyms(space, tables, isStext(space)),
+    open: (space) =>
+      new Kallsyms(space, tables, (symbol, address) => {
+        const noted = info?.symbol(symbol);
+        if (noted !== undefined) return address === noted;
+        if (!isInImage(address) || !space.isMapped(address)) return false;
+        return symbol === "linux_banner"
+          ? readBanner(space, address) !== undefined
+          : (address & 0xfffn) === 0n;
+      }),
   });
   const tables = info && tablesOf(info);
   if (tables !== undefined) yield tableOf("vmcoreinfo", tables);
@@ -468,20 +507,7 @@ function taskLayouts(memory: PhysicalMemory, given: KernelTypes | undefined): Ta
     layouts.set(`${comm} ${realParent} ${tasks}`, { comm, realParent, tasks });
   };
   if (given !== undefined) add(given);
-  let looked = 0;
-  for (const address of memory.search(BTF_START, { align: 4, limit: 4096 })) {
-    const header = memory.read(address, 24);
-    const length = header && btfLength(header);
-    if (length === undefined || length > LARGEST_BTF || looked + length > MOST_BTF) continue;
-    const bytes = memory.read(address, length);
-    if (bytes === undefined) continue;
-    looked += length;
-    try {
-      add(new Btf(bytes));
-    } catch (error) {
-      if (!(error instanceof BtfError)) throw error;
-    }
-  }
+  for (const types of findBlobs(memory)) add(types);
   return [...layouts.values()];
 }
 
@@ -522,27 +548,118 @@ function bannerOf(space: AddressSpace, symbols: KernelSymbols): string {
   return banner;
 }
 
-function readTypes(space: AddressSpace, symbols: KernelSymbols): Btf {
+/** The kernel's own types, and how they were come by. */
+interface OwnTypes {
+  readonly types: Btf;
+  readonly source: TypeSource;
+}
+
+/**
+ * The types where symbols say, or where that is not known, in the kernel's image. Damaged ones are
+ * taken from a copy of them: the kernel was unpacked in memory that may not have been used since.
+ */
+function readTypes(space: AddressSpace, symbols: KernelSymbols): OwnTypes {
   const start = symbols.lookup("__start_BTF");
-  const stop = symbols.lookup("__stop_BTF");
   if (start === undefined) {
+    const types = findBtf(space);
+    if (types !== undefined) return { types, source: "search" };
     throw new Refusal(
       3,
       "it carries no BTF (no symbol __start_BTF: CONFIG_DEBUG_INFO_BTF is off); --btf or --isf " +
         "gives the types",
     );
   }
+  const stop = symbols.lookup("__stop_BTF");
+  let bytes: Uint8Array | undefined;
   try {
     const length = stop !== undefined && stop > start
       ? Number(stop - start)
       : btfLength(space.read(start, 24)) ?? 0;
     if (length > LARGEST_BTF) throw new BtfError(`it claims to have ${length} bytes`);
-    return new Btf(space.read(start, length));
+    bytes = readGaps(space, start, length);
+    const types = new Btf(bytes);
+    if (types.size !== length) throw new BtfError(`its header claims ${types.size} bytes`);
+    return { types, source: "__start_BTF" };
   } catch (error) {
     if (!(error instanceof BtfError || error instanceof MemoryFault)) throw error;
+    const copy = bytes && findCopy(space, bytes.length);
+    if (copy !== undefined) return { types: copy, source: "copy" };
+    const rest = bytes && salvage(bytes);
+    if (rest !== undefined) return { types: rest, source: "__start_BTF" };
     throw new Refusal(
       3,
       `its BTF cannot be read: ${error.message} (--btf or --isf gives the types)`,
     );
+  }
+}
+
+/** Bytes of memory, zeros where it cannot be read. */
+function readGaps(space: AddressSpace, address: bigint, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let fault: MemoryFault | undefined;
+  let read = 0;
+  for (let at = 0; at < length;) {
+    const from = address + BigInt(at);
+    const take = Math.min(length - at, PAGE_SIZE - Number(from & 0xfffn));
+    try {
+      bytes.set(space.read(from, take), at);
+      read += take;
+    } catch (error) {
+      if (!(error instanceof MemoryFault)) throw error;
+      fault ??= error;
+    }
+    at += take;
+  }
+  if (fault !== undefined && read === 0) throw fault;
+  return bytes;
+}
+
+/** BTF in the kernel's image. */
+function findBtf(space: AddressSpace): Btf | undefined {
+  for (const { length, physical } of space.mappings(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
+    for (const types of findBlobs(space.physical, { start: physical, end: physical + length })) {
+      if (types.struct("task_struct") !== undefined) return types;
+    }
+  }
+  return undefined;
+}
+
+/** BTF of a length anywhere in memory: that of no other kernel has the same to the byte. */
+function findCopy({ physical }: AddressSpace, length: number): Btf | undefined {
+  for (const types of findBlobs(physical)) {
+    if (types.size === length && types.struct("task_struct") !== undefined) return types;
+  }
+  return undefined;
+}
+
+/** BTF that lies in physical memory in one piece: the live one and remnants. */
+function* findBlobs(
+  memory: PhysicalMemory,
+  within: { readonly start?: number; readonly end?: number } = {},
+): Generator<Btf> {
+  let looked = 0;
+  for (const address of memory.search(BTF_START, { ...within, align: 4, limit: 4096 })) {
+    const header = memory.read(address, 24);
+    const length = header && btfLength(header);
+    if (length === undefined || length > LARGEST_BTF || looked + length > MOST_BTF) continue;
+    const bytes = memory.read(address, length);
+    if (bytes === undefined) continue;
+    looked += length;
+    try {
+      yield new Btf(bytes);
+    } catch (error) {
+      if (!(error instanceof BtfError)) throw error;
+    }
+  }
+}
+
+/** The types that damage leaves, where the first task's is among them. */
+function salvage(bytes: Uint8Array): Btf | undefined {
+  try {
+    const types = new Btf(bytes, { salvage: true });
+    return types.struct("task_struct") === undefined ? undefined : types;
+  } catch (error) {
+    if (error instanceof BtfError || error instanceof ImageError) return undefined;
+    throw error;
   }
 }

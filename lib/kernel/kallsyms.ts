@@ -29,6 +29,14 @@ const MAX_SYMBOLS = 4_000_000;
 const MAX_NAME_BYTES = 32 * 1024 * 1024;
 const TOKENS = 256;
 const SYMBOLS_PER_MARKER = 256;
+/** Markers follow the names at a multiple of this at most. */
+const MARKERS_ALIGN = 8;
+/** Bytes of 256 names: each has a length byte and at least one token, at most 255. */
+const MIN_MARKER_STEP = 256 * 2;
+const MAX_MARKER_STEP = 256 * 128;
+/** Length of a name that is not known; a longer one is noted as {@linkcode LONGEST}. */
+const LOST = 0xffff;
+const LONGEST = LOST - 1;
 /** 256 tokens of at most some dozen characters. */
 const MAX_TOKEN_TABLE = 16 * 1024;
 
@@ -36,6 +44,8 @@ const MAX_TOKEN_TABLE = 16 * 1024;
 export class Kallsyms implements KernelSymbols {
   readonly count: number;
   readonly encoding: AddressEncoding;
+  /** What of the names is lost, in a sentence; undefined where all could be read. */
+  readonly damage: string | undefined;
   #names: Uint8Array;
   /** Where each symbol's tokens start in the names, and how many follow. */
   #starts: Uint32Array;
@@ -43,14 +53,18 @@ export class Kallsyms implements KernelSymbols {
   /** Length in characters of each decoded name without its type letter. */
   #lengths: Uint16Array;
   #tokens: string[];
+  #tokenLengths: readonly number[];
   #values: DataView;
   #tables: KallsymsTables;
   #base: bigint;
   #cache = new Map<string, readonly bigint[]>();
 
   /**
-   * Decodes the tables. The address encoding is the one in which `isStext` accepts the address
-   * that it gives for `_stext`.
+   * Decodes the tables. The address encoding is the one in which `isAt` accepts the address that it
+   * gives for `_stext`, or where that name is lost, for `linux_banner`.
+   *
+   * Where names are damaged, those of the same 256 are lost, and no others: `kallsyms_markers` says
+   * where the next begin.
    *
    * @throws {KallsymsError} when the tables do not hold together.
    * @throws {MemoryFault} when they cannot be read.
@@ -58,14 +72,15 @@ export class Kallsyms implements KernelSymbols {
   constructor(
     space: AddressSpace,
     tables: KallsymsTables,
-    isStext: (address: bigint) => boolean,
+    isAt: (symbol: string, address: bigint) => boolean,
   ) {
     this.#tables = tables;
-    this.count = u32(space.read(tables.numSyms, 4), 0);
+    this.count = viewOf(space.read(tables.numSyms, 4)).getUint32(0, true);
     if (this.count < 256 || this.count > MAX_SYMBOLS) {
       throw new KallsymsError(`kallsyms_num_syms is ${this.count}`);
     }
     this.#tokens = readTokens(space, tables);
+    this.#tokenLengths = this.#tokens.map((token) => token.length);
     const span = Number(tables.tokenTable - tables.names);
     if (span <= 0 || span > MAX_NAME_BYTES) {
       throw new KallsymsError(`kallsyms_names spans ${span} bytes`);
@@ -74,14 +89,15 @@ export class Kallsyms implements KernelSymbols {
     this.#starts = new Uint32Array(this.count);
     this.#tokenCounts = new Uint16Array(this.count);
     this.#lengths = new Uint16Array(this.count);
-    this.#checkMarkers(this.#index());
+    const lost = this.#index();
+    this.damage = lost === 0 ? undefined : `${lost} of ${this.count} names in kallsyms are lost`;
 
     const values = tables.addresses ?? tables.offsets;
     if (values === undefined) throw new KallsymsError("there is no table of addresses");
     const bytes = space.read(values, this.count * (tables.addresses === undefined ? 4 : 8));
     this.#values = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#base = tables.relativeBase === undefined ? 0n : space.readPointer(tables.relativeBase);
-    this.encoding = this.#chooseEncoding(isStext);
+    this.encoding = this.#chooseEncoding(isAt);
   }
 
   lookup(name: string): bigint | undefined {
@@ -114,38 +130,44 @@ export class Kallsyms implements KernelSymbols {
     return text.slice(1);
   }
 
-  /** Records where each name lies; the offset after the last. */
+  /** Records where each name lies; the number of those that are lost. */
   #index(): number {
-    const tokenLengths = this.#tokens.map((token) => token.length);
+    const end = this.#walk(0, 0, this.count);
+    if (end !== undefined && this.#agreesWithMarkers(end)) return 0;
+    return this.#salvage();
+  }
+
+  /**
+   * Records the names of some symbols that begin at an offset; the offset after the last, or
+   * undefined where there are not as many.
+   */
+  #walk(at: number, first: number, last: number): number | undefined {
     const names = this.#names;
-    let at = 0;
-    for (let i = 0; i < this.count; i++) {
+    const tokenLengths = this.#tokenLengths;
+    for (let i = first; i < last; i++) {
       let length = names[at++];
       // Since Linux 6.1 (73bbb94466fd) a long name has its length in two bytes of 7 bits.
       if (length !== undefined && length > 0x7f) length = (length & 0x7f) | (names[at++] ?? 0) << 7;
-      if (length === 0) throw new KallsymsError(`symbol ${i} of ${this.count} has no name`);
-      if (length === undefined || at + length > names.length) {
-        throw new KallsymsError(`kallsyms_names ends after ${i} of ${this.count} symbols`);
-      }
+      if (length === undefined || length === 0 || at + length > names.length) return undefined;
       let characters = -1;
       for (let j = at; j < at + length; j++) characters += tokenLengths[names[j]!]!;
       this.#starts[i] = at;
       this.#tokenCounts[i] = length;
-      this.#lengths[i] = Math.max(0, Math.min(characters, 0xffff));
+      this.#lengths[i] = Math.max(0, Math.min(characters, LONGEST));
       at += length;
     }
     return at;
   }
 
   /**
-   * Compares the names with `kallsyms_markers` behind them, the offset of every 256th name. One
-   * damaged length would give all later names the addresses of others.
+   * Whether `kallsyms_markers`, the offset of every 256th name, lie behind the names and say the
+   * same. One damaged length would give all later names the addresses of others.
    */
-  #checkMarkers(end: number): void {
-    const view = new DataView(this.#names.buffer, this.#names.byteOffset, this.#names.byteLength);
+  #agreesWithMarkers(end: number): boolean {
+    const view = viewOf(this.#names);
     const count = Math.ceil(this.count / SYMBOLS_PER_MARKER);
     // Aligned to 8 bytes, since Linux 7.0 to 4.
-    const agree = [8, 4].some((align) => {
+    return [8, 4].some((align) => {
       const markers = Math.ceil(end / align) * align;
       if (markers + count * 4 > view.byteLength) return false;
       for (let i = 0; i < count; i++) {
@@ -156,21 +178,60 @@ export class Kallsyms implements KernelSymbols {
       }
       return true;
     });
-    if (!agree) throw new KallsymsError("kallsyms_names does not agree with kallsyms_markers");
   }
 
-  #chooseEncoding(isStext: (address: bigint) => boolean): AddressEncoding {
-    const stext = this.#indexesOf("_stext")[0];
-    if (stext === undefined) throw new KallsymsError("there is no symbol _stext");
+  /**
+   * Records the names that damage leaves, 256 at a time: a block counts that ends where the next
+   * one begins. The number of names in the other blocks.
+   */
+  #salvage(): number {
+    const blocks = Math.ceil(this.count / SYMBOLS_PER_MARKER);
+    const { values, at: namesEnd } = findMarkers(this.#names, blocks);
+    const walk = (start: number, block: number) =>
+      this.#walk(
+        start,
+        block * SYMBOLS_PER_MARKER,
+        Math.min((block + 1) * SYMBOLS_PER_MARKER, this.count),
+      );
+    const isStart = (block: number, at: number | undefined) =>
+      at !== undefined &&
+      (block < blocks ? at === values[block] : at <= namesEnd && namesEnd - at < MARKERS_ALIGN);
+    let lost = 0;
+    let before: number | undefined;
+    for (let block = 0; block < blocks; block++) {
+      // Where a marker is damaged, the blocks before and behind it still fit together.
+      const start = before ?? values[block]!;
+      const end = walk(start, block);
+      const fits = end !== undefined && (isStart(block + 1, end) ||
+        block + 1 < blocks && isStart(block + 2, walk(end, block + 1)));
+      before = fits ? end : undefined;
+      if (fits) continue;
+      const first = block * SYMBOLS_PER_MARKER;
+      const last = Math.min(first + SYMBOLS_PER_MARKER, this.count);
+      this.#tokenCounts.fill(0, first, last);
+      this.#lengths.fill(LOST, first, last);
+      lost += last - first;
+    }
+    if (lost * 2 > this.count) {
+      throw new KallsymsError("kallsyms_names does not agree with kallsyms_markers");
+    }
+    return lost;
+  }
+
+  #chooseEncoding(isAt: (symbol: string, address: bigint) => boolean): AddressEncoding {
     const possible: AddressEncoding[] = this.#tables.addresses !== undefined
       ? ["absolute"]
       : this.#tables.relativeBase !== undefined
       ? ["base_relative", "absolute_percpu"]
       : ["place_relative"];
-    for (const encoding of possible) {
-      if (isStext(this.#address(stext, encoding))) return encoding;
+    for (const symbol of ["_stext", "linux_banner"]) {
+      const index = this.#indexesOf(symbol)[0];
+      if (index === undefined) continue;
+      const encoding = possible.find((encoding) => isAt(symbol, this.#address(index, encoding)));
+      if (encoding !== undefined) return encoding;
+      throw new KallsymsError(`no address encoding puts ${symbol} where it is`);
     }
-    throw new KallsymsError("no address encoding puts _stext where it is");
+    throw new KallsymsError("there is no symbol _stext");
   }
 
   #address(index: number, encoding: AddressEncoding): bigint {
@@ -209,8 +270,27 @@ function readTokens(space: AddressSpace, tables: KallsymsTables): string[] {
   return tokens;
 }
 
-function u32(bytes: Uint8Array, at: number): number {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(at, true);
+/** The markers behind names: of what looks like them, where the fewest are out of step. */
+function findMarkers(names: Uint8Array, count: number): { at: number; values: Uint32Array } {
+  const words = new Uint32Array(names.slice(0, names.length & ~3).buffer);
+  let best = 0;
+  let fewest = count;
+  for (let at = 0; at + count <= words.length; at++) {
+    if (words[at] !== 0) continue;
+    let wrong = 0;
+    for (let i = at + 1; i < at + count && wrong < fewest; i++) {
+      const step = words[i]! - words[i - 1]!;
+      if (step < MIN_MARKER_STEP || step > MAX_MARKER_STEP) wrong++;
+    }
+    if (wrong >= fewest) continue;
+    fewest = wrong;
+    best = at;
+  }
+  return { at: best * 4, values: words.subarray(best, best + count) };
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 const LATIN1 = new TextDecoder("latin1");

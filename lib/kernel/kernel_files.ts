@@ -1,6 +1,7 @@
 import { isElf } from "../memory/elf_core.ts";
 import type { ByteReader } from "../memory/image_file.ts";
-import { Btf, BtfError } from "./btf.ts";
+import { Btf } from "./btf.ts";
+import { BtfError } from "./btf_format.ts";
 import { readIsf } from "./isf.ts";
 import { KernelFileError } from "./kernel_file_error.ts";
 import type { LinkedSymbols } from "./symbols.ts";

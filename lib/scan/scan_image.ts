@@ -73,6 +73,10 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   }
   const { kernel } = found;
   const { program } = kernel;
+  for (const { code, message, hides } of kernel.damage) {
+    if (hides === undefined) diagnostics.remark(code, message);
+    else diagnostics.report(code, message, hides);
+  }
   const present = program.types.struct("io_ring_ctx") !== undefined;
   yield [startRecord(image, { opened, found, present }, options)];
 
@@ -205,9 +209,9 @@ function symbolsOf({ program: { symbols }, symbols: { source }, files }: FoundKe
 }
 
 /** How types were found. */
-function typesOf({ program: { types }, files }: FoundKernel): JsonObject {
+function typesOf({ program: { types }, types: source, files }: FoundKernel): JsonObject {
   return {
-    found_by: files.types?.source ?? "__start_BTF",
+    found_by: source,
     ...(files.types === undefined ? {} : { file: files.types.file }),
     count: types.typeCount,
   };

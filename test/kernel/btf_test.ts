@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Btf, BtfError, btfLength } from "../../lib/kernel/btf.ts";
+import { Btf } from "../../lib/kernel/btf.ts";
+import { BtfError, btfLength } from "../../lib/kernel/btf_format.ts";
 import { buildBtf } from "./fake_machine.ts";
 
 const INT = 1 << 24;
@@ -121,12 +122,24 @@ Deno.test("Btf.struct() ends where structs hold each other over and over", () =>
 });
 
 Deno.test("Btf.struct() reads names that do not end no further than a name goes", () => {
-  const text = "\0s\0" + "x".repeat(100_000);
-  const members = Array.from({ length: 60_000 }, (_, i) => [3 + i, 1, 0]).flat();
-  const types = new Btf(blob([[1, STRUCT | 60_000, 4, ...members]], text));
-  for (const name of types.struct("s")!.members.keys()) assert.ok(name.length <= 512);
-  // Outside the strings is no name at all.
-  assert.equal(new Btf(blob([[0xffff, STRUCT, 0]])).structOfId(1).name, "");
+  const types = new Btf(blob([[1, STRUCT | 1, 4, 3, 1, 0]], "\0s\0" + "x".repeat(100_000)));
+  for (const name of types.struct("s")!.members.keys()) assert.equal(name.length, 512);
+});
+
+Deno.test("Btf() refuses names that are none, and ids that lead nowhere", () => {
+  const strings = "\0s\0member\0";
+  const damaged = /^type 1 of BTF is damaged$/;
+  // Outside of the strings, and within one.
+  for (const name of [0xffff, 11, 5]) {
+    assert.throws(() => new Btf(blob([[name, STRUCT, 0]], strings)), { message: damaged });
+    assert.throws(() => new Btf(blob([[1, STRUCT | 1, 4, name, 1, 0]], strings)), {
+      message: damaged,
+    });
+  }
+  assert.throws(() => new Btf(blob([[1, STRUCT | 1, 4, 3, 9, 0]], strings)), { message: damaged });
+  // A function has a prototype, or what comes before it is not what it was.
+  assert.throws(() => new Btf(blob([[0, INT, 4, 32], [1, 12 << 24, 1]], strings)), /have no type$/);
+  assert.throws(() => new Btf(blob([[0, INT, 4, 32]], "\0s\0\0t\0")), /strings of BTF are missing/);
 });
 
 Deno.test("Btf() refuses what is not BTF", () => {
@@ -149,10 +162,10 @@ Deno.test("Btf() refuses a blob cut at any byte", () => {
 });
 
 Deno.test("Btf() refuses types that end outside their section, and kinds that do not exist", () => {
-  assert.throws(() => new Btf(blob([[0, STRUCT | 2, 4, 0, 0, 0]])), /ends outside/);
-  assert.throws(() => new Btf(blob([[0, 0, 4]])), /unknown kind 0/);
-  assert.throws(() => new Btf(blob([[0, 31 << 24, 4]])), /unknown kind 31/);
-  assert.throws(() => new Btf(blob([[0, INT, 4, 32], [0]])), /ends outside/);
+  assert.throws(() => new Btf(blob([[0, STRUCT | 2, 4, 0, 0, 0]])), /type 1 of BTF is damaged/);
+  assert.throws(() => new Btf(blob([[0, 0, 4]])), /type 1 of BTF is damaged/);
+  assert.throws(() => new Btf(blob([[0, 31 << 24, 4]])), /type 1 of BTF is damaged/);
+  assert.throws(() => new Btf(blob([[0, INT, 4, 32], [0]])), /type 2 of BTF is damaged/);
 });
 
 Deno.test("Btf() throws nothing but BtfError on any bytes, nor do its reads", () => {

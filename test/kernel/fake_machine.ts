@@ -531,7 +531,7 @@ export class FakeMachine {
       addresses: this.putBytes(new Uint8Array(addresses.buffer)),
       relativeBase: undefined,
     };
-    return new Kallsyms(this.tables.space(), tables, (address) => address === TEXT);
+    return new Kallsyms(this.tables.space(), tables, (_symbol, address) => address === TEXT);
   }
 }
 

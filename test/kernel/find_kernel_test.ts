@@ -10,7 +10,7 @@ import {
 import type { Kallsyms } from "../../lib/kernel/kallsyms.ts";
 import { ImageError } from "../../lib/memory/image_error.ts";
 import { RecordingMemory } from "../../lib/memory/recording_memory.ts";
-import { u64 } from "./fake_machine.ts";
+import { buildBtf, u64 } from "./fake_machine.ts";
 import { SmallKernel, smallKernel, type SmallKernelOptions } from "./small_kernel.ts";
 
 const CR4_LA57 = 1n << 12n;
@@ -144,16 +144,55 @@ Deno.test("findKernel() says how far it came", () => {
   assertRefused(noTypes, { cpus: cpusOf(noTypes) }, /carries no BTF \(no symbol __start_BTF/);
 
   const badTypes = smallKernel();
-  badTypes.memory.write(badTypes.btfAt, new Uint8Array(8));
+  badTypes.memory.write(badTypes.btfAt, new Uint8Array(24));
   assertRefused(badTypes, { cpus: cpusOf(badTypes) }, /its BTF cannot be read: not a BTF header/);
 
   const noPage = smallKernel();
   noPage.memory.remove(noPage.btfAt);
   assertRefused(noPage, { cpus: cpusOf(noPage) }, /its BTF cannot be read: .* not in image/);
 
+  const wrongLength = smallKernel();
+  wrongLength.memory.write(wrongLength.btfAt + 20, Uint8Array.of(1, 0));
+  wrongLength.memory.write(wrongLength.btfAt + 16, Uint8Array.of(1, 0));
+  assertRefused(wrongLength, { cpus: cpusOf(wrongLength) }, /its BTF cannot be read: /);
+
   const otherBanner = smallKernel();
   otherBanner.memory.write(otherBanner.bannerAt, new TextEncoder().encode("Minix"));
   assertRefused(otherBanner, { cpus: cpusOf(otherBanner) }, /does not hold a kernel's banner/);
+});
+
+Deno.test("findKernel() takes types from a copy of damaged ones", () => {
+  const kernel = smallKernel();
+  kernel.memory.write(kernel.btfAt, new Uint8Array(64));
+  // One that is of another kernel, and one that is the same.
+  const other = buildBtf({ task_struct: { comm: "s8[16]" } });
+  kernel.memory.write(0x70_0000, other);
+  kernel.memory.write(0x71_0000, kernel.btf);
+  const found = find(kernel, "cpu_state");
+  assert.equal(found.types, "copy");
+  assert.equal(found.program.offsetOf("task_struct", "tasks"), 24);
+  assert.deepEqual(found.damage.map(({ code, hides }) => [code, hides]), [[
+    "types_damaged",
+    undefined,
+  ]]);
+  assert.equal(reopenKernel(kernel.memory, found).types, "copy");
+});
+
+Deno.test("findKernel() finds types that no symbol leads to", () => {
+  const found = find(smallKernel({ noBtfSymbols: true }), "cpu_state");
+  assert.equal(found.types, "search");
+  assert.equal(found.program.offsetOf("task_struct", "tasks"), 24);
+  assert.deepEqual(found.damage, []);
+});
+
+Deno.test("findKernel() says that the header of types is damaged, and reads them", () => {
+  const kernel = smallKernel();
+  kernel.memory.write(kernel.btfAt, new Uint8Array(4));
+  const found = find(kernel, "cpu_state");
+  assert.equal(found.types, "__start_BTF");
+  const [damage] = found.damage;
+  assert.match(damage?.message ?? "", /^BTF is damaged: 0 of \d+ types are lost$/);
+  assert.equal(damage?.hides, undefined);
 });
 
 Deno.test("findKernel() does not take tables of 4 levels for 5, or of 5 for 4", () => {

@@ -12,6 +12,8 @@ export interface SmallKernelOptions {
   /** Without the symbols of data, as with CONFIG_KALLSYMS_ALL=n. */
   readonly noDataSymbols?: boolean;
   readonly noBtf?: boolean;
+  /** With BTF, but without the symbols that say where it is. */
+  readonly noBtfSymbols?: boolean;
   /** Offset of the image from where it is linked, physically and virtually. */
   readonly slide?: number;
 }
@@ -41,6 +43,7 @@ export class SmallKernel {
   readonly text: bigint;
   readonly tables: KallsymsTables;
   readonly release: string;
+  readonly btf: Uint8Array;
   readonly #physBase: number;
 
   constructor(memory: FakePhysicalMemory, options: SmallKernelOptions = {}) {
@@ -79,6 +82,7 @@ export class SmallKernel {
     put(BANNER, new TextEncoder().encode(`Linux version ${this.release} (someone@host)\n\0`));
     put(PAGE_OFFSET_BASE, u64(DIRECT_MAP[levels]));
     if (options.noBtf !== true) put(BTF, btf);
+    this.btf = btf;
     put(0, new Uint8Array(4096).fill(0x90));
 
     const symbols = manySymbols(text);
@@ -86,7 +90,7 @@ export class SmallKernel {
       symbols.set("linux_banner", text + BigInt(BANNER)).set("init_task", task)
         .set("page_offset_base", text + BigInt(PAGE_OFFSET_BASE));
     }
-    if (options.noBtf !== true) {
+    if (options.noBtf !== true && options.noBtfSymbols !== true) {
       symbols.set("__start_BTF", text + BigInt(BTF))
         .set("__stop_BTF", text + BigInt(BTF + btf.length));
     }

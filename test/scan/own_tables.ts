@@ -24,6 +24,10 @@ function bytesOf({ program }: PatchedImage, start: bigint, length: number): Uint
   return program.memory.read(start, length).slice();
 }
 
+function viewOf(image: PatchedImage, start: bigint, length: number): DataView {
+  return new DataView(bytesOf(image, start, length).buffer);
+}
+
 function btfStretch({ program }: PatchedImage): Stretch {
   const start = program.symbols.lookup("__start_BTF")!;
   return { start, length: Number(program.symbols.lookup("__stop_BTF")! - start) };
@@ -35,16 +39,21 @@ export function ownBtf(image: PatchedImage): Uint8Array<ArrayBuffer> {
   return new Uint8Array(bytesOf(image, start, length));
 }
 
-/** The symbols with their types, in the order of their addresses: what /proc/kallsyms says. */
-export function ownSymbols(image: PatchedImage): [name: string, type: string, address: bigint][] {
+/** A name of kallsyms, and where it begins. */
+interface OwnName {
+  /** With the letter of its type. */
+  readonly text: string;
+  /** Address of its length. */
+  readonly at: bigint;
+}
+
+/** The names of kallsyms, in the order of their addresses. */
+export function ownNames(image: PatchedImage): OwnName[] {
   const at = (symbol: string) => noted(image, `kallsyms_${symbol}`)!;
-  const view = (start: bigint, length: number) => {
-    const bytes = bytesOf(image, start, length);
-    return new DataView(bytes.buffer);
-  };
-  const count = view(at("num_syms"), 4).getUint32(0, true);
-  const names = bytesOf(image, at("names"), Number(at("token_table") - at("names")));
-  const tokenIndex = view(at("token_index"), 512);
+  const count = viewOf(image, at("num_syms"), 4).getUint32(0, true);
+  const start = at("names");
+  const bytes = bytesOf(image, start, Number(at("token_table") - start));
+  const tokenIndex = viewOf(image, at("token_index"), 512);
   const tokenTable = new TextDecoder("latin1").decode(
     bytesOf(image, at("token_table"), Number(at("token_index") - at("token_table"))),
   );
@@ -52,17 +61,26 @@ export function ownSymbols(image: PatchedImage): [name: string, type: string, ad
     const start = tokenIndex.getUint16(i * 2, true);
     return tokenTable.slice(start, tokenTable.indexOf("\0", start));
   });
-  const offsetsAt = at("offsets");
-  const offsets = view(offsetsAt, count * 4);
-  const base = noted(image, "kallsyms_relative_base");
-  const baseAddress = base === undefined ? 0n : view(base, 8).getBigUint64(0, true);
-  const symbols: [string, string, bigint][] = [];
-  let next = 0;
-  for (let i = 0; i < count; i++) {
-    let length = names[next++]!;
-    if (length > 0x7f) length = (length & 0x7f) | names[next++]! << 7;
-    const text = [...names.subarray(next, next + length)].map((token) => tokens[token]).join("");
+  const names: OwnName[] = [];
+  for (let next = 0; names.length < count;) {
+    const nameAt = start + BigInt(next);
+    let length = bytes[next++]!;
+    if (length > 0x7f) length = (length & 0x7f) | bytes[next++]! << 7;
+    const text = [...bytes.subarray(next, next + length)].map((token) => tokens[token]).join("");
+    names.push({ text, at: nameAt });
     next += length;
+  }
+  return names;
+}
+
+/** The symbols with their types, in the order of their addresses: what /proc/kallsyms says. */
+export function ownSymbols(image: PatchedImage): [name: string, type: string, address: bigint][] {
+  const names = ownNames(image);
+  const offsetsAt = noted(image, "kallsyms_offsets")!;
+  const offsets = viewOf(image, offsetsAt, names.length * 4);
+  const base = noted(image, "kallsyms_relative_base");
+  const baseAddress = base === undefined ? 0n : viewOf(image, base, 8).getBigUint64(0, true);
+  return names.map(({ text }, i) => {
     const offset = BigInt(offsets.getInt32(i * 4, true));
     // Since 7.0 from where it stands, before that from a base, where it is negative.
     const address = base === undefined
@@ -70,9 +88,8 @@ export function ownSymbols(image: PatchedImage): [name: string, type: string, ad
       : offset >= 0n
       ? offset
       : baseAddress - 1n - offset;
-    symbols.push([text.slice(1), text[0]!, address]);
-  }
-  return symbols;
+    return [text.slice(1), text[0]!, address];
+  });
 }
 
 /** Text of a System.map: as it is linked, or with `slide` 0 what /proc/kallsyms says. */
@@ -84,6 +101,11 @@ export function systemMap(
     const linked = address >= 0xffffffff80000000n ? address - slide : address;
     return `${linked.toString(16).padStart(16, "0")} ${type} ${name}\n`;
   }).join("");
+}
+
+/** Overwrites bytes of the types. */
+export function damageBtf(image: PatchedImage, at: number, bytes: Uint8Array): void {
+  image.write(btfStretch(image).start + BigInt(at), bytes);
 }
 
 /** Overwrites the types with zeros. */
