@@ -220,7 +220,8 @@ function openKernel(
   const types = files.types?.types ?? readTypes(space, symbols);
   // The search is over: what reads from here on has a budget of its own.
   const program = new Program(new AddressSpace(space.physical, space.pageTable), types, symbols);
-  if (files.types !== undefined) {
+  // The banner of a file has named its kernel by now.
+  if (files.types !== undefined && files.symbols?.banner === undefined) {
     const why = whyNotItsTypes(program, files.types, vmcoreinfo);
     if (why !== undefined) throw new Refusal(WRONG_TYPES, why, files.types.file);
   }
