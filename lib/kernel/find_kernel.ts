@@ -291,9 +291,12 @@ const IMAGE_ALIGN = 2 * 1024 * 1024;
  * the image too, so of the pages around it one translates that address, and that of the next task.
  */
 function* ofSwapper(memory: PhysicalMemory, budget: ReadBudget): Generator<Candidate> {
-  const names = memory.search(SWAPPER, { limit: MOST_SWAPPERS });
+  const [names = [], types = []] = memory.search(
+    [{ bytes: SWAPPER }, { bytes: BTF_START, align: 4 }],
+    { limit: MOST_SWAPPERS },
+  );
   if (names.length === 0) return;
-  for (const layout of taskLayouts(memory)) {
+  for (const layout of taskLayouts(memory, types)) {
     for (const comm of names) {
       if (!budget.spend(1)) return;
       const physical = comm - layout.comm;
@@ -348,11 +351,11 @@ interface TaskLayout {
   readonly tasks: number;
 }
 
-/** Layouts of every BTF that lies in physical memory in one piece: the live one and remnants. */
-function taskLayouts(memory: PhysicalMemory): TaskLayout[] {
+/** Layouts of the BTFs that lie in physical memory in one piece: the live one and remnants. */
+function taskLayouts(memory: PhysicalMemory, starts: readonly number[]): TaskLayout[] {
   const layouts = new Map<string, TaskLayout>();
   let looked = 0;
-  for (const address of memory.search(BTF_START, { align: 4, limit: 4096 })) {
+  for (const address of starts) {
     const header = memory.read(address, 24);
     const length = header && btfLength(header);
     if (length === undefined || length > LARGEST_BTF || looked + length > MOST_BTF) continue;

@@ -19,7 +19,8 @@ export function findInitTask(program: Program): KernelObject | undefined {
   const comm = program.offsetOf("task_struct", "comm");
   for (const { start, length, physical } of memory.mappings(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
     const within = { start: physical, end: physical + length, limit: MOST_HITS };
-    for (const hit of memory.physical.search(SWAPPER, within)) {
+    const [hits = []] = memory.physical.search([{ bytes: SWAPPER }], within);
+    for (const hit of hits) {
       const address = start + BigInt(hit - physical - comm);
       const task = program.object("task_struct", address);
       if (isFirst(task)) return task;

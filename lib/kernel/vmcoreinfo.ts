@@ -51,6 +51,10 @@ function parse(text: string | undefined, base: 10 | 16): bigint | undefined {
  * data itself, and an ELF note of it. There may be several, of earlier kernels too.
  */
 export function findVmcoreinfo(memory: PhysicalMemory): Vmcoreinfo[] {
+  const [texts = [], notes = []] = memory.search([
+    { bytes: ascii("OSRELEASE="), align: PAGE },
+    { bytes: ascii("VMCOREINFO\0"), align: PAGE, phase: NOTE_NAME },
+  ], { limit: MOST });
   const found = new Map<string, Vmcoreinfo>();
   const add = (bytes: Uint8Array | undefined) => {
     if (bytes === undefined) return;
@@ -58,11 +62,8 @@ export function findVmcoreinfo(memory: PhysicalMemory): Vmcoreinfo[] {
     const text = new TextDecoder("latin1").decode(end < 0 ? bytes : bytes.subarray(0, end));
     if (text.startsWith("OSRELEASE=")) found.set(text, new Vmcoreinfo(text));
   };
-  const search = (pattern: string, offset: number) =>
-    memory.search(new TextEncoder().encode(pattern), { align: PAGE, start: offset, limit: MOST });
-  for (const address of search("OSRELEASE=", 0)) add(memory.read(address, PAGE));
-  // The note's name lies 12 bytes into its page, after three 32-bit sizes.
-  for (const address of search("VMCOREINFO\0", NOTE_NAME)) {
+  for (const address of texts) add(memory.read(address, PAGE));
+  for (const address of notes) {
     const page = memory.read(address - NOTE_NAME, PAGE);
     if (page === undefined) continue;
     for (const { data } of elfNotes(page)) add(data);
@@ -73,4 +74,9 @@ export function findVmcoreinfo(memory: PhysicalMemory): Vmcoreinfo[] {
 const PAGE = 4096;
 /** Anyone can write such a page; the kernel's own must be among the hits. */
 const MOST = 4096;
+/** Offset of the note's name in its page, after three 32-bit sizes. */
 const NOTE_NAME = 12;
+
+function ascii(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
