@@ -38,6 +38,7 @@ export function* findKallsyms(space: AddressSpace): Generator<KallsymsTables> {
       const tokens = tokenTables(image, digits);
       if (tokens === undefined) continue;
       for (const markers of findMarkers(image, tokens.table)) {
+        if (space.budget.isSpent) return;
         const names = findNames(image, markers);
         if (names === undefined) continue;
         yield* addressTables(image, names, tokens);

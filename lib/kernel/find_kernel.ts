@@ -47,8 +47,12 @@ const ALL_SOURCES: readonly PageTableSource[] = [
   "swapper",
 ];
 
-/** Finding a kernel takes less than half a million units, whatever the size of the image. */
-const SEARCH_UNITS = 32_000_000;
+/**
+ * Finding a kernel takes less than half a million units, whatever the size of the image. Memory may
+ * hold page tables and symbols that lead nowhere: of former kernels, of guests, or made up.
+ */
+const CANDIDATE_UNITS = 2_000_000;
+const SEARCH_UNITS = 4 * CANDIDATE_UNITS;
 
 /** The budget of a search. */
 export function searchBudget(): ReadBudget {
@@ -75,7 +79,8 @@ export function findKernel(memory: PhysicalMemory, options: FindKernelOptions): 
   const { budget = searchBudget() } = options;
   for (const candidate of candidates(memory, options, budget)) {
     reasons.note(0, "page tables were found, but they do not map a kernel");
-    const space = new AddressSpace(memory, candidate.root, budget);
+    const space = new AddressSpace(memory, candidate.root, budget.part(CANDIDATE_UNITS));
+    if (isStale(space, candidate)) continue;
     for (const { tables, source } of symbolTables(space, candidate.vmcoreinfo)) {
       const kernel = reasons.attempt(() => openKernel(space, candidate, { tables, source }));
       if (kernel !== undefined) return kernel;
@@ -220,9 +225,27 @@ function* candidates(
   }
 }
 
+/** Whether what VMCOREINFO leads to are no page tables: they do not map themselves where it says. */
+function isStale(space: AddressSpace, { vmcoreinfo, root }: Candidate): boolean {
+  const table = vmcoreinfo && topTableOf(vmcoreinfo);
+  if (table === undefined) return false;
+  try {
+    return space.translate(table) !== root.root;
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+    // A slice may lack the page that would tell.
+    return error.reason !== "not_in_image";
+  }
+}
+
+/** Virtual address of the kernel's top page table. */
+function topTableOf(info: Vmcoreinfo): bigint | undefined {
+  return info.symbol("swapper_pg_dir") ?? info.symbol("init_top_pgt");
+}
+
 /** Physical address of the page tables that VMCOREINFO names, or undefined. */
 export function pageTablesOf(info: Vmcoreinfo): number | undefined {
-  const table = info.symbol("swapper_pg_dir") ?? info.symbol("init_top_pgt");
+  const table = topTableOf(info);
   const physBase = info.number("phys_base");
   if (table === undefined || physBase === undefined) return undefined;
   const root = Number(table - KERNEL_IMAGE_START + physBase);
@@ -281,6 +304,8 @@ const MAX_BANNER = 512;
 /** Half of the window around the first task in which the kernel's image can lie. */
 const IMAGE_SPAN = 128 * 1024 * 1024;
 const PAGE_SIZE = 4096;
+/** What a look at each page of the window costs of a {@linkcode ReadBudget}. */
+const UNITS_AROUND = 2 * IMAGE_SPAN / PAGE_SIZE;
 const GIB = 1n << 30n;
 /** The image is aligned to this at least, physically and virtually (CONFIG_PHYSICAL_ALIGN). */
 const IMAGE_ALIGN = 2 * 1024 * 1024;
@@ -319,6 +344,7 @@ function* rootsAround(
 ): Generator<PageTableRoot> {
   const page = physical - physical % PAGE_SIZE;
   const roots: number[] = [];
+  if (!budget.spend(UNITS_AROUND)) return;
   const start = Math.max(0, page - IMAGE_SPAN);
   for (let root = start; root < page + IMAGE_SPAN; root += PAGE_SIZE) {
     // The image is mapped by the last entry of the top table in either depth.

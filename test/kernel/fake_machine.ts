@@ -72,7 +72,8 @@ export class FakePhysicalMemory implements PhysicalMemory {
     { start = 0, end = Infinity, limit = 64 }: SearchOptions,
   ): number[] {
     const hits: number[] = [];
-    for (const page of [...this.#pages.keys()].sort((a, b) => a - b)) {
+    const within = [...this.#pages.keys()].filter((page) => page + PAGE_SIZE > start && page < end);
+    for (const page of within.sort((a, b) => a - b)) {
       const bytes = this.#pages.get(page)!;
       for (let at = bytes.indexOf(wanted[0]!); at >= 0; at = bytes.indexOf(wanted[0]!, at + 1)) {
         const address = page + at;

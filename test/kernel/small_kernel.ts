@@ -60,6 +60,7 @@ export class SmallKernel {
       memory.write(loaded + offset, bytes);
     };
     this.root = { root: pages.root, levels, smeMask: 0n };
+    pages.map(text + BigInt(pages.root - loaded), { physical: pages.root });
 
     const structs = {
       list_head: { next: "*list_head", prev: "*list_head" },
