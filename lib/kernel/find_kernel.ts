@@ -8,10 +8,10 @@ import { Kallsyms, KallsymsError, type KallsymsTables } from "./kallsyms.ts";
 import { MemoryFault } from "./memory_fault.ts";
 import { Program } from "./program.ts";
 import { ReadBudget } from "./read_budget.ts";
-import { findVmcoreinfo, Vmcoreinfo } from "./vmcoreinfo.ts";
+import { findVmcoreinfo, Vmcoreinfo, vmcoreinfoOf } from "./vmcoreinfo.ts";
 
 /** Ways to find the page tables, in the order in which they are tried. */
-export type PageTableSource = "vmcoreinfo_note" | "vmcoreinfo_memory" | "cpu_state" | "swapper";
+export type PageTableSource = "vmcoreinfo_note" | "cpu_state" | "vmcoreinfo_memory" | "swapper";
 
 /** Where the addresses of the symbol tables come from. */
 export type SymbolSource = "vmcoreinfo" | "search";
@@ -35,15 +35,16 @@ export interface FindKernelOptions {
   readonly vmcoreinfo: string | undefined;
   readonly sources?: readonly PageTableSource[];
   /** What {@linkcode findVmcoreinfo} finds, where the caller has looked already. */
-  readonly inMemory?: readonly Vmcoreinfo[];
+  readonly inMemory?: Iterable<Vmcoreinfo>;
   /** What may be read in the search; shared by searches that belong together. */
   readonly budget?: ReadBudget;
 }
 
+/** What the headers say comes first: the others take a search of all memory. */
 const ALL_SOURCES: readonly PageTableSource[] = [
   "vmcoreinfo_note",
-  "vmcoreinfo_memory",
   "cpu_state",
+  "vmcoreinfo_memory",
   "swapper",
 ];
 
@@ -172,7 +173,8 @@ function openKernel(
   const types = readTypes(space, symbols);
   // The search is over: what reads from here on has a budget of its own.
   const program = new Program(new AddressSpace(space.physical, space.pageTable), types, symbols);
-  return { program, banner, vmcoreinfo, pageTables, symbols: source, tables };
+  const info = vmcoreinfo ?? readVmcoreinfo(space, symbols);
+  return { program, banner, vmcoreinfo: info, pageTables, symbols: source, tables };
 }
 
 /** Symbol tables: at the addresses that VMCOREINFO gives, then wherever they look like themselves. */
@@ -446,6 +448,18 @@ function readBanner(space: AddressSpace, symbols: Kallsyms): string {
     throw new Refusal(2, "symbols were found, but linux_banner does not hold a kernel's banner");
   }
   return text.trimEnd();
+}
+
+/** The kernel's own VMCOREINFO, where another way led to it. */
+function readVmcoreinfo(space: AddressSpace, symbols: Kallsyms): Vmcoreinfo | undefined {
+  const variable = symbols.lookup("vmcoreinfo_data");
+  if (variable === undefined) return undefined;
+  try {
+    return vmcoreinfoOf(space.read(space.readPointer(variable), PAGE_SIZE));
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+    return undefined;
+  }
 }
 
 function readTypes(space: AddressSpace, symbols: Kallsyms): Btf {

@@ -75,6 +75,19 @@ Deno.test("findKernel() tries the ways in order", () => {
   assert.equal(findKernel(kernel.memory, { ...without, cpus: [] }).pageTables, "swapper");
 });
 
+Deno.test("findKernel() reads VMCOREINFO where the state of a CPU led to the kernel", () => {
+  const kernel = smallKernel({ keepsVmcoreinfo: true });
+  // A search of memory would find it, too; the header costs nothing.
+  const { pageTables, vmcoreinfo } = findKernel(kernel.memory, {
+    name: "dump",
+    cpus: cpusOf(kernel),
+    vmcoreinfo: undefined,
+  });
+  assert.equal(pageTables, "cpu_state");
+  assert.equal(vmcoreinfo?.text, kernel.vmcoreinfo());
+  assert.equal(find(smallKernel(), "cpu_state").vmcoreinfo, undefined);
+});
+
 Deno.test("findKernel() searches the symbols where VMCOREINFO does not name their tables", () => {
   const kernel = smallKernel({ levels: 5 });
   for (const depth of [true, false]) {
