@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The front of the single file. Behind this program lie the Deno runtime, the bundled program
- * and its shared libraries. build.ts appends them:
+ * and its shared libraries. parts.ts puts them together:
  *
  *	launcher | blob … | struct entry … | struct trailer
  *
@@ -62,7 +62,7 @@ struct trailer {
 };
 
 _Static_assert(sizeof(struct entry) == 80 && sizeof(struct trailer) == 32,
-	       "build.ts writes these, verify.ts reads them");
+	       "parts.ts writes these, verify.ts reads them");
 
 static _Noreturn void die(const char *what)
 {
@@ -406,7 +406,7 @@ int main(int argc, char **argv, char **envp)
 	for (uint32_t i = 0; i < trailer.entries; i++) {
 		const struct entry *entry = &index[i];
 
-		/* The index is intact, so this holds unless build.ts is wrong. */
+		/* The index is intact, so this holds unless parts.ts is wrong. */
 		if (entry->offset > length || entry->size > length - entry->offset)
 			die_damaged("index");
 		check(file, entry);

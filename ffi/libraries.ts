@@ -23,7 +23,8 @@ export type LibraryPaths = Readonly<Record<keyof typeof LIBRARIES, string>>;
 /**
  * Finds the native libraries. The launcher hands them over as memory files, and names their
  * descriptors in one argument before the user's (`memory=5`); no environment variable or search
- * path can point elsewhere. From source they lie where `deno task build` puts them.
+ * path can point elsewhere. What `deno compile` embeds is put into memory files here. From source
+ * they lie where `deno task build` puts them.
  *
  * @param form `launcher`, `compile` or `source`.
  * @param args The process's arguments.
@@ -41,10 +42,35 @@ export function locateLibraries(
     }
     return { libraries: paths as LibraryPaths, argv: args.slice(1) };
   }
-  // `deno compile` copies what it embeds beside the bundle; the build puts them there too.
-  const folder = form === "compile" ? "./" : "../.cache/build/";
   for (const [name, file] of Object.entries(LIBRARIES)) {
-    paths[name] = fileURLToPath(new URL(`${folder}${file}`, import.meta.url));
+    paths[name] = form === "compile"
+      ? memoryFile(file, Deno.readFileSync(new URL(`./${file}`, import.meta.url)))
+      : fileURLToPath(new URL(`../.cache/build/${file}`, import.meta.url));
   }
   return { libraries: paths as LibraryPaths, argv: args };
+}
+
+const LIBC = {
+  // int memfd_create(const char *name, unsigned int flags)
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** From memfd_create(2): since Linux 6.3 a sysctl may demand that executability is stated. */
+const MFD_EXEC = 0x10;
+
+/**
+ * A file in memory with these bytes. `deno compile` would write a library that it embeds to a
+ * folder for temporary files, and load it from there.
+ *
+ * @returns The path, which is this process's own.
+ */
+export function memoryFile(name: string, bytes: Uint8Array): string {
+  const { memfd_create } = Deno.dlopen("libc.so.6", LIBC).symbols;
+  const cName = new TextEncoder().encode(`${name}\0`);
+  let fd = memfd_create(cName, MFD_EXEC);
+  if (fd < 0) fd = memfd_create(cName, 0);
+  if (fd < 0) throw new Error("Cannot start: memory files are needed (memfd_create)");
+  const path = `/proc/self/fd/${fd}`;
+  Deno.writeFileSync(path, bytes);
+  return path;
 }

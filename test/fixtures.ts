@@ -1,9 +1,8 @@
 /** The fixtures: real images, compressed in `fixtures/`, unpacked in `.cache/fixtures/`. */
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { zstdDecompressSync } from "node:zlib";
+import { ROOT } from "./paths.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const CACHE = `${ROOT}.cache/fixtures`;
 
 /** Names of the image fixtures, without `.zst`, in order. */

@@ -2,9 +2,7 @@
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path/posix";
-import { fileURLToPath } from "node:url";
-
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+import { ROOT } from "./paths.ts";
 
 /** Sources by path, without their comments. */
 const SOURCES = new Map(
@@ -80,6 +78,10 @@ Deno.test("only main.ts exits or reads the arguments", () => {
     if (TASKS.includes(path)) continue;
     assert.doesNotMatch(source, /\bDeno\.(exit|args)\b/, path);
   }
+});
+
+Deno.test("nothing takes a path from a URL, where a space is written as %20", () => {
+  for (const [path, source] of SOURCES) assert.doesNotMatch(source, /[.]pathname\b/, path);
 });
 
 Deno.test("nothing compares kernel versions", () => {

@@ -2,8 +2,8 @@ import type { RecordBatch } from "../chain/chain.ts";
 import { processFilter } from "../chain/process_filter.ts";
 import type { ProcessFilterConfig } from "../config/process_filter.ts";
 import type { Btf } from "../kernel/btf.ts";
-import type { Diagnostic, IOUringStatus } from "../record/records.ts";
-import type { CaptureDevice, StopSignal } from "./capture_device.ts";
+import type { Diagnostic, IOUringStatus, ProcessBlock } from "../record/records.ts";
+import { type CaptureDevice, type StopSignal, UnsupportedHostError } from "./capture_device.ts";
 import { Decoder } from "./decoder.ts";
 import { LossCounter } from "./loss_counter.ts";
 import { PreparedCommands } from "./prepared.ts";
@@ -40,9 +40,22 @@ export interface CaptureRun {
   /** What the start record says of the host and the program. */
   readonly start: Pick<IOUringStatus, "host" | "tool" | "argv">;
   readonly diagnostics: readonly Diagnostic[];
+  /** What this process knows of itself. */
+  readonly self: KnownSelf;
 }
 
-/** The records of a live host: a start record, what happens, what was lost, and an end record. */
+/** What a description of this process must say; undefined where that could not be found out. */
+export interface KnownSelf {
+  readonly comm: string | undefined;
+  readonly uid: number | undefined;
+  readonly euid: number | undefined;
+}
+
+/**
+ * The records of a live host: a start record, what happens, what was lost, and an end record.
+ *
+ * @throws {UnsupportedHostError} What the kernel says of this process is not so.
+ */
 export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   const { device, now } = run;
   const startedAt = now();
@@ -74,6 +87,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   }
   const firstCanary = canary.send(startedAt);
   if (firstCanary !== undefined) diagnostics.push(firstCanary);
+  decoder.listedAt(device.clocks().boot);
   run.attached();
   if (run.btf === undefined) {
     diagnostics.push({
@@ -96,17 +110,17 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
 
   const batch = new Uint8Array(BATCH_BYTES);
   let nextLoss = startedAt + LOSS_INTERVAL_MS;
-  let ringsOpen = true;
+  let selfKnown = false;
   for (;;) {
     // Read before the records: what had come by then is decoded before anything is given up.
     const clocks = device.clocks();
     const length = device.poll(batch, POLL_MS);
-    if (length > 0) yield decoder.decode(batch, length);
-    if (length === 0 || !ringsOpen) {
-      const rings = decoder.rings();
-      if (rings.length > 0) yield rings;
-      ringsOpen = false;
+    const records = length > 0 ? decoder.decode(batch, length) : decoder.listedRings();
+    if (!selfKnown && decoder.self !== undefined) {
+      selfKnown = true;
+      compareSelf(decoder.self, run.self);
     }
+    if (records.length > 0) yield records;
     const time = now();
     decoder.clock.set(clocks);
     const expired = decoder.expire(clocks.boot);
@@ -134,10 +148,9 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   for (let length: number; (length = device.poll(batch, 0)) > 0;) {
     yield decoder.decode(batch, length);
   }
-  const rest = decoder.expire(device.clocks().boot, true);
-  if (rest.length > 0) yield rest;
-  const rings = decoder.rings();
-  if (rings.length > 0) yield rings;
+  for (const rest of [decoder.listedRings(), decoder.expire(device.clocks().boot, true)]) {
+    if (rest.length > 0) yield rest;
+  }
 
   const endedAt = now();
   const lost = loss.since(dateOf(endedAt));
@@ -156,7 +169,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
       filtered: loss.filtered,
       ...(unresolved > 0 ? { unresolved } : {}),
     },
-    complete: loss.total === 0 && ending.length === 0,
+    complete: loss.total === 0 && loss.otherTotal === 0 && ending.length === 0,
     duration_ms: endedAt - startedAt,
     ...(ending.length === 0 ? {} : { diagnostics: ending }),
   }];
@@ -169,6 +182,19 @@ function judge(device: CaptureDevice, config: ProcessFilterConfig) {
     const verdict = filter({ process: process.block, missing: process.missing });
     device.judge(process.id, verdict === "pass");
   };
+}
+
+/** What is read by the types of another kernel is wrong in places, without a sign of it. */
+function compareSelf(told: ProcessBlock, known: KnownSelf): void {
+  if (told.partial === true) return;
+  for (const key of ["comm", "uid", "euid"] as const) {
+    if (known[key] === undefined || told[key] === known[key]) continue;
+    throw new UnsupportedHostError(
+      `Cannot capture: the kernel seems to say that ${key} of this process is ${
+        JSON.stringify(told[key])
+      }, and it is ${JSON.stringify(known[key])}: its types are of another kernel`,
+    );
+  }
 }
 
 /** A NOP of our own that must come back through the capture. */

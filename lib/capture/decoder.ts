@@ -3,6 +3,7 @@ import type {
   IOUringEvent,
   IOUringRegister,
   IOUringResult,
+  ProcessBlock,
   RequestBlock,
   StreamRecord,
 } from "../record/records.ts";
@@ -32,6 +33,8 @@ import { Wire } from "./wire.ts";
 const TWO_32 = 2 ** 32;
 const ACCEPT = 13;
 const NOP = 0;
+/** The ring of a request that was refused by a kernel that does not say whose it was. */
+const NO_RING = "0x0";
 const IORING_CQE_F_MORE = 1 << 1;
 const IORING_CQE_F_NOTIF = 1 << 3;
 const IOSQE_FIXED_FILE = 1 << 0;
@@ -46,6 +49,10 @@ const EPOLL_CTL = 29;
 const TIMEOUTS: ReadonlySet<number> = new Set([11, 15]);
 const URING_CMDS: ReadonlySet<number> = new Set([46, 64]);
 const NO_SQE_FLAGS: string[] = [];
+const SECCOMP_MODE_FILTER = 2;
+const READS_AND_WRITES: ReadonlySet<number> = new Set([1, 2, 4, 5, 22, 23, 49, 60, 61]);
+/** RWF_HIPRI to RWF_APPEND, and the bits of `ki_flags` by the same meaning. */
+const RWF_KEPT = 0x1f;
 
 /** What the decoder is told. */
 export interface DecoderOptions {
@@ -80,7 +87,8 @@ interface RequestFacts {
   flags: number;
   fd: number | undefined;
   readonly bufIndex: number;
-  readonly rejected: boolean;
+  /** All that there is of it is the ring's entry, which its owner can write. */
+  readonly entryOnly: boolean;
   readonly missing: string[];
   readonly unverified: string[];
   info?: JsonObject | undefined;
@@ -109,7 +117,10 @@ export class Decoder {
   readonly #onProcess: DecoderOptions["onProcess"];
   readonly #canaries = new Set<bigint>();
   readonly #canariesBack = new Set<bigint>();
+  #self: ProcessBlock | undefined;
   #out: Lines = newBatch();
+  /** ns since boot; Infinity once those rings are out. */
+  #listedAt = Infinity;
 
   // Offsets, looked up once.
   readonly #at;
@@ -203,12 +214,15 @@ export class Decoder {
   /** Decodes the first `length` bytes of `batch`. */
   decode(batch: Uint8Array, length: number): RecordBatch {
     const view = new DataView(batch.buffer, batch.byteOffset, length);
-    const { size: sizeAt, kind: kindAt, headSize } = this.#at;
+    const { size: sizeAt, kind: kindAt, time: timeAt, headSize } = this.#at;
     for (let at = 0; at + headSize <= length;) {
       const size = view.getUint16(at + sizeAt, true);
       if (size < headSize || at + size > length) {
         this.totals.damaged++;
         break;
+      }
+      if (this.#listedAt !== Infinity && timeOf(view, at + timeAt) > this.#listedAt) {
+        this.#finishList();
       }
       try {
         this.#record(view, at, size, view.getUint8(at + kindAt));
@@ -235,7 +249,7 @@ export class Decoder {
       case this.#kinds.register:
         return this.#register(view, at);
       case this.#kinds.ring:
-        return this.#rings.add(view, at, this.#processes);
+        return this.#ring(view, at);
       default:
         this.totals.damaged++;
     }
@@ -247,12 +261,23 @@ export class Decoder {
     return this.#take();
   }
 
-  /** Rings that were found since the last call. */
-  rings(): RecordBatch {
-    for (const entry of this.#rings.take()) {
-      this.#out.push(entry), this.#out.lines.push(ndjsonLine(entry));
-    }
+  /**
+   * Says when the last of the rings that were there before was told of, in ns since boot: with the
+   * first record that is later, all that was said of them has been decoded.
+   */
+  listedAt(time: bigint): void {
+    this.#listedAt = Number(time);
+  }
+
+  /** The rings that were there before; nothing of what was said of them is left to decode. */
+  listedRings(): RecordBatch {
+    this.#finishList();
     return this.#take();
+  }
+
+  #finishList(): void {
+    this.#listedAt = Infinity;
+    for (const entry of this.#rings.finishList()) this.#push(entry, ndjsonLine(entry));
   }
 
   /** Makes `userData` known as our own NOP's: it never becomes an event. */
@@ -263,6 +288,11 @@ export class Decoder {
   /** Whether the NOP has come back. */
   sawCanary(userData: bigint): boolean {
     return this.#canariesBack.has(userData);
+  }
+
+  /** What the kernel says of this process; undefined until the first of our own NOPs is back. */
+  get self(): ProcessBlock | undefined {
+    return this.#self;
   }
 
   #take(): RecordBatch {
@@ -279,6 +309,11 @@ export class Decoder {
       block: description.block,
       missing: description.missing,
     });
+  }
+
+  #ring(view: DataView, at: number): void {
+    const entry = this.#rings.add(view, at, this.#processes);
+    if (entry !== undefined) this.#push(entry, ndjsonLine(entry));
   }
 
   #ringText(view: DataView, at: number): string {
@@ -308,6 +343,12 @@ export class Decoder {
       const userData = BigInt(userDataHigh) << 32n | BigInt(userDataLow);
       if (this.#canaries.has(userData)) {
         this.#canariesBack.add(userData);
+        this.#self ??= this.#processes.block(
+          view.getUint32(at + o.process, true),
+          view.getUint32(at + o.process + 4, true),
+          view.getUint32(at + o.tid, true),
+          view.getUint32(at + o.pid, true),
+        ).process;
         this.#rings.hide(this.#ringText(view, at + o.ring));
         return;
       }
@@ -326,13 +367,15 @@ export class Decoder {
       flags,
       fd: (bits & this.#bit.noFd) === 0 ? view.getInt32(at + o.fd, true) : undefined,
       bufIndex: view.getUint16(at + o.bufIndex, true),
-      rejected,
+      entryOnly: (bits & (this.#bit.rejected | this.#bit.noRequest)) !== 0,
       missing: thread.missing.length === 0 ? [] : [...thread.missing],
       unverified: thread.unverified.length === 0 ? [] : [...thread.unverified],
     };
     if ((bits & this.#bit.entryFd) !== 0) facts.unverified.push("io_uring.fd");
     if (size > o.requestSize) {
       this.#arguments(this.#sections.read(view, at + o.requestSize, at + size), facts);
+    } else if (facts.entryOnly) {
+      facts.missing.push("op_info", "io_uring.fd", "io_uring.sqe_flags");
     }
     const { info, result, fd, personality, cred, missing, unverified } = facts;
     // Assigned in the order of the records' keys.
@@ -341,6 +384,7 @@ export class Decoder {
       ctx: this.#ringText(view, at + o.ring),
       user_data: hexOf(userDataLow, userDataHigh),
     } as RequestBlock;
+    if (uring.ctx === NO_RING) missing.push("io_uring.ctx");
     if (fd !== undefined) uring.fd = fd;
     uring.fixed_file = (facts.flags & IOSQE_FIXED_FILE) !== 0;
     uring.sqe_flags = (facts.flags & 0x7f) === 0 ? NO_SQE_FLAGS : sqeFlagNames(facts.flags & 0x7f);
@@ -362,10 +406,10 @@ export class Decoder {
       view.getUint32(at + o.time + 4, true),
     );
     record.io_uring = uring;
-    record.seccomp = {
-      mode: view.getUint8(at + o.seccomp),
-      filters: view.getUint16(at + o.filters, true),
-    };
+    const mode = view.getUint8(at + o.seccomp);
+    const filters = view.getUint16(at + o.filters, true);
+    record.seccomp = { mode, filters };
+    if (filters === 0 && mode === SECCOMP_MODE_FILTER) missing.push("seccomp.filters");
     if (result !== undefined) record.result = result;
     if (missing.length > 0) record.missing = missing;
     if (unverified.length > 0) record.unverified = unverified;
@@ -404,7 +448,7 @@ export class Decoder {
     let targetUnsure = false;
     let reader: ArgumentReader = NO_MEMORY;
     const pages: { address: bigint; bytes: Uint8Array }[] = [];
-    let rejectedSqe = false;
+    let fromEntry = false;
     for (let i = 0; i < sections.length; i++) {
       const { kind, extra, bytes } = sections[i]!;
       switch (kind) {
@@ -412,6 +456,14 @@ export class Decoder {
           if (bytes.length < COMMAND_BYTES) break;
           const command = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
           this.#commands?.read(fields, command);
+          if (fields.opFlags === undefined && READS_AND_WRITES.has(opcode)) {
+            // Before 5.19 they are kept together with what the open file asks for.
+            const kept = this.#commands?.bytes(opcode, bytes, {
+              name: "kiocb.ki_flags",
+              length: 4,
+            });
+            if (kept === undefined || (kept[0]! & RWF_KEPT) !== 0) missing.push("op_info.flags");
+          }
           if (OPENS.has(opcode)) {
             const how = this.#commands?.bytes(opcode, bytes, { name: "how", length: 24 });
             if (how !== undefined) known.open_how = { ok: true, bytes: how };
@@ -453,13 +505,16 @@ export class Decoder {
         case kinds.sqe: {
           if (bytes.length < SQE_SIZE) break;
           const sqe = readSqe(bytes, 0);
-          if (facts.rejected) {
-            // All that is left of it is the entry, which its owner can write.
-            rejectedSqe = true;
+          if (facts.entryOnly) {
+            fromEntry = true;
             fields = { ...sqe };
             facts.fd = sqe.fd;
             facts.flags = sqe.flags;
-            if (sqe.personality !== 0) facts.personality = sqe.personality;
+            unverified.push("io_uring.fd", "io_uring.sqe_flags");
+            if (sqe.personality !== 0) {
+              facts.personality = sqe.personality;
+              unverified.push("io_uring.personality");
+            }
           } else if (URING_CMDS.has(opcode)) {
             fields.addr = sqe.addr;
             fields.fileIndex = sqe.fileIndex;
@@ -469,7 +524,7 @@ export class Decoder {
         case kinds.cred: {
           const ids = viewOf(bytes);
           facts.cred = { uid: ids.getUint32(0, true), euid: ids.getUint32(4, true) };
-          if (extra !== 0) {
+          if (extra !== 0 && facts.personality === undefined) {
             facts.personality = extra;
             unverified.push("io_uring.personality");
           }
@@ -525,13 +580,12 @@ export class Decoder {
     }
     for (const path of described.unverified) unverified.push(path);
     if (info?.fd !== undefined && unverified.includes("io_uring.fd")) unverified.push("op_info.fd");
-    if (rejectedSqe && info !== undefined) {
+    if (fromEntry && info !== undefined) {
       for (const key in info) {
         const path = `op_info.${key}`;
         if (!unverified.includes(path) && !missing.includes(path)) unverified.push(path);
       }
-    }
-    if (target !== undefined && (targetUnsure || (facts.flags & WAITS) !== 0)) {
+    } else if (target !== undefined && (targetUnsure || (facts.flags & WAITS) !== 0)) {
       unverified.push("op_info.target");
     }
   }

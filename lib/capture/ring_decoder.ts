@@ -6,19 +6,24 @@ import type { ProcessTable } from "./process_table.ts";
 import { SectionReader } from "./sections.ts";
 import type { Wire } from "./wire.ts";
 
-/** Rings that are gathered between two calls of take(). */
+/** Rings that are told of while those that were there before are listed. */
 const MAX_RINGS = 65_536;
 
 /** What a record says of the queues, by the same names as the entry. */
 const QUEUE_KEYS = ["sq_head", "sq_tail", "cq_head", "cq_tail", "dropped", "overflow"] as const;
 
-/** Gathers what is said of rings, of one from each of its owners, into one entry a ring. */
+/**
+ * Makes entries of what is said of rings. A new one has its entry at once; one that was there before
+ * is told of by each of its owners and routes, which are gathered until the list is finished.
+ */
 export class RingDecoder {
   readonly #wire: Wire;
   readonly #clock: BootClock;
   readonly #sections: SectionReader;
   readonly #entries = new Map<string, IOUringEntry>();
-  #hidden = "";
+  /** Rings that were made while the others were listed, which the list may name again. */
+  readonly #created = new Set<string>();
+  #listing = true;
 
   constructor(wire: Wire, clock: BootClock) {
     this.#wire = wire;
@@ -26,8 +31,8 @@ export class RingDecoder {
     this.#sections = new SectionReader(wire);
   }
 
-  /** Takes the ring record at `at`. */
-  add(view: DataView, at: number, processes: ProcessTable): void {
+  /** Takes the ring record at `at`; the entry of a ring that was just made. */
+  add(view: DataView, at: number, processes: ProcessTable): IOUringEntry | undefined {
     const wire = this.#wire;
     const end = at + view.getUint16(at + wire.at("record.size"), true);
     const u32 = (name: string) => view.getUint32(at + wire.at(`ring_record.${name}`), true);
@@ -61,7 +66,7 @@ export class RingDecoder {
         filters: view.getUint16(at + wire.at("ring_record.seccomp_filters"), true),
       }
       : undefined;
-    const known = this.#entries.get(ctx);
+    const known = foundBy === "create" ? undefined : this.#entries.get(ctx);
     if (known !== undefined) {
       const { owners = [], found_by = [] } = known;
       const same = owners.find((one) =>
@@ -71,9 +76,11 @@ export class RingDecoder {
       else if (same.fd < 0) same.fd = owner.fd;
       if (!found_by.includes(foundBy)) found_by.push(foundBy);
       strengthen(known, seccomp);
-      return;
+      return undefined;
     }
-    if (this.#entries.size >= MAX_RINGS) return;
+    if (foundBy !== "create") {
+      if (this.#entries.size >= MAX_RINGS || this.#created.has(ctx)) return undefined;
+    }
     const pending = this.#sections.read(view, at + wire.size("ring_record"), end)
       .find(({ kind }) => kind === wire.at("SECTION_PENDING"));
     const entry: IOUringEntry = {
@@ -116,20 +123,28 @@ export class RingDecoder {
     if (missing.length > 0) entry.missing = missing;
     if (seccomp !== undefined) entry.seccomp = seccomp;
     if (thread.unverified.length > 0) entry.unverified = [...thread.unverified];
-    this.#entries.set(ctx, entry);
+    if (foundBy !== "create") {
+      this.#entries.set(ctx, entry);
+      return undefined;
+    }
+    this.#entries.delete(ctx);
+    if (this.#listing && this.#created.size < MAX_RINGS) this.#created.add(ctx);
+    judge(entry);
+    return entry;
   }
 
   /** Leaves out a ring of our own. */
   hide(ctx: string): void {
-    this.#hidden = ctx;
+    this.#entries.delete(ctx);
   }
 
-  /** The entries gathered so far, each handed out once. */
-  take(): IOUringEntry[] {
-    this.#entries.delete(this.#hidden);
+  /** The rings that were there before; all of them have been told of. */
+  finishList(): IOUringEntry[] {
     const entries = [...this.#entries.values()];
     for (const entry of entries) judge(entry);
     this.#entries.clear();
+    this.#created.clear();
+    this.#listing = false;
     return entries;
   }
 }
@@ -157,5 +172,6 @@ function judge(entry: IOUringEntry): void {
     if (seccomp === undefined || !found_by.includes("create")) missing.push("bypasses_seccomp");
   }
   if (seccomp === undefined) missing.push("seccomp_active");
+  else if (mode === 2 && seccomp.filters === 0) missing.push("seccomp.filters");
   if (missing.length > 0) entry.missing = [...missing, ...entry.missing ?? []];
 }

@@ -29,7 +29,7 @@ const MAX_RINGS = 16_384;
 const MAX_STRANGERS = 64;
 /**
  * ms for which a process must use a ring before it is said not to be the creator's: addresses are
- * used again, and the record of the new ring may come a moment after its first request.
+ * used again, and that the record of the new ring was lost is said within this time.
  */
 const SETTLED_MS = 1000;
 /** Opcodes are one byte; the place after the last is for requests whose opcode is not known. */

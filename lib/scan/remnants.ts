@@ -57,6 +57,23 @@ export function readFreedRing(
   return { ...state, consumed, pending: [] };
 }
 
+/**
+ * Tells the requests of a freed ring from those of an earlier ring at the same address: where the
+ * queues name as many requests as were ever submitted, what they do not name is not of this ring.
+ */
+export function requestsByRing(
+  { freed }: FoundRing,
+  requests: readonly KernelObject[],
+): { own: readonly KernelObject[]; earlier: readonly KernelObject[] } {
+  const queues = freed?.queues;
+  const state = queues &&
+    readable(() => readQueues({ ctx: undefined, rings: queues, freed: true }, new RingNotes()));
+  const named = new Set(state?.completions.map(({ userData }) => userData));
+  if (state === undefined || named.size < state.taken) return { own: requests, earlier: [] };
+  const isOwn = (kiocb: KernelObject) => named.has(readable(() => userDataOf(kiocb)) ?? 0n);
+  return { own: requests.filter(isOwn), earlier: requests.filter((kiocb) => !isOwn(kiocb)) };
+}
+
 /** The completions in queues that have no context any more. */
 export function completionsOf(rings: KernelObject): readonly Completion[] {
   return readQueues({ ctx: undefined, rings, freed: true }, new RingNotes()).completions;
@@ -71,8 +88,12 @@ export function* remnantEntries(
   known: readonly FoundRing[],
   opcodeNames: ReadonlyMap<number, string>,
 ): Generator<IOUringEntry> {
-  const contexts = new Set(known.map(({ ctx }) => ctx.address));
-  const groups = new Map([...requests].filter(([ctx]) => !contexts.has(ctx)));
+  const groups = new Map(requests);
+  for (const ring of known) {
+    const { earlier } = requestsByRing(ring, requests.get(ring.ctx.address) ?? []);
+    if (earlier.length === 0) groups.delete(ring.ctx.address);
+    else groups.set(ring.ctx.address, earlier);
+  }
   for (const rings of headers) {
     const notes = new RingNotes();
     const state = readable(() => readQueues({ ctx: undefined, rings, freed: true }, notes));

@@ -20,7 +20,7 @@ import {
 } from "./find_rings.ts";
 import { readTaskRequests } from "./kernel_requests.ts";
 import { type OpenedKernel, openKernelOf } from "./open_kernel.ts";
-import { remnantEntries } from "./remnants.ts";
+import { remnantEntries, requestsByRing } from "./remnants.ts";
 import { ringEntry } from "./ring_entry.ts";
 import { listProcesses, processesByMemory } from "./tasks.ts";
 
@@ -87,7 +87,8 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
     for (const ring of rings) {
       if (program.memory.budget.isSpent) break;
       const ofTasks = taskRequests.get(ring.ctx.address) ?? [];
-      const carvedRequests = carved?.requests.get(ring.ctx.address) ?? [];
+      const left = carved?.requests.get(ring.ctx.address) ?? [];
+      const { own: carvedRequests } = requestsByRing(ring, left);
       const entry = ringEntry(
         { ring, taskRequests: ofTasks, carvedRequests, opcodeNames, served, bySpace },
         context,

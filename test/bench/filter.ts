@@ -1,3 +1,4 @@
+import { PROGRAM } from "../paths.ts";
 /**
  * `deno task bench`, the rows of `filter`: 200,000 events of about 430 bytes through a filter on uid
  * with the classifier on, beside `jq` with the same condition on the same file, in turns; then 1 GB
@@ -6,10 +7,6 @@
  * @module
  */
 
-import { fileURLToPath } from "node:url";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PROGRAM = `${ROOT}dist/iouring`;
 const RUNS = 5;
 const EVENTS = 200_000;
 const PIPED_BYTES = 1_000_000_000;

@@ -8,8 +8,8 @@
 
 import { cannotCapture } from "../live/capture.ts";
 import { buildWorkload } from "../live/workload.ts";
+import { PROGRAM } from "../paths.ts";
 
-const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
 /** Requests a second, and for how many seconds. */
 const RATE = 50_000;
 const SECONDS = 10;

@@ -9,13 +9,11 @@
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { cpuUsage } from "node:process";
-import { fileURLToPath } from "node:url";
 import type { SearchPattern } from "../../lib/memory/image_file.ts";
 import { openImage } from "../ffi/open_image.ts";
 import { drgnCommand, drgnMissing } from "../vm/drgn.ts";
+import { PROGRAM, ROOT } from "../paths.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PROGRAM = `${ROOT}dist/iouring`;
 const RUNS = 5;
 /** Of files beyond the second bound below. */
 const FEW_RUNS = 3;

@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { Decoder } from "../../lib/capture/decoder.ts";
 import type { RecordBatch } from "../../lib/chain/chain.ts";
 import { ndjsonLine } from "../../lib/record/ndjson.ts";
-import { layoutText, type Members, type SectionBytes, WireBuilder } from "./wire_bytes.ts";
+import { addProcess, addRequest, addRing, layoutText, WireBuilder } from "./wire_bytes.ts";
 
 // deno-lint-ignore no-explicit-any
 type AnyRecord = any;
@@ -28,58 +28,6 @@ function decoder(options: { results?: boolean } = {}): Decoder {
     clocks: CLOCKS,
     results: options.results ?? false,
   });
-}
-
-const PROCESS = 0x1122334455667788n;
-
-function addProcess(wire: WireBuilder, members: Members = {}): WireBuilder {
-  const valid = ["START", "CRED", "AUID", "PPID", "SECURE"]
-    .reduce((bits, name) => bits | wire.value(`VALID_${name}`), 0);
-  return wire.add("process_record", {
-    kind: wire.value("RECORD_PROCESS"),
-    process: PROCESS,
-  }, {
-    start: 5n * SECOND,
-    exec_count: 3,
-    pid: 100,
-    ppid: 50,
-    uid: 1000,
-    euid: 0,
-    auid: 1000,
-    comm: "agent",
-    valid,
-    ...members,
-  }, [
-    { kind: "EXE", bytes: "agent\0bin\0usr\0" },
-    { kind: "ARGS", bytes: "agent\0-x\0two words\0" },
-    { kind: "CGROUP", bytes: `${"a1".repeat(32)}\0docker\0` },
-    { kind: "CWD", bytes: "" },
-  ]);
-}
-
-function addRequest(
-  wire: WireBuilder,
-  head: Members = {},
-  members: Members = {},
-  sections: SectionBytes[] = [],
-): WireBuilder {
-  return wire.add("request_record", {
-    kind: wire.value("RECORD_REQUEST"),
-    opcode: 0,
-    cpu: 1,
-    time: 10n * SECOND,
-    process: PROCESS,
-    ring: 0xffff888100c4a000n,
-    ...head,
-  }, {
-    user_data: 0xdeadn,
-    request: 0xffff888100001000n,
-    seq: 1,
-    tid: 101,
-    pid: 100,
-    fd: -1,
-    ...members,
-  }, sections);
 }
 
 function decodeAll(decoder: Decoder, wire: WireBuilder): AnyRecord[] {
@@ -301,4 +249,123 @@ unit("Decoder tells open files and sockets by what they are", () => {
   equal(peer.op_info.target.family, "AF_INET6");
   equal(peer.op_info.target.port, 443);
   ok(peer.unverified.includes("op_info.target"));
+});
+
+unit("Decoder gives out a new ring before the first request on it", () => {
+  const wire = builder();
+  const created = { found_by: wire.value("FOUND_BY_CREATE"), fd: 4 };
+  const records = decodeAll(
+    decoder(),
+    addRequest(addRing(addRequest(addProcess(wire), { ring: 0x1000n }), {}, created)),
+  );
+  deepStrictEqual(records.map(({ type }) => type), [
+    "IOUringEvent",
+    "IOUringEntry",
+    "IOUringEvent",
+  ]);
+  deepStrictEqual(records[1].found_by, ["create"]);
+  equal(records[1].ctx_addr, records[2].io_uring.ctx);
+});
+
+unit("Decoder gathers what is said of a ring that was there before, until all is said", () => {
+  const wire = builder();
+  const decoding = decoder();
+  decoding.listedAt(20n * SECOND);
+  const at = (seconds: bigint) => ({ time: seconds * SECOND });
+  const by = (name: string) => ({ found_by: wire.value(`FOUND_BY_${name}`) });
+  addProcess(wire);
+  addRing(wire, at(11n), { ...by("FD"), fd: 4 });
+  addRing(wire, at(12n), { ...by("TCTX"), fd: -1 });
+  // One that is made meanwhile is not given out twice.
+  addRing(wire, { ...at(13n), ring: 0x2000n }, { ...by("CREATE"), fd: 5 });
+  addRing(wire, { ...at(14n), ring: 0x2000n }, { ...by("FD"), fd: 5 });
+  addRequest(wire, at(15n));
+  addRequest(wire, at(21n));
+  const records = decodeAll(decoding, wire);
+  deepStrictEqual(records.map(({ type, found_by }) => found_by ?? type), [
+    ["create"],
+    "IOUringEvent",
+    ["fd", "tctx"],
+    "IOUringEvent",
+  ]);
+  deepStrictEqual([...decoding.listedRings()], []);
+});
+
+/** A ring's entry of an OPENAT, as `struct io_uring_sqe` has it. */
+function openatEntry(): Uint8Array {
+  const entry = new Uint8Array(64);
+  const view = new DataView(entry.buffer);
+  view.setUint8(0, 18);
+  view.setUint8(1, 1 << 4);
+  view.setInt32(4, -100, true);
+  view.setBigUint64(16, 0x7f00n, true);
+  view.setUint32(24, 0o644, true);
+  view.setUint32(28, 0o101, true);
+  view.setBigUint64(32, 0xdeadn, true);
+  view.setUint16(42, 3, true);
+  return entry;
+}
+
+unit("Decoder tells a request by its entry where the kernel does not pass it", () => {
+  const wire = builder();
+  const bits = wire.value("BIT_NO_REQUEST") | wire.value("BIT_NO_FD");
+  addProcess(wire);
+  addRequest(wire, { opcode: 18, bits }, { request: 0 }, [
+    { kind: "SQE", bytes: openatEntry() },
+    { kind: "PATH", extra: 1, bytes: "/etc/shadow" },
+  ]);
+  // The entry was used for something else by then.
+  addRequest(wire, { opcode: 18, bits }, { request: 0, seq: 2 });
+  const [event, bare] = decodeAll(decoder(), wire);
+  deepStrictEqual(event.op_info, {
+    path: "/etc/shadow",
+    access_flags: "O_WRONLY",
+    creation_flags: "O_CREAT | O_LARGEFILE",
+    dfd: "AT_FDCWD",
+    mode: "0644",
+  });
+  equal(event.io_uring.fd, -100);
+  equal(event.io_uring.personality, 3);
+  equal(event.io_uring.rejected, undefined);
+  deepStrictEqual(event.io_uring.sqe_flags, ["IOSQE_ASYNC"]);
+  deepStrictEqual(event.unverified, [
+    "process.args",
+    "io_uring.fd",
+    "io_uring.sqe_flags",
+    "io_uring.personality",
+    "op_info.path",
+    "op_info.access_flags",
+    "op_info.creation_flags",
+    "op_info.dfd",
+    "op_info.mode",
+  ]);
+  equal(event.missing, undefined);
+  equal(bare.io_uring.fd, undefined);
+  deepStrictEqual(bare.missing, ["op_info", "io_uring.fd", "io_uring.sqe_flags"]);
+});
+
+unit("Decoder joins results by user_data where the kernel names no request", () => {
+  const wire = builder();
+  const joined = decoder({ results: true });
+  addProcess(wire);
+  const bits = wire.value("BIT_NO_REQUEST");
+  for (const user_data of [1n, 2n, 3n]) addRequest(wire, { bits }, { request: 0, user_data });
+  for (const user_data of [2n, 1n]) {
+    wire.add("result_record", {
+      kind: wire.value("RECORD_RESULT"),
+      ring: 0xffff888100c4a000n,
+    }, { user_data, request: 0n, res: Number(user_data) });
+  }
+  const told = [...decodeAll(joined, wire), ...joined.expire(0n, true)] as AnyRecord[];
+  deepStrictEqual(
+    told.map(({ io_uring, result }) => [io_uring.user_data, result?.res]),
+    [["0x2", 2], ["0x1", 1], ["0x3", undefined]],
+  );
+  equal(joined.totals.unresolved, 0);
+});
+
+unit("Decoder says that the number of seccomp filters is not known", () => {
+  const wire = builder();
+  const [event] = decodeAll(decoder(), addRequest(addProcess(wire), { seccomp_mode: 2 }));
+  deepStrictEqual(event.missing, ["seccomp.filters"]);
 });

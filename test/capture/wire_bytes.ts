@@ -6,10 +6,11 @@
  */
 
 import { Wire } from "../../lib/capture/wire.ts";
+import { ROOT } from "../paths.ts";
 
 /** The layout text of the built shim; undefined where it is not built. */
 export function layoutText(): string | undefined {
-  const folder = new URL("../../.cache/build/", import.meta.url).pathname;
+  const folder = `${ROOT}.cache/build/`;
   try {
     for (const name of ["libz.so.1", "libelf.so.1", "libbpf.so.1"]) {
       Deno.dlopen(folder + name, {});
@@ -110,4 +111,71 @@ export class WireBuilder {
     section.set(content, 8);
     return section;
   }
+}
+
+const SECOND = 1_000_000_000n;
+/** What names the process of addProcess(). */
+const PROCESS = 0x1122334455667788n;
+
+/** Adds the description of a process. */
+export function addProcess(wire: WireBuilder, members: Members = {}): WireBuilder {
+  const valid = ["START", "CRED", "AUID", "PPID", "SECURE"]
+    .reduce((bits, name) => bits | wire.value(`VALID_${name}`), 0);
+  return wire.add("process_record", {
+    kind: wire.value("RECORD_PROCESS"),
+    process: PROCESS,
+  }, {
+    start: 5n * SECOND,
+    exec_count: 3,
+    pid: 100,
+    ppid: 50,
+    uid: 1000,
+    euid: 0,
+    auid: 1000,
+    comm: "agent",
+    valid,
+    ...members,
+  }, [
+    { kind: "EXE", bytes: "agent\0bin\0usr\0" },
+    { kind: "ARGS", bytes: "agent\0-x\0two words\0" },
+    { kind: "CGROUP", bytes: `${"a1".repeat(32)}\0docker\0` },
+    { kind: "CWD", bytes: "" },
+  ]);
+}
+
+/** Adds a request of that process. */
+export function addRequest(
+  wire: WireBuilder,
+  head: Members = {},
+  members: Members = {},
+  sections: SectionBytes[] = [],
+): WireBuilder {
+  return wire.add("request_record", {
+    kind: wire.value("RECORD_REQUEST"),
+    opcode: 0,
+    cpu: 1,
+    time: 10n * SECOND,
+    process: PROCESS,
+    ring: 0xffff888100c4a000n,
+    ...head,
+  }, {
+    user_data: 0xdeadn,
+    request: 0xffff888100001000n,
+    seq: 1,
+    tid: 101,
+    pid: 100,
+    fd: -1,
+    ...members,
+  }, sections);
+}
+
+/** Adds what is said of a ring that the process has. */
+export function addRing(wire: WireBuilder, head: Members = {}, members: Members = {}): WireBuilder {
+  return wire.add("ring_record", {
+    kind: wire.value("RECORD_RING"),
+    time: 10n * SECOND,
+    process: PROCESS,
+    ring: 0xffff888100c4a000n,
+    ...head,
+  }, { pid: 100, tid: 101, sq_entries: 8, cq_entries: 16, ...members });
 }

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
-
-const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
+import { PROGRAM } from "../paths.ts";
 
 /** Processes of the lab's workload, and rules that fire on one of their rings. */
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {

@@ -10,9 +10,9 @@ import { COMMANDS, PROGRAM_FLAGS } from "../../lib/cli/flags.ts";
 import { CONFIG_SCHEMA } from "../../lib/config/config.ts";
 import { RECORD_SCHEMA_NAMES, recordSchema } from "../../lib/record/schemas.ts";
 import type { JsonObject } from "../../lib/uapi/json_value.ts";
+import { ROOT } from "../paths.ts";
 
 const HERE = fileURLToPath(new URL("./", import.meta.url));
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The text of every file of this name in the cases. */
 function texts(name: string): string[] {

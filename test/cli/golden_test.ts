@@ -10,9 +10,10 @@
  */
 import assert from "node:assert/strict";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
+import { ROOT } from "../paths.ts";
 
 const HERE = new URL("./", import.meta.url);
-const DIST = new URL("../../dist/", import.meta.url).pathname;
+const DIST = `${ROOT}dist/`;
 const UPDATE = Deno.env.get("IOURING_UPDATE_GOLDEN") === "1";
 const MAX_TIME_MS = 60_000;
 const IMAGE = unpackFixture(imageFixtures()[0]!);

@@ -4,10 +4,8 @@
  * @module
  */
 
+import { PROGRAM } from "../paths.ts";
 import { buildWorkload } from "./workload.ts";
-
-/** The built program. */
-export const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
 
 /** A record, whatever its type. */
 // deno-lint-ignore no-explicit-any
@@ -157,42 +155,99 @@ export class HoldingWorkload {
   }
 }
 
-/** Runs the workload; what it announced, and its other lines. */
-export async function runWorkload(
-  ...args: string[]
-): Promise<{ announced: Announced[]; other: AnyRecord[] }> {
-  const output = await new Deno.Command(await buildWorkload(), {
-    args,
-    stdin: "null",
-    stderr: "inherit",
-  }).output();
-  if (!output.success) throw new Error(`Workload ${args.join(" ")} failed`);
-  const lines = new TextDecoder().decode(output.stdout).trim().split("\n")
-    .map((line) => JSON.parse(line));
-  return {
-    announced: lines.filter(({ user_data }) => user_data !== undefined),
-    other: lines.filter(({ user_data }) => user_data === undefined),
-  };
+/** What a workload said. */
+interface Said {
+  /** Requests that it told of. */
+  readonly announced: Announced[];
+  /** Its other lines. */
+  readonly other: AnyRecord[];
 }
 
-/** Captures one run of the workload. */
+/**
+ * A workload that has its pid already, and starts when it is told to: a capture can be asked for this
+ * process alone, whatever else on the host uses io_uring.
+ */
+export class Workload {
+  readonly #process: Deno.ChildProcess;
+  readonly #name: string;
+
+  private constructor(process: Deno.ChildProcess, name: string) {
+    this.#process = process;
+    this.#name = name;
+  }
+
+  /** Makes the process. */
+  static async prepare(...args: string[]): Promise<Workload> {
+    const process = new Deno.Command("sh", {
+      args: ["-c", 'read go && exec "$0" "$@"', await buildWorkload(), ...args],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    return new Workload(process, args.join(" "));
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Lets it go. */
+  async start(): Promise<void> {
+    const writer = this.#process.stdin.getWriter();
+    await writer.write(new TextEncoder().encode("go\n"));
+    await writer.close();
+  }
+
+  /** Lets it go, and waits for its end. */
+  async run(): Promise<Said> {
+    await this.start();
+    const { success, stdout } = await this.#process.output();
+    if (!success) throw new Error(`Workload ${this.#name} failed`);
+    const lines = new TextDecoder().decode(stdout).trim().split("\n")
+      .map((line) => JSON.parse(line));
+    return {
+      announced: lines.filter(({ user_data }) => user_data !== undefined),
+      other: lines.filter(({ user_data }) => user_data === undefined),
+    };
+  }
+
+  /** Ends one that does not end by itself. */
+  async kill(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.output();
+  }
+}
+
+/** Captures one run of the workload; `hostWide` what all others do too. */
 export async function captureWorkload(
-  options: { capture?: string[]; workload: string[] },
-): Promise<{
-  records: AnyRecord[];
-  events: AnyRecord[];
-  announced: Announced[];
-  other: AnyRecord[];
-  end: AnyRecord;
-  nops: number;
-}> {
-  const capture = await RunningCapture.start(...options.capture ?? []);
-  const said = await runWorkload(...options.workload);
-  const { records, nops } = await capture.stop();
-  const events = records.filter(({ type, process }) =>
-    type === "IOUringEvent" && process.filename === "workload"
+  options: { capture?: string[]; workload: string[]; hostWide?: boolean },
+): Promise<
+  & {
+    records: AnyRecord[];
+    /** Those of the workload and its children. */
+    events: AnyRecord[];
+    end: AnyRecord;
+    nops: number;
+  }
+  & Said
+> {
+  const workload = await Workload.prepare(...options.workload);
+  const { pid } = workload;
+  const capture = await RunningCapture.start(
+    ...options.hostWide === true ? [] : ["-p", String(pid)],
+    ...options.capture ?? [],
   );
+  const said = await workload.run();
+  const { records, nops } = await capture.stop();
+  const events = eventsOf(records, ({ process }) => process.pid === pid || process.ppid === pid);
   return { records, events, ...said, end: records.at(-1), nops };
+}
+
+/** Events that fulfil a condition. */
+export function eventsOf(
+  records: readonly AnyRecord[],
+  condition: (event: AnyRecord) => boolean,
+): AnyRecord[] {
+  return records.filter((record) => record.type === "IOUringEvent" && condition(record));
 }
 
 /** What is wrong with the events of announced requests: each is there once, and says what it must. */

@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
-
-const HERE = new URL("./", import.meta.url).pathname;
-const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
+import { PROGRAM } from "../paths.ts";
 
 /** What each operation is classified as; where nothing is told, none. */
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {
@@ -41,7 +39,15 @@ Deno.test({
     try {
       const agent = `${folder}/agent`;
       const built = await new Deno.Command("cc", {
-        args: ["-O1", "-Wall", "-Werror", "-o", agent, `${HERE}published_tools.c`, "-luring"],
+        args: [
+          "-O1",
+          "-Wall",
+          "-Werror",
+          "-o",
+          agent,
+          `${import.meta.dirname}/published_tools.c`,
+          "-luring",
+        ],
         stderr: "inherit",
       }).output();
       assert.ok(built.success);

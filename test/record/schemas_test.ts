@@ -8,9 +8,9 @@ import type { StreamRecord } from "../../lib/record/records.ts";
 import { event, ring, status } from "../chain/records.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { assertValidRecord } from "../record_validator.ts";
+import { PROGRAM } from "../paths.ts";
 
 const CASES = new URL("../cli/", import.meta.url);
-const PROGRAM = new URL("../../dist/iouring", import.meta.url).pathname;
 
 /** Files of the golden cases by name: those of one folder each. */
 function goldenFiles(name: string): [folder: string, text: string][] {

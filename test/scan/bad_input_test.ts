@@ -12,10 +12,10 @@ import type { IOUringEntry, IOUringStatus, StreamRecord } from "../../lib/record
 import type { JsonObject } from "../../lib/uapi/json_value.ts";
 import { unpackFixture } from "../fixtures.ts";
 import { buildElf, type FakeElfHeader, type FakeSegment, pattern } from "../memory/fake_elf.ts";
+import { PROGRAM } from "../paths.ts";
 import { checkRecord, Random } from "./mutations.ts";
 import { PatchedImage, someFixture } from "./patched_image.ts";
 
-const EXECUTABLE = new URL("../../dist/iouring", import.meta.url).pathname;
 const MAX_TIME_MS = 20_000;
 const MAX_MEMORY = 2 ** 30;
 
@@ -37,7 +37,7 @@ function memoryOf(pid: number): number {
 
 /** Runs a scan, and holds it to what every run has to keep to. */
 async function scan(args: readonly string[], during?: () => Promise<void>): Promise<Outcome> {
-  const child = new Deno.Command(EXECUTABLE, {
+  const child = new Deno.Command(PROGRAM, {
     args: ["scan", "--format", "ndjson", ...args],
     stdin: "null",
     stdout: "piped",

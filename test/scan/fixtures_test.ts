@@ -9,9 +9,9 @@ import type { IOUringEntry, IOUringStatus } from "../../lib/record/records.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { compareEntries, compareFdInfo, differenceText } from "../vm/compare.ts";
 import type { LabTruth } from "../vm/truth.ts";
+import { PROGRAM, ROOT } from "../paths.ts";
 
 const KERNELS = ["6.1", "6.12", "7.x"];
-const ROOT = new URL("../..", import.meta.url).pathname;
 
 interface Scan {
   readonly lines: string[];
@@ -21,7 +21,7 @@ interface Scan {
 }
 
 function scan(image: string): Scan {
-  const { code, stdout, stderr } = new Deno.Command(`${ROOT}dist/iouring`, {
+  const { code, stdout, stderr } = new Deno.Command(PROGRAM, {
     args: ["scan", "--format", "ndjson", image],
   }).outputSync();
   assert.equal(code, 0, new TextDecoder().decode(stderr));

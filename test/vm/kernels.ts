@@ -98,7 +98,7 @@ async function download(kernel: LabKernel, dir: string, root: string): Promise<v
     for (const next of depends) {
       if (/^linux-(image|binary|modules)-\d/.test(next) && !names.includes(next)) names.push(next);
     }
-    if (i > 0) await apt.extract(name, version, root);
+    if (i > 0) await apt.extract([`${name}=${version}`], root);
   }
   await Deno.mkdir(root, { recursive: true });
   await Deno.writeTextFile(`${root}/version`, newest);
@@ -126,7 +126,7 @@ export async function fetchDebug(kernel: LabKernel, cache: string): Promise<stri
   try {
     const apt = new PrivateApt(dir, kernel.suite);
     await apt.update();
-    await apt.extract(name, number, whole);
+    await apt.extract([`${name}=${number}`], whole);
   } catch (error) {
     if (!(error instanceof DebianError)) throw error;
     throw new LabUnavailableError(error.message);

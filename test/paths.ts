@@ -1,0 +1,7 @@
+/** Where the project and what it built lie. */
+import { fileURLToPath } from "node:url";
+
+/** The project's folder, with a slash at its end. */
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** The built program. */
+export const PROGRAM = `${ROOT}dist/iouring`;
