@@ -1,5 +1,6 @@
 import type { PhysicalMemory } from "../memory/physical_memory.ts";
 import { elfNotes } from "../memory/elf_core.ts";
+import { untilNul } from "../uapi/text.ts";
 
 /**
  * What a kernel writes down about itself for crash tools (`kernel/vmcore_info.c`): `KEY=value`
@@ -48,8 +49,7 @@ function parse(text: string | undefined, base: 10 | 16): bigint | undefined {
 
 /** The text that memory begins with, up to the first 0; undefined where there is none. */
 export function vmcoreinfoOf(bytes: Uint8Array): Vmcoreinfo | undefined {
-  const end = bytes.indexOf(0);
-  const text = new TextDecoder("latin1").decode(end < 0 ? bytes : bytes.subarray(0, end));
+  const text = new TextDecoder("latin1").decode(untilNul(bytes));
   return text.startsWith("OSRELEASE=") ? new Vmcoreinfo(text) : undefined;
 }
 
