@@ -13,6 +13,7 @@ import type { SearchPattern } from "../../lib/memory/image_file.ts";
 import { openImage } from "../ffi/open_image.ts";
 import { drgnCommand, drgnMissing } from "../vm/drgn.ts";
 import { PROGRAM, ROOT } from "../paths.ts";
+import { mb, median, print } from "../report.ts";
 
 const RUNS = 5;
 /** Of files beyond the second bound below. */
@@ -81,14 +82,6 @@ const SEARCHES: Record<string, readonly SearchPattern[]> = {
   })),
 };
 
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
-}
-
 /** Wall time of one run in ms. */
 function time(command: string, args: string[]): number {
   const start = performance.now();
@@ -138,7 +131,6 @@ function line(name: string, ...cells: (string | undefined)[]): void {
   print(name.padEnd(36) + cells.map((cell = "-") => cell.padStart(12)).join(""));
 }
 
-const mb = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 const ms = (value: number) => `${value.toFixed(0)} ms`;
 
