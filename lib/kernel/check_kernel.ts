@@ -161,7 +161,6 @@ const CACHES: ReadonlyMap<string, string> = new Map([
   ["filp", "file"],
   ["dentry", "dentry"],
   ["inode_cache", "inode"],
-  ["sock_inode_cache", "socket_alloc"],
   ["proc_inode_cache", "proc_inode"],
   ["kernfs_node_cache", "kernfs_node"],
   ["nsproxy", "nsproxy"],

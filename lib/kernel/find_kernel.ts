@@ -234,7 +234,8 @@ function openKernel(
   // The search is over: what reads from here on has a budget of its own.
   const program = new Program(new AddressSpace(space.physical, space.pageTable), types, symbols);
   const info = vmcoreinfo ?? readVmcoreinfo(space, symbols);
-  if (files.types !== undefined) {
+  // The banner of a file has named its kernel by now.
+  if (files.types !== undefined && files.symbols?.banner === undefined) {
     const why = whyNotItsTypes(program, files.types, info);
     if (why !== undefined) throw new Refusal(WRONG_TYPES, why, files.types.file);
   }
