@@ -3,7 +3,7 @@
  * dumps its memory.
  *
  * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
- * [--append WORDS] [--idle] [--smear | --sparse | --formats] [--fresh]`, or with
+ * [--append WORDS] [--idle] [--smear | --sparse | --formats | --large] [--fresh]`, or with
  * `--debug` fetches the kernels' debug information and boots nothing
  *
  * @module
@@ -31,6 +31,8 @@ export interface LabOptions {
   append?: string;
   /** The guest makes no ring at all. */
   idle?: boolean;
+  /** All RAM holds something when the guest boots, as after a warm start. */
+  filled?: boolean;
   /** Boot again even if nothing has changed. */
   fresh?: boolean;
 }
@@ -73,6 +75,7 @@ function dumpName(options: LabOptions): string {
   if (options.vmcoreinfo) name += "-vmcoreinfo";
   if (options.append) name += `-${options.append.replace(/[^a-z0-9]+/gi, "_")}`;
   if (options.idle) name += "-idle";
+  if (options.filled) name += "-filled";
   return name;
 }
 
@@ -165,7 +168,7 @@ async function withGuest(
   using lock = await Deno.open(`${cache}/lock`, { write: true, create: true });
   await lock.lock(true);
   const dir = `${cache}/${name}`;
-  const { paging = 5, memory = 512, vmcoreinfo = false, append = "" } = options;
+  const { paging = 5, memory = 512, vmcoreinfo = false, append = "", filled = false } = options;
 
   const fetched = await fetchKernel(kernel, cache);
   const sources = [];
@@ -187,6 +190,7 @@ async function withGuest(
     ...(program === undefined ? {} : { path: program }),
   });
   const { vmlinuz } = fetched;
+  if (ramFile && filled) await fill(`${fresh}/ram`, memory * 2 ** 20);
   const guest = await Guest.start({
     dir: fresh,
     vmlinuz,
@@ -206,7 +210,7 @@ async function withGuest(
   }
   // Most of a guest's memory is zero, and need not lie on the disk.
   for await (const { name } of Deno.readDir(fresh)) {
-    if (/\.(elf|raw)$/.test(name)) {
+    if (!filled && /\.(elf|raw)$/.test(name)) {
       await run("fallocate", ["--dig-holes", `${fresh}/${name}`]).catch(() => {});
     }
   }
@@ -345,6 +349,46 @@ export async function labTools(options: LabOptions): Promise<LabTools> {
   return { dir, elf: `${dir}/guest.elf`, truth };
 }
 
+/** Two images of one large guest: without any header, and with one that leads to the kernel. */
+export interface LabLarge {
+  dir: string;
+  /** The PCI hole is squeezed out. */
+  raw: string;
+  /** With the state of QEMU's CPU, and with `vmcoreinfo` a note. */
+  elf: string;
+  truth: LabTruth;
+}
+
+/** Dumps a guest of any size, sparse, or with `filled` as large on the disk as in memory. */
+export async function labLarge(options: LabOptions): Promise<LabLarge> {
+  const { dir, truth } = await withGuest(
+    options,
+    { name: `${dumpName(options)}-large`, ramFile: true },
+    async (guest, dir) => {
+      await guest.command("stop");
+      await guest.dump(`${dir}/guest.elf`, false);
+      await Deno.rename(`${dir}/ram`, `${dir}/guest.raw`);
+    },
+  );
+  return { dir, raw: `${dir}/guest.raw`, elf: `${dir}/guest.elf`, truth };
+}
+
+/** Fills a file with what memory is full of: programs, and data that does not repeat itself. */
+async function fill(path: string, size: number): Promise<void> {
+  const block = 2 ** 20;
+  using program = await Deno.open(Deno.execPath());
+  using target = await Deno.open(path, { write: true, createNew: true });
+  const bytes = new Uint8Array(block);
+  for (let at = 0; at < size; at += block) {
+    if (at / block % 4 === 0) {
+      for (let i = 0; i < block; i += 65536) crypto.getRandomValues(bytes.subarray(i, i + 65536));
+    } else if (await program.read(bytes) === null) {
+      await program.seek(0, Deno.SeekMode.Start);
+    }
+    for (let done = 0; done < block;) done += await target.write(bytes.subarray(done));
+  }
+}
+
 /** Fetches the debug information of a lab kernel, and says where it is. */
 export async function labDebug(name: string): Promise<string> {
   const kernel = kernelNamed(name);
@@ -427,7 +471,8 @@ function say(text: string): void {
 }
 
 const USAGE = "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo] " +
-  "[--append WORDS] [--idle] [--smear | --sparse | --formats] [--fresh] | --debug [KERNEL…]";
+  "[--append WORDS] [--idle] [--smear | --sparse | --formats | --large [--filled]] [--fresh] | " +
+  "--debug [KERNEL…]";
 
 /** What the command line asks for; undefined where it is not one. */
 function parseCommandLine(args: string[]) {
@@ -444,15 +489,23 @@ function parseCommandLine(args: string[]) {
         smear: { type: "boolean", default: false },
         sparse: { type: "boolean", default: false },
         formats: { type: "boolean", default: false },
+        large: { type: "boolean", default: false },
+        filled: { type: "boolean", default: false },
         fresh: { type: "boolean", default: false },
         debug: { type: "boolean", default: false },
       },
     });
-    const { paging = "5", memory = "512", smear, sparse, formats, debug, ...options } = values;
+    const { paging = "5", memory = "512", ...others } = values;
+    const { smear, sparse, formats, large, debug, ...options } = others;
     if (!/^[45]$/.test(paging) || !/^\d+$/.test(memory)) return undefined;
-    const kinds = [smear && labSmear, sparse && labSparse, formats && labFormats];
+    const kinds = [
+      smear && labSmear,
+      sparse && labSparse,
+      formats && labFormats,
+      large && labLarge,
+    ];
     const [make = labDump, ...more] = kinds.filter((kind) => kind !== false);
-    if (more.length > 0) return undefined;
+    if (more.length > 0 || options.filled && !large) return undefined;
     return {
       kernels: positionals.length > 0 ? positionals : ["6.1", "6.12"],
       pagings: values.paging === undefined ? [5, 4] as const : [Number(paging) as 4 | 5],
