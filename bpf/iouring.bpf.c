@@ -21,6 +21,8 @@
 #define S_ISUID		04000
 #define S_ISGID		02000
 #define S_IXGRP		010
+#define PF_IO_WORKER	0x00000010
+#define PF_USER_WORKER	0x00004000
 #define PF_KTHREAD	0x00200000
 #define AT_SECURE	23
 #define AUXV_PAIRS	26
@@ -32,7 +34,9 @@
 #define IOSQE_IO_DRAIN	(1 << 1)
 #define IOSQE_IO_LINK	(1 << 2)
 #define IOSQE_IO_HARDLINK (1 << 3)
+#define REQ_F_FAIL	(1 << 8)
 #define IORING_CQE_F_MORE (1 << 1)
+#define IORING_SETUP_SQPOLL (1 << 1)
 #define IORING_SETUP_SQE128 (1 << 10)
 #define IORING_SETUP_NO_SQARRAY (1 << 16)
 #define IORING_SETUP_SQE_MIXED (1 << 19)
@@ -82,7 +86,8 @@ const volatile __u32 submit_form = 1;
 /* 1: (ctx, req, cqe) since 6.14. 2: (ctx, req, user_data, res, cflags, …) 5.18 to 6.13.
  * 3: (ctx, user_data, res, cflags) before. */
 const volatile __u32 complete_form = 1;
-/* 1: (sqe, req, error) since 6.0. 2: (sqe, ctx, req, error) 5.18, 5.19. 3: (sqe, error) 5.17. */
+/* 1: (sqe, req, error) since 6.0. 2: (sqe, ctx, req, error) 5.18, 5.19. 3: (sqe, error) 5.17.
+ * FORM_NONE before. */
 const volatile __u32 failed_form = 1;
 /* 1: (ctx, opcode, files, buffers, ret) since 5.18. 2: with a bool before ret. */
 const volatile __u32 register_form = 1;
@@ -1258,6 +1263,9 @@ static __always_inline __u32 put_user(struct scratch *scratch, __u32 at, __u64 a
 #define MAX_IOVECS 16
 #define IOVEC_BYTES 16
 #define MSGHDR_BYTES 56
+#define OPEN_HOW_BYTES 24
+#define TIMESPEC_BYTES 16
+#define EPOLL_EVENT_BYTES 12
 
 /* The list of buffers of a request, where the kernel has not copied it: before 6.10. */
 static __always_inline __u32 put_iovecs(struct scratch *scratch, __u32 at, __u64 address, __u64 count)
@@ -1267,14 +1275,20 @@ static __always_inline __u32 put_iovecs(struct scratch *scratch, __u32 at, __u64
 	return put_user(scratch, at, address, count * IOVEC_BYTES);
 }
 
-static __always_inline __u32 put_message(struct scratch *scratch, __u32 at, __u64 address)
+/* `named`: with the address that it is for. */
+static __always_inline __u32 put_message(struct scratch *scratch, __u32 at, __u64 address,
+					 bool named)
 {
 	/* struct user_msghdr: name, its length, iov, its length, … */
 	__u64 header[4] = {};
+	__u32 length;
 
 	if (bpf_probe_read_user(header, sizeof(header), (void *)address))
 		return at;
 	at = put_user(scratch, at, address, MSGHDR_BYTES);
+	length = header[1];
+	if (named && header[0] && length <= 128)
+		at = put_user(scratch, at, header[0], length);
 	return put_iovecs(scratch, at, header[2], header[3]);
 }
 
@@ -1288,7 +1302,8 @@ static __always_inline __u32 put_byte_count(struct scratch *scratch, __u32 at,
 	if (!copied) {
 		if (message)
 			return put_message(scratch, at,
-					   (__u64)BPF_CORE_READ((struct io_sr_msg *)request, umsg));
+					   (__u64)BPF_CORE_READ((struct io_sr_msg *)request, umsg),
+					   false);
 		return put_iovecs(scratch, at, BPF_CORE_READ((struct io_rw *)request, addr),
 				  BPF_CORE_READ((struct io_rw *)request, len));
 	}
@@ -1330,25 +1345,29 @@ static __always_inline __u32 put_timeout(struct scratch *scratch, __u32 at,
 }
 
 /*
- * What a refused request was about. All that the kernel has of it is the entry, and what that
- * points to.
+ * What a request was about of which there is only the entry, and what that points to: a refused one,
+ * or any where the kernel does not pass the request.
  */
-__noinline int put_refused(__u32 program, __u32 at, __u64 address)
+__noinline int put_entry(__u32 program, __u32 at, __u64 address)
 {
 	const struct io_uring_sqe *sqe = (void *)address;
 	struct scratch *scratch = scratch_of(program);
 	__u64 one, two;
+	__u32 count;
 	__u8 opcode;
 
 	if (!scratch)
 		return at;
 	at = put_bytes(scratch, at, SECTION_SQE, 0, sqe, 64, false);
 	opcode = BPF_CORE_READ(sqe, opcode);
+	count = BPF_CORE_READ(sqe, len);
 	one = BPF_CORE_READ(sqe, addr);
 	two = BPF_CORE_READ(sqe, off);
 	switch (opcode) {
-	case OP_OPENAT:
 	case OP_OPENAT2:
+		at = put_user(scratch, at, two, OPEN_HOW_BYTES);
+		return put_string(scratch, at, SECTION_PATH, (void *)one, true);
+	case OP_OPENAT:
 	case OP_STATX:
 	case OP_UNLINKAT:
 	case OP_MKDIRAT:
@@ -1370,6 +1389,21 @@ __noinline int put_refused(__u32 program, __u32 at, __u64 address)
 	case OP_CONNECT:
 	case OP_BIND:
 		return put_address(scratch, at, SECTION_SOCKADDR, (void *)one, two, true);
+	case OP_SENDMSG:
+	case OP_SENDMSG_ZC:
+		return put_message(scratch, at, one, true);
+	case OP_RECVMSG:
+		return put_message(scratch, at, one, false);
+	case OP_READV:
+	case OP_WRITEV:
+	case OP_READV_FIXED:
+	case OP_WRITEV_FIXED:
+		return put_iovecs(scratch, at, one, count);
+	case OP_TIMEOUT:
+	case OP_LINK_TIMEOUT:
+		return put_user(scratch, at, one, TIMESPEC_BYTES);
+	case OP_EPOLL_CTL:
+		return put_user(scratch, at, one, EPOLL_EVENT_BYTES);
 	}
 	return at;
 }
@@ -1449,14 +1483,18 @@ static __always_inline __u64 user_data_of(struct io_kiocb *request, const bool t
 	return BPF_CORE_READ((struct io_kiocb___v518 *)request, user_data);
 }
 
-/* The ring's own thread is one of the process that made the ring, and never its first. */
+/*
+ * The ring's own thread is of the kernel's making: one of the process since 5.12, though never its
+ * first, and one of the kernel's own before.
+ */
 static __always_inline bool is_sq_thread(struct task_struct *task, struct io_ring_ctx *ring,
 					 __u64 pid_tgid, const bool typed)
 {
-	if (pid_tgid >> 32 == (__u32)pid_tgid || !ring)
+	if (pid_tgid >> 32 == (__u32)pid_tgid &&
+	    !bpf_core_field_exists(struct io_ring_ctx, sqo_task))
 		return false;
-	/* A thread of the kernel's making in the process, and IORING_SETUP_SQPOLL. */
-	return (READ(typed, task, flags) & 0x4010) && (READ(typed, ring, flags) & 2);
+	return (READ(typed, ring, flags) & IORING_SETUP_SQPOLL) &&
+	       (READ(typed, task, flags) & (PF_IO_WORKER | PF_USER_WORKER | PF_KTHREAD));
 }
 
 static __always_inline __u32 filters_of(struct task_struct *task, const bool typed)
@@ -1525,13 +1563,21 @@ static __always_inline struct io_uring_sqe *sqe_of(struct io_ring_ctx *ring)
 	return (void *)BPF_CORE_READ(ring, sq_sqes) + index * 64ul;
 }
 
+/* The same, or NULL where it serves another request by now. */
+static __always_inline struct io_uring_sqe *sqe_named(struct io_ring_ctx *ring, __u64 user_data)
+{
+	struct io_uring_sqe *sqe = sqe_of(ring);
+
+	return BPF_CORE_READ(sqe, user_data) == user_data ? sqe : NULL;
+}
+
 /* Before 5.19 a request does not keep the number of its file. */
 static __always_inline void entry_fd(struct request_record *record, struct io_ring_ctx *ring,
 				     __u64 user_data)
 {
-	struct io_uring_sqe *sqe = sqe_of(ring);
+	struct io_uring_sqe *sqe = sqe_named(ring, user_data);
 
-	if (BPF_CORE_READ(sqe, user_data) == user_data) {
+	if (sqe) {
 		record->fd = BPF_CORE_READ(sqe, fd);
 		record->head.bits |= BIT_ENTRY_FD;
 	} else {
@@ -1544,22 +1590,23 @@ static __always_inline __u32 put_cred(struct scratch *scratch, __u32 at, struct 
 				      const struct cred *creds, struct io_ring_ctx *ring,
 				      __u64 user_data)
 {
-	struct io_uring_sqe *sqe = sqe_of(ring);
+	struct io_uring_sqe *sqe = sqe_named(ring, user_data);
 	__u32 uid, euid = 0;
 	__u16 personality = 0;
 
 	uid = BPF_CORE_READ(creds, uid.val);
 	bpf_probe_read_kernel(&euid, sizeof(euid),
 			      (void *)creds + bpf_core_field_offset(struct cred, uid) + 16);
-	if (BPF_CORE_READ(sqe, user_data) == user_data)
+	if (sqe)
 		personality = BPF_CORE_READ(sqe, personality);
 	if (uid == who->ids[ID_UID] && euid == who->ids[ID_EUID] && !personality)
 		return at;
 	return put_u64(scratch, at, SECTION_CRED, personality, (__u64)euid << 32 | uid);
 }
 
-/* The open file that a request works on. */
+/* The open file that a request works on; `sqe` is all that there is where `request` is NULL. */
 static __always_inline struct file *file_of_request(struct io_kiocb *request,
+						    const struct io_uring_sqe *sqe,
 						    struct io_ring_ctx *ring,
 						    struct task_struct *task, __u8 opcode,
 						    __u32 flags, const bool typed)
@@ -1570,30 +1617,49 @@ static __always_inline struct file *file_of_request(struct io_kiocb *request,
 		opcode = OP_URING_CMD;
 	if (opcode >= 64 || !(ON_FILE & BIT(opcode)))
 		return NULL;
-	if (!bpf_core_field_exists(request->cqe.fd))
+	if (!request)
+		fd = BPF_CORE_READ(sqe, fd);
+	else if (!bpf_core_field_exists(request->cqe.fd))
 		return BPF_CORE_READ(request, file);
-	fd = READ(typed, request, cqe.fd);
+	else
+		fd = READ(typed, request, cqe.fd);
 	if (flags & IOSQE_FIXED_FILE)
 		return fixed_file_of(ring, fd);
 	return file_of(task, fd, typed);
 }
 
-/* Everything of one submitted or refused request. */
+/* Whose ring it is that a thread of the kernel's own serves, through 5.11; else who is here. */
+static __always_inline struct task_struct *submitter_of(struct io_ring_ctx *ring, bool sq_thread)
+{
+	struct task_struct *task = current_task(false), *owner;
+
+	if (!sq_thread || !bpf_core_field_exists(struct io_ring_ctx, sqo_task))
+		return task;
+	owner = BPF_CORE_READ(ring, sqo_task);
+	return owner ? owner : task;
+}
+
+/*
+ * Everything of one submitted or refused request. Where there is no `request`, and for one that was
+ * refused with an `error`, `sqe` is what its arguments are read from.
+ */
 static __always_inline int record_request(struct io_kiocb *request, struct io_ring_ctx *ring,
 					  __u8 opcode, __u64 user_data, __u32 program,
-					  const void *sqe, __s32 error, const bool typed)
+					  const struct io_uring_sqe *sqe, __s32 error,
+					  const bool typed)
 {
+	const bool refused = program == PROGRAM_FAILED || error;
 	struct request_record *record;
 	struct process_state *state = NULL;
-	struct task_struct *task = current_task(typed), *leader;
-	const struct cred *cred, *creds;
+	struct task_struct *current = current_task(typed), *task = current, *leader;
+	const struct cred *cred, *creds = NULL;
 	struct identity *who;
 	struct scratch *scratch;
 	struct counters *row;
 	struct control *control;
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	__u32 pid = pid_tgid >> 32, cpu, zero = 0, key = program, at = sizeof(*record);
-	__u32 flags = 0;
+	__u32 flags = 0, unsure;
 	struct file *file = NULL;
 	bool canary, sq_thread, socket = false;
 	__u64 file_name = 0;
@@ -1606,7 +1672,7 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		return 0;
 	who = &scratch->who;
 	row->seen++;
-	canary = user_data == control->canary && program != PROGRAM_FAILED;
+	canary = user_data == control->canary && !refused;
 	if (canary && opcode == OP_CONNECT && request) {
 		probe_address(request, control);
 		return 0;
@@ -1614,32 +1680,34 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 	canary = canary && opcode == OP_NOP;
 
 	/* The filter, the cheapest conditions first. */
-	if (!canary && ((filter_opcodes && !wanted_opcodes[opcode]) ||
-			(filter_pids && !bpf_map_lookup_elem(&pids, &pid)))) {
-		row->filtered++;
-		return 0;
+	if (filter_opcodes && !canary && !wanted_opcodes[opcode])
+		goto filtered;
+	sq_thread = ring && is_sq_thread(current, ring, pid_tgid, typed);
+	if (!typed) {
+		task = submitter_of(ring, sq_thread);
+		if (bpf_core_field_exists(struct io_ring_ctx, sqo_task))
+			pid = BPF_CORE_READ(task, tgid);
 	}
+	if (filter_pids && !canary && !bpf_map_lookup_elem(&pids, &pid))
+		goto filtered;
 	leader = READ(typed, task, group_leader);
 	if (!leader)
 		return 0;
-	sq_thread = is_sq_thread(task, ring, pid_tgid, typed);
 	cred = READ(typed, task, cred);
 	/* That thread keeps the credentials of when the ring was made. */
 	if (sq_thread)
 		cred = READ(typed, leader, cred);
 	if (!cred)
 		return 0;
-	if (!canary && judge(who, leader, cred, typed) == VERDICT_DROP) {
-		row->filtered++;
-		return 0;
-	}
+	if (!canary && judge(who, leader, cred, typed) == VERDICT_DROP)
+		goto filtered;
+	/* Of ourselves, too: what is told of us is compared with what we know. */
 	identify(who, task, leader, cred, pid, typed);
-	if (!canary)
-		state = meet_process(program, row, who, pid);
+	state = meet_process(program, row, who, pid);
 
-	if (request && !canary) {
-		flags = READ(typed, request, flags);
-		file = file_of_request(request, ring, task, opcode, flags, typed);
+	if ((request || sqe) && !refused && !canary) {
+		flags = request ? READ(typed, request, flags) : BPF_CORE_READ(sqe, flags);
+		file = file_of_request(request, sqe, ring, task, opcode, flags, typed);
 		if (file) {
 			socket = is_socket(file);
 			if (!socket)
@@ -1654,8 +1722,7 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 	record->head.cpu = cpu;
 	record->head.bits = (sq_thread ? BIT_SQ_THREAD : 0) |
 			    (program == PROGRAM_SUBMIT_AGAIN ? BIT_AGAIN : 0) |
-			    (program == PROGRAM_FAILED ? BIT_REJECTED : 0) |
-			    (request ? 0 : BIT_NO_REQUEST);
+			    (refused ? BIT_REJECTED : 0) | (request ? 0 : BIT_NO_REQUEST);
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->head.process = who->id;
 	record->head.ring = (__u64)ring;
@@ -1664,39 +1731,40 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 	record->seq = row->seq;
 	record->tid = pid_tgid;
 	record->pid = pid;
-	record->flags = 0;
+	record->flags = flags;
 	record->fd = -1;
 	record->buf_index = 0;
 	put_seccomp(record, task, leader, record->tid == pid, typed);
 
 	if (sqe) {
-		at = put_refused(program, at, (__u64)sqe);
-		BOUND(at, MAX_OFFSET);
-		*(__s32 *)&scratch->data[at + 8] = error;
-		at = section_head(scratch, at, SECTION_RESULT, 4, 0);
-		record->head.bits |= BIT_NO_FD;
-	} else if (request) {
-		record->flags = flags;
+		at = put_entry(program, at, (__u64)sqe);
+	} else if (request && !refused) {
 		record->buf_index = READ(typed, request, buf_index);
 		if (bpf_core_field_exists(request->cqe.fd))
 			record->fd = READ(typed, request, cqe.fd);
 		else
 			entry_fd(record, ring, user_data);
 		at = put_arguments(program, at, number_of(record->request), opcode);
-		if (bpf_core_field_exists(request->creds)) {
-			creds = READ(typed, request, creds);
-			if (!creds)
-				creds = READ(typed, task, cred);
-			if (creds != who->cred)
-				at = put_cred(scratch, at, who, creds, ring, user_data);
-		}
-		if (socket)
-			at = put_socket(program, at, SECTION_SOCKET, flags & IOSQE_FIXED_FILE,
-					(__u64)file);
-		else if (file_name)
-			at = put_u64(scratch, at, SECTION_FILE, flags & IOSQE_FIXED_FILE,
-				     file_name);
 	}
+	if (sqe || !request || refused)
+		record->head.bits |= BIT_NO_FD;
+	if (refused) {
+		BOUND(at, MAX_OFFSET);
+		*(__s32 *)&scratch->data[at + 8] = error;
+		at = section_head(scratch, at, SECTION_RESULT, 4, 0);
+	} else if (!request || bpf_core_field_exists(request->creds)) {
+		if (request)
+			creds = READ(typed, request, creds);
+		if (!creds)
+			creds = READ(typed, current, cred);
+		if (creds != who->cred)
+			at = put_cred(scratch, at, who, creds, ring, user_data);
+	}
+	unsure = !request || flags & IOSQE_FIXED_FILE;
+	if (socket)
+		at = put_socket(program, at, SECTION_SOCKET, unsure, (__u64)file);
+	else if (file_name)
+		at = put_u64(scratch, at, SECTION_FILE, unsure, file_name);
 
 	room = opcode < 64 && (HOT & BIT(opcode)) ? ROOM_HOT : ROOM_COLD;
 	if (canary)
@@ -1709,8 +1777,12 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		return 0;
 	}
 	row->written++;
-	if (!canary && program != PROGRAM_FAILED && (opcode == OP_ACCEPT || want_tracking))
+	if (!canary && !refused && (opcode == OP_ACCEPT || want_tracking))
 		await(control, ring, user_data, opcode);
+	return 0;
+
+filtered:
+	row->filtered++;
 	return 0;
 }
 
@@ -1739,12 +1811,18 @@ static __always_inline void leave_mark(__u64 request)
 
 static __always_inline int on_submit(void *ctx, __u32 program, const bool typed)
 {
+	struct io_ring_ctx *ring;
 	struct io_kiocb *request;
+	__u64 user_data;
+	__u8 opcode;
 
-	if (submit_form == 3)
-		return record_request(NULL, (void *)ARG(ctx, 0), ARG(ctx, 1), ARG(ctx, 2),
-				      program, NULL, 0, false);
-	if (submit_form == 2)
+	if (!typed && submit_form == 3) {
+		ring = (void *)ARG(ctx, 0);
+		user_data = ARG(ctx, 2);
+		return record_request(NULL, ring, ARG(ctx, 1), user_data, program,
+				      sqe_named(ring, user_data), 0, false);
+	}
+	if (!typed && submit_form == 2)
 		request = (void *)ARG(ctx, 1);
 	else
 		request = (void *)ARG(ctx, 0);
@@ -1754,8 +1832,19 @@ static __always_inline int on_submit(void *ctx, __u32 program, const bool typed)
 		else if (marked((__u64)request))
 			return 0;
 	}
-	return record_request(request, READ(typed, request, ctx), READ(typed, request, opcode),
-			      user_data_of(request, typed), program, NULL, 0, typed);
+	ring = READ(typed, request, ctx);
+	opcode = READ(typed, request, opcode);
+	user_data = user_data_of(request, typed);
+	/* Through 5.18 one of a chain comes here also when it was refused, and was not prepared. */
+	if (!typed && submit_form == 2 && BPF_CORE_READ(request, flags) & REQ_F_FAIL) {
+		if (failed_form != FORM_NONE)
+			return 0;
+		return record_request(request, ring, opcode, user_data, program,
+				      sqe_named(ring, user_data),
+				      BPF_CORE_READ((struct io_kiocb___v518 *)request, result),
+				      false);
+	}
+	return record_request(request, ring, opcode, user_data, program, NULL, 0, typed);
 }
 
 /* Of each pair one is loaded: the first where the tracepoint's types are known. */
@@ -2104,6 +2193,7 @@ __noinline int describe_ring(__u64 task_address, __u64 ring_address, __u32 fd, _
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
 	__u32 at = sizeof(struct ring_record);
 	struct ring_record *record;
+	struct task_struct *thread;
 	struct user_struct *user;
 	struct io_sq_data *sq;
 	struct io_rings *rings;
@@ -2137,10 +2227,11 @@ __noinline int describe_ring(__u64 task_address, __u64 ring_address, __u32 fd, _
 	record->pid = pid;
 	record->tid = BPF_CORE_READ(task, pid);
 	sq = BPF_CORE_READ(ring, sq_data);
-	if (sq && bpf_core_field_exists(sq->task_pid)) {
+	/* Not what sq_data calls them: through 6.6 that is the ring's creator. */
+	if (sq && (thread = BPF_CORE_READ(sq, thread))) {
 		record->valid |= RING_SQ_THREAD;
-		record->sq_tid = BPF_CORE_READ(sq, task_pid);
-		record->sq_pid = BPF_CORE_READ(sq, task_tgid);
+		record->sq_tid = BPF_CORE_READ(thread, pid);
+		record->sq_pid = BPF_CORE_READ(thread, tgid);
 		record->sq_cpu = BPF_CORE_READ(sq, sq_cpu);
 	}
 	/* Whoever may lock memory is not charged for it, and then the ring does not name its user. */

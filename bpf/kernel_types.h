@@ -227,6 +227,7 @@ struct io_uring_sqe {
 	s32 fd;
 	u64 off;
 	u64 addr;
+	u32 len;
 	u64 user_data;
 	u16 personality;
 	u64 addr3; /* since 5.19 */
@@ -302,8 +303,7 @@ struct io_file_table___v612 {
 };
 
 struct io_sq_data {
-	int task_pid;
-	int task_tgid;
+	struct task_struct *thread;
 	int sq_cpu;
 };
 
@@ -318,6 +318,7 @@ struct io_ring_ctx {
 	struct io_file_table file_table;
 	unsigned int nr_user_files; /* through 6.12 */
 	struct io_sq_data *sq_data;
+	struct task_struct *sqo_task; /* through 5.11 */
 	struct task_struct *submitter_task;
 	const struct cred *sq_creds;
 	struct user_struct *user;

@@ -17,14 +17,16 @@ import { existsSync, globSync } from "node:fs";
 import { basename } from "node:path/posix";
 import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
-import { DebianError, PrivateApt } from "./debian.ts";
+import { DebianError } from "./debian.ts";
 import { LIBRARIES, SHIMS } from "./libraries.ts";
 import { packParts, type Part } from "./parts.ts";
 import { setup, SetupError } from "./setup.ts";
+import { fetchSysroot, type Sysroot, sysrootPackages, type SystemLibraries } from "./sysroot.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
 const WORK = `${ROOT}/.cache/build`;
 const OUTPUT = `${ROOT}/dist/iouring`;
+const PACKAGES = `${ROOT}/.cache/packages`;
 
 const CFLAGS = [
   "-std=gnu11",
@@ -101,15 +103,15 @@ function topLevel(pattern: string): string {
 }
 
 /** A digest of everything that the result depends on. */
-function buildKey(info: Info, libraries: SystemLibraries): string {
+async function buildKey(form: Form, build: string): Promise<string> {
   const hash = createHash("sha256");
-  const runtime = Deno.statSync(Deno.execPath());
-  hash.update(JSON.stringify([info, Deno.version, runtime.size, runtime.mtime]));
+  const runtime = await Deno.stat(Deno.execPath());
+  const packages = await sysrootPackages(PACKAGES);
+  hash.update(JSON.stringify([form, build, packages, Deno.version, runtime.size, runtime.mtime]));
   for (const path of globSync(SOURCES, { cwd: ROOT }).sort()) {
-    const bytes = Deno.readFileSync(`${ROOT}/${path}`);
+    const bytes = await Deno.readFile(`${ROOT}/${path}`);
     hash.update(`${path}\0${bytes.length}\0`).update(bytes);
   }
-  for (const path of Object.values(libraries)) hash.update(Deno.readFileSync(path));
   return hash.digest("hex");
 }
 
@@ -132,9 +134,9 @@ async function makeFile(
 /** The libraries of the system that a shim needs. */
 const NEEDED: { readonly [shim: string]: readonly string[] } = { capture: ["-lbpf"] };
 
-async function compileShims(): Promise<void> {
+async function compileShims(sysroot: Sysroot): Promise<void> {
   for (const name of SHIMS) {
-    const options = [...CFLAGS, "-fPIC", "-shared"];
+    const options = [...CFLAGS, ...sysroot.options, "-fPIC", "-shared"];
     await makeFile(`${WORK}/${LIBRARIES[name]}`, async (file) => {
       await runCommand("cc", [...options, `ffi/${name}.c`, "-o", file, ...NEEDED[name] ?? []]);
     });
@@ -145,75 +147,49 @@ async function compileShims(): Promise<void> {
  * Compiles the BPF object. Its debug information goes, apart from BTF, which loading needs; paths
  * of the build are in neither.
  */
-async function compileBpf(): Promise<void> {
+async function compileBpf(sysroot: Sysroot): Promise<void> {
   await makeFile(`${WORK}/${LIBRARIES.object}`, async (file) => {
     // The third version of the instruction set, which 5.10 knows, keeps the verifier's work small.
-    const target = ["-target", "bpf", "-mcpu=v3"];
+    const target = ["-target", "bpf", "-mcpu=v3", ...sysroot.bpfOptions];
     const options = ["-g", "-O2", "-Wall", "-Werror", `-ffile-prefix-map=${ROOT}=.`];
     await runCommand("clang", [...target, ...options, "-c", "bpf/iouring.bpf.c", "-o", file]);
     await runCommand("llvm-strip", ["-g", file]);
   });
 }
 
-/** The libraries that the capture shim needs, by the path of the file to embed. */
-type SystemLibraries = Readonly<Record<"z" | "elf" | "bpf", string>>;
-
 /** Programs that were linked on Debian 11 need this version of the C library, or an older one. */
 const NEWEST_GLIBC = 31;
-/** Debian 11's libelf has the interface that libbpf needs, and runs on every later Debian. */
-const OLD_ELF = { suite: "bullseye", name: "libelf1", path: "usr/lib/x86_64-linux-gnu" };
-
-/**
- * Finds the libraries that the capture shim needs: Debian's static ones cannot go into a shared
- * object, and the host that the program is carried to may not have them.
- */
-async function findLibraries(): Promise<SystemLibraries> {
-  const find = async (name: "z" | "elf" | "bpf") =>
-    await Deno.realPath(await runCommand("cc", [`-print-file-name=${LIBRARIES[name]}`]));
-  return { z: await find("z"), elf: await find("elf"), bpf: await find("bpf") };
-}
-
-/** The libelf to embed: this machine's, or where that needs too new a C library, an older one. */
-async function portableElf(path: string): Promise<string> {
-  if (newestGlibc(path) <= NEWEST_GLIBC) return path;
-  try {
-    return await fetchElf();
-  } catch (error) {
-    if (!(error instanceof DebianError)) throw error;
-    log(`capture will need GLIBC_2.${newestGlibc(path)} where it runs: ${error.message}`);
-    return path;
-  }
-}
 
 /** The n of the newest GLIBC_2.n that a library needs. Nothing else in it looks like one. */
-function newestGlibc(path: string): number {
-  const text = new TextDecoder("latin1").decode(Deno.readFileSync(path));
+async function newestGlibc(path: string): Promise<number> {
+  const text = new TextDecoder("latin1").decode(await Deno.readFile(path));
   return Math.max(0, ...Array.from(text.matchAll(/GLIBC_2\.(\d+)/g), ([, n]) => Number(n)));
 }
 
-/** The older libelf, downloaded once. */
-async function fetchElf(): Promise<string> {
-  const { suite, name, path } = OLD_ELF;
-  const dir = `${ROOT}/.cache/packages/${suite}`;
-  const file = `${dir}/root/${path}/${LIBRARIES.elf}`;
-  if (!existsSync(file)) {
-    log(`Getting ${name} of Debian 11, which needs an older C library than the one here`);
-    await Deno.mkdir(dir, { recursive: true });
-    const apt = new PrivateApt(await Deno.realPath(dir), suite);
-    await apt.update();
-    const { version } = await apt.show(name);
-    await apt.extract(name, version, `${dir}/root`);
+/** Headers and libraries of old releases, or of this machine where they cannot be had. */
+async function openSysroot(): Promise<Sysroot> {
+  try {
+    return await fetchSysroot(PACKAGES, log);
+  } catch (error) {
+    if (!(error instanceof DebianError)) throw error;
+    log(error.message);
   }
-  return await Deno.realPath(file);
+  const find = async (name: keyof SystemLibraries) =>
+    await Deno.realPath(await runCommand("cc", [`-print-file-name=${LIBRARIES[name]}`]));
+  const libraries = { z: await find("z"), elf: await find("elf"), bpf: await find("bpf") };
+  return { options: [], bpfOptions: [], libraries };
 }
 
-async function copyLibraries(libraries: SystemLibraries): Promise<void> {
-  for (const name of ["z", "elf", "bpf"] as const) {
-    await makeFile(
-      `${WORK}/${LIBRARIES[name]}`,
-      (file) => Deno.copyFile(libraries[name], file),
-    );
+/** Makes what goes into the file besides the program; the newest GLIBC_2.n that it needs. */
+async function makeLibraries(sysroot: Sysroot): Promise<number> {
+  await compileShims(sysroot);
+  await compileBpf(sysroot);
+  for (const [name, path] of Object.entries(sysroot.libraries)) {
+    const target = `${WORK}/${LIBRARIES[name as keyof SystemLibraries]}`;
+    await makeFile(target, (file) => Deno.copyFile(path, file));
   }
+  const needed = Object.values(LIBRARIES).map((file) => newestGlibc(`${WORK}/${file}`));
+  return Math.max(...await Promise.all(needed));
 }
 
 /** The version of libbpf, which Debian puts in the file's name; "unknown" where it is not there. */
@@ -288,22 +264,19 @@ async function compile(): Promise<void> {
 
 /** Makes `dist/iouring` unless it is up to date. */
 async function build(wanted: Form): Promise<void> {
-  const libraries = await findLibraries();
-  const info = { build: await buildId(), libbpf: libbpfVersion(libraries) };
-  const key = (form: Form) => buildKey({ form, ...info }, libraries);
+  const id = await buildId();
   const keyFile = `${WORK}/key`;
   const known = await Deno.readTextFile(keyFile).catch(() => "");
-  if (existsSync(OUTPUT) && known === key(wanted)) {
-    log(`dist/iouring is up to date (${wanted} form, build ${info.build})`);
+  if (existsSync(OUTPUT) && known === await buildKey(wanted, id)) {
+    log(`dist/iouring is up to date (${wanted} form, build ${id})`);
     return;
   }
   await Deno.mkdir(WORK, { recursive: true });
   // What may have to be fetched comes first.
   const script = await bundle();
-  await compileShims();
-  await compileBpf();
-  const elf = await portableElf(libraries.elf);
-  await copyLibraries({ ...libraries, elf });
+  const sysroot = await openSysroot();
+  const glibc = await makeLibraries(sysroot);
+  const info = { build: id, libbpf: libbpfVersion(sysroot.libraries) };
   await Deno.mkdir(`${ROOT}/dist`, { recursive: true });
   let form = wanted;
   await writeProgram(script, { form, ...info });
@@ -318,12 +291,16 @@ async function build(wanted: Form): Promise<void> {
     }
   }
   if (form === "launcher") await launch();
-  // What could not be had is tried again by the next build.
-  const isWhole = newestGlibc(elf) <= NEWEST_GLIBC;
-  if (isWhole) await makeFile(keyFile, (file) => Deno.writeTextFile(file, key(form)));
   const { size } = await Deno.stat(OUTPUT);
-  const what = `version ${config.version}, ${form} form, build ${info.build}`;
+  const what = `version ${config.version}, ${form} form, build ${id}`;
   log(`dist/iouring made: ${what}, ${(size / 1e6).toFixed(1)} MB`);
+  if (glibc <= NEWEST_GLIBC) {
+    const key = await buildKey(form, id);
+    await makeFile(keyFile, (file) => Deno.writeTextFile(file, key));
+  } else {
+    // The next build tries again.
+    log(`It needs GLIBC_2.${glibc} where it runs, not the 2.${NEWEST_GLIBC} that it is to need`);
+  }
 }
 
 if (import.meta.main) {

@@ -19,6 +19,8 @@ const SYMBOLS = {
   iouring_capture_layout: { parameters: ["buffer", "u32"], result: "i32" },
   // int32_t iouring_capture_log(char *out, uint32_t capacity)
   iouring_capture_log: { parameters: ["buffer", "u32"], result: "i32" },
+  // int32_t iouring_capture_try(void)
+  iouring_capture_try: { parameters: [], result: "i32" },
   // int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *btf, uint32_t verbose)
   iouring_capture_open: { parameters: ["buffer", "u64", "buffer", "u32"], result: "i32" },
   // int32_t iouring_capture_set(const char *name, const uint8_t *value, uint32_t size)
@@ -29,6 +31,10 @@ const SYMBOLS = {
   iouring_capture_attach: { parameters: ["u32"], result: "i32" },
   // int32_t iouring_capture_new_name(void)
   iouring_capture_new_name: { parameters: [], result: "i32" },
+  // int32_t iouring_capture_form(uint32_t program)
+  iouring_capture_form: { parameters: ["u32"], result: "i32" },
+  // int32_t iouring_capture_has(const char *name, const char *member)
+  iouring_capture_has: { parameters: ["buffer", "buffer"], result: "i32" },
   // int32_t iouring_capture_add_pid(uint32_t pid)
   iouring_capture_add_pid: { parameters: ["u32"], result: "i32" },
   // int32_t iouring_capture_add_id(uint32_t kind, uint32_t id)
@@ -100,6 +106,49 @@ const HOOKS: readonly {
   },
   { program: "PROGRAM_REGISTER", hook: "io_uring_register", hides: "registrations" },
   { program: "PROGRAM_CREATE", hook: "io_uring_create", hides: "rings made from now on" },
+];
+
+/** What older hooks do not pass, by the form that the shim has found. */
+const FORMS: readonly {
+  readonly program: string;
+  readonly form: number;
+  readonly what: string;
+  readonly hides: string;
+}[] = [
+  {
+    // Before 5.14, and 5.10.162 of its series.
+    program: "PROGRAM_SUBMIT",
+    form: 3,
+    what: "io_uring_submit_sqe: req",
+    hides: "the kernel's copy of a request: all but its opcode and user_data is from the ring's " +
+      "entry, which its owner can write",
+  },
+  {
+    // Before 5.18.
+    program: "PROGRAM_COMPLETE",
+    form: 3,
+    what: "io_uring_complete: req",
+    hides: "which of several requests with the same user_data a result is of",
+  },
+  {
+    // 5.17 alone.
+    program: "PROGRAM_FAILED",
+    form: 3,
+    what: "io_uring_req_failed: ctx",
+    hides: "the ring of a request that was refused before it ran",
+  },
+];
+
+/** What older kernels do not keep. */
+const MEMBERS: readonly {
+  readonly struct: string;
+  readonly member: string;
+  readonly hides: string;
+}[] = [
+  // Before 5.11, and older kernels of the 5.10 series.
+  { struct: "seccomp", member: "filter_count", hides: "the number of seccomp filters" },
+  // Before 5.19.
+  { struct: "io_rw", member: "flags", hides: "flags of reads and writes, where the file has some" },
 ];
 
 /**
@@ -287,8 +336,23 @@ class KernelCapture implements CaptureDevice {
         hooks.push(name);
         continue;
       }
+      if (isSubmit && -result === ENOENT) {
+        throw new UnsupportedHostError(
+          `Cannot attach to ${name}: there is no such tracepoint, so the types are of another kernel`,
+        );
+      }
       if (isSubmit) throw refusal(this.#symbols, `attach to ${name}`, result);
       missing.push({ hook: name, hides });
+    }
+    for (const { program, form, what, hides } of FORMS) {
+      if (this.#symbols.iouring_capture_form(this.#value(program)) === form) {
+        missing.push({ hook: what, hides });
+      }
+    }
+    for (const { struct, member, hides } of MEMBERS) {
+      if (this.#symbols.iouring_capture_has(cString(struct), cString(member)) === 0) {
+        missing.push({ hook: `${struct}.${member}`, hides });
+      }
     }
     // Programs of one tracepoint run in the order in which they were attached: this one looks for
     // what the first has left.
@@ -309,11 +373,6 @@ function refusal(symbols: Symbols, action: string, result: number): UnsupportedH
   const log = new TextDecoder().decode(text.subarray(0, Math.min(length, text.length)))
     .split("\n")[0]!.replace(/^libbpf: /, "");
   const reason = errnoName(-result) ?? String(-result);
-  if (-result === ENOENT && action.startsWith("load")) {
-    return new UnsupportedHostError(
-      "Cannot capture: this kernel has no io_uring tracepoints, use one with CONFIG_IO_URING",
-    );
-  }
   return new UnsupportedHostError(
     `Cannot ${action}: ${reason}${log === "" ? "" : ` (${log})`}, see iouring capture --check`,
   );

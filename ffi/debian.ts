@@ -145,18 +145,21 @@ export class PrivateApt {
     };
   }
 
-  /** Downloads a package and extracts its files below `root`. */
-  async extract(name: string, version: string, root: string): Promise<void> {
+  /**
+   * Downloads packages and extracts their files below `root`.
+   *
+   * @param names Each the name of a package, of which the newest is taken, or `NAME=VERSION`.
+   * @returns The file names of what was downloaded, which say the versions.
+   */
+  async extract(names: readonly string[], root: string): Promise<string[]> {
     const into = `${this.#dir}/debs`;
     await Deno.mkdir(into, { recursive: true });
-    await this.#run("apt-get", ["download", "-qq", `${name}=${version}`], into);
-    for await (const entry of Deno.readDir(into)) {
-      if (!entry.name.startsWith(`${name}_`)) continue;
-      await this.#run("dpkg-deb", ["-x", `${into}/${entry.name}`, root]);
-      await Deno.remove(`${into}/${entry.name}`);
-      return;
-    }
-    throw new DebianError(`Cannot get packages: there is no "${name}"`);
+    await this.#run("apt-get", ["download", "-qq", ...names], into);
+    const files: string[] = [];
+    for await (const { name } of Deno.readDir(into)) files.push(name);
+    for (const file of files) await this.#run("dpkg-deb", ["-x", `${into}/${file}`, root]);
+    await Deno.remove(into, { recursive: true });
+    return files.sort();
   }
 
   async #run(command: string, args: string[], cwd = "/"): Promise<string> {

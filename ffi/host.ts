@@ -58,6 +58,10 @@ export class DenoHost implements Host {
     return openCapture(loadCaptureLibrary(this.#libraries), options);
   }
 
+  tryBpf(): number {
+    return loadCaptureLibrary(this.#libraries).symbols.iouring_capture_try();
+  }
+
   get stopSignal(): StopSignal {
     const library = loadCaptureLibrary(this.#libraries);
     return () => library.symbols.iouring_capture_stopped();

@@ -45,15 +45,24 @@ const NEEDS: readonly Need[] = [
     purpose: "lab",
     what: "a static busybox",
     debianPackage: "busybox-static",
-    isThere: () =>
-      isExecutable("busybox") && output("busybox", ["--list"])?.includes("cpio") === true,
+    isThere: () => output("busybox", ["--list"])?.includes("cpio") === true,
   },
   command("lab", "cpio", "cpio"),
   command("lab", "jq", "jq"),
   command("lab", "xz", "xz-utils"),
   command("lab", "strace", "strace"),
+  command("lab", "setcap", "libcap2-bin"),
+  command("lab", "zsh", "zsh"),
+  command("lab", "fish", "fish"),
+  command("lab", "man", "man-db"),
   command("lab", "debootstrap", "debootstrap"),
   command("lab", "makedumpfile", "makedumpfile"),
+  {
+    purpose: "lab",
+    what: "drgn",
+    debianPackage: "python3-drgn",
+    isThere: () => output("/usr/bin/python3", ["-c", "import drgn.helpers.linux"]) !== undefined,
+  },
 ];
 
 /** What setup could not provide, in one line. */
@@ -71,7 +80,9 @@ export function setup(purpose: Purpose, log: (line: string) => void): void {
   if (missing.length === 0) return;
   const what = missing.map((need) => need.what).join(", ");
   const packages = missing.map((need) => need.debianPackage);
-  const advice = `Cannot prepare the ${purpose}: ${what} missing, install ${packages.join(" ")}`;
+  const advice = `Cannot prepare the ${purpose}: ${what} missing, as root: apt-get install ${
+    packages.join(" ")
+  }`;
   if (Deno.uid() !== 0 || !isExecutable("apt-get")) throw new SetupError(advice);
 
   log(`setup: installing ${packages.join(" ")}`);
@@ -99,11 +110,12 @@ function isExecutable(name: string): boolean {
 
 /** Whether the compiler finds this file among its libraries; it answers with a path if so. */
 function isLinkable(name: string): boolean {
-  if (!isExecutable("cc")) return false;
   return output("cc", [`-print-file-name=${name}`])?.startsWith("/") === true;
 }
 
+/** What a command wrote; undefined where it failed or is not there. */
 function output(name: string, args: string[]): string | undefined {
+  if (!isExecutable(name) && !existsSync(name)) return undefined;
   const result = new Deno.Command(name, { args, stdout: "piped", stderr: "null" }).outputSync();
   return result.success ? new TextDecoder().decode(result.stdout).trim() : undefined;
 }

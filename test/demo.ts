@@ -22,8 +22,12 @@ function print(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
-/** Runs the program; shows the command, the start of its output, and what it said at the end. */
-async function show(args: string[], during?: () => Promise<void>): Promise<boolean> {
+/**
+ * Runs the program; shows the command, the start of its output, and what it said at the end.
+ *
+ * @param meanwhile Run again and again until the program ends.
+ */
+async function show(args: string[], meanwhile?: () => Promise<unknown>): Promise<boolean> {
   print(`\n$ dist/iouring ${args.join(" ")}`);
   const child = new Deno.Command(PROGRAM, {
     args,
@@ -32,7 +36,10 @@ async function show(args: string[], during?: () => Promise<void>): Promise<boole
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const [{ success, stdout, stderr }] = await Promise.all([child.output(), during?.()]);
+  let running = true;
+  const ended = child.output().finally(() => running = false);
+  while (running && meanwhile !== undefined) await meanwhile();
+  const { success, stdout, stderr } = await ended;
   const decoder = new TextDecoder();
   const lines = decoder.decode(stdout).trimEnd().split("\n");
   for (const line of lines.slice(0, MAX_LINES)) print(line);
@@ -72,9 +79,8 @@ async function showCapture(): Promise<boolean> {
     return true;
   }
   return await show(["capture", "--format", "table", "-d", CAPTURE_SECONDS], async () => {
-    // It takes a second to attach; what comes before that is shown by scan alone.
-    await new Promise((resolve) => setTimeout(resolve, 2000));
     await new Deno.Command(workload, { args: ["samples"], stdout: "null" }).output();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
   });
 }
 

@@ -30,7 +30,7 @@ export interface CaptureOptions {
   readonly deny: boolean;
 }
 
-/** Which hooks of the kernel are attached. */
+/** Which hooks of the kernel are attached, and what this kernel lacks of them and of its types. */
 export interface Coverage {
   readonly hooks: readonly string[];
   readonly missing: readonly { readonly hook: string; readonly hides: string }[];

@@ -2,8 +2,8 @@ import type { RecordBatch } from "../chain/chain.ts";
 import { processFilter } from "../chain/process_filter.ts";
 import type { ProcessFilterConfig } from "../config/process_filter.ts";
 import type { Btf } from "../kernel/btf.ts";
-import type { Diagnostic, IOUringStatus } from "../record/records.ts";
-import type { CaptureDevice, StopSignal } from "./capture_device.ts";
+import type { Diagnostic, IOUringStatus, ProcessBlock } from "../record/records.ts";
+import { type CaptureDevice, type StopSignal, UnsupportedHostError } from "./capture_device.ts";
 import { Decoder } from "./decoder.ts";
 import { LossCounter } from "./loss_counter.ts";
 import { PreparedCommands } from "./prepared.ts";
@@ -41,9 +41,22 @@ export interface CaptureRun {
   /** What the start record says of the host and the program. */
   readonly start: Pick<IOUringStatus, "host" | "tool" | "argv">;
   readonly diagnostics: readonly Diagnostic[];
+  /** What this process knows of itself. */
+  readonly self: KnownSelf;
 }
 
-/** The records of a live host: a start record, what happens, what was lost, and an end record. */
+/** What a description of this process must say; undefined where that could not be found out. */
+export interface KnownSelf {
+  readonly comm: string | undefined;
+  readonly uid: number | undefined;
+  readonly euid: number | undefined;
+}
+
+/**
+ * The records of a live host: a start record, what happens, what was lost, and an end record.
+ *
+ * @throws {UnsupportedHostError} What the kernel says of this process is not so.
+ */
 export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   const { device, now } = run;
   const startedAt = now();
@@ -98,11 +111,16 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
 
   const batch = new Uint8Array(BATCH_BYTES);
   let nextLoss = startedAt + LOSS_INTERVAL_MS;
+  let selfKnown = false;
   for (;;) {
     // Read before the records: what had come by then is decoded before anything is given up.
     const clocks = device.clocks();
     const length = device.poll(batch, POLL_MS);
     const records = length > 0 ? decoder.decode(batch, length) : decoder.listedRings();
+    if (!selfKnown && decoder.self !== undefined) {
+      selfKnown = true;
+      compareSelf(decoder.self, run.self);
+    }
     if (records.length > 0) yield records;
     const time = now();
     decoder.clock.set(clocks);
@@ -152,7 +170,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
       filtered: loss.filtered,
       ...(unresolved > 0 ? { unresolved } : {}),
     },
-    complete: loss.total === 0 && ending.length === 0,
+    complete: loss.total === 0 && loss.otherTotal === 0 && ending.length === 0,
     duration_ms: endedAt - startedAt,
     ...(ending.length === 0 ? {} : { diagnostics: ending }),
   }];
@@ -167,6 +185,19 @@ function judge(device: CaptureDevice, { binary }: ProcessFilterConfig) {
   return ({ image, block, missing }: ProcessDescription) => {
     device.judge(image, filter({ process: block, missing }) === "pass");
   };
+}
+
+/** What is read by the types of another kernel is wrong in places, without a sign of it. */
+function compareSelf(told: ProcessBlock, known: KnownSelf): void {
+  if (told.partial === true) return;
+  for (const key of ["comm", "uid", "euid"] as const) {
+    if (known[key] === undefined || told[key] === known[key]) continue;
+    throw new UnsupportedHostError(
+      `Cannot capture: the kernel seems to say that ${key} of this process is ${
+        JSON.stringify(told[key])
+      }, and it is ${JSON.stringify(known[key])}: its types are of another kernel`,
+    );
+  }
 }
 
 /** A NOP of our own that must come back through the capture. */

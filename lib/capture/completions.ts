@@ -7,7 +7,7 @@ export interface Waiting {
   readonly thread: ThreadBlock;
   readonly userDataLow: number;
   readonly userDataHigh: number;
-  /** Address of the io_kiocb, halves of 64 bits. */
+  /** Address of the io_kiocb, halves of 64 bits; 0 where the kernel does not tell. */
   readonly requestLow: number;
   readonly requestHigh: number;
   /** ns since boot. */
@@ -35,6 +35,8 @@ const MAX_WAITING = 65_536;
 
 interface Slot {
   readonly waiting: Waiting;
+  /** Its key among all that wait. */
+  readonly key: number;
   /** Not written out yet. */
   held: boolean;
   /** Its completion says nothing new. */
@@ -51,8 +53,12 @@ export type Joined =
 /** Joins completions to their requests. */
 export class CompletionJoin {
   readonly #emit: (waiting: Waiting) => void;
-  /** By the lower half of the request's address, oldest first: a request is outstanding once. */
+  /**
+   * By the lower half of the request's address, oldest first: a request is outstanding once. Those
+   * without an address count down from -1.
+   */
   readonly #byRequest = new Map<number, Slot>();
+  #unnamed = 0;
   /** By ring and user_data, for completions that do not name their request. */
   readonly #byName = new Map<string, Set<Slot>>();
   #held = 0;
@@ -72,7 +78,8 @@ export class CompletionJoin {
   }
 
   #add(waiting: Waiting, silent: boolean): void {
-    const { requestLow: key } = waiting;
+    const { requestLow: low, requestHigh: high } = waiting;
+    const key = low === 0 && high === 0 ? --this.#unnamed : low;
     const before = this.#byRequest.get(key);
     // Its memory serves a new request, so its own completion has passed, or will not come.
     if (before !== undefined) this.#remove(before);
@@ -83,7 +90,7 @@ export class CompletionJoin {
       }
     }
     const name = nameOf(waiting.record.io_uring?.ctx ?? "", waiting);
-    const slot: Slot = { waiting, held: !silent, silent, name };
+    const slot: Slot = { waiting, key, held: !silent, silent, name };
     if (slot.held) this.#held++;
     this.#byRequest.set(key, slot);
     const named = this.#byName.get(name);
@@ -135,7 +142,7 @@ export class CompletionJoin {
       this.#held--;
       this.#emit(slot.waiting);
     }
-    this.#byRequest.delete(slot.waiting.requestLow);
+    this.#byRequest.delete(slot.key);
     const named = this.#byName.get(slot.name);
     named?.delete(slot);
     if (named?.size === 0) this.#byName.delete(slot.name);

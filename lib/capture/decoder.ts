@@ -3,6 +3,7 @@ import type {
   IOUringEvent,
   IOUringRegister,
   IOUringResult,
+  ProcessBlock,
   RequestBlock,
   StreamRecord,
 } from "../record/records.ts";
@@ -32,6 +33,8 @@ import { Wire } from "./wire.ts";
 const TWO_32 = 2 ** 32;
 const ACCEPT = 13;
 const NOP = 0;
+/** The ring of a request that was refused by a kernel that does not say whose it was. */
+const NO_RING = "0x0";
 const IORING_CQE_F_MORE = 1 << 1;
 const IORING_CQE_F_NOTIF = 1 << 3;
 const IOSQE_FIXED_FILE = 1 << 0;
@@ -46,6 +49,10 @@ const EPOLL_CTL = 29;
 const TIMEOUTS: ReadonlySet<number> = new Set([11, 15]);
 const URING_CMDS: ReadonlySet<number> = new Set([46, 64]);
 const NO_SQE_FLAGS: string[] = [];
+const SECCOMP_MODE_FILTER = 2;
+const READS_AND_WRITES: ReadonlySet<number> = new Set([1, 2, 4, 5, 22, 23, 49, 60, 61]);
+/** RWF_HIPRI to RWF_APPEND, and the bits of `ki_flags` by the same meaning. */
+const RWF_KEPT = 0x1f;
 
 /** What the decoder is told. */
 export interface DecoderOptions {
@@ -78,7 +85,8 @@ interface RequestFacts {
   flags: number;
   fd: number | undefined;
   readonly bufIndex: number;
-  readonly rejected: boolean;
+  /** All that there is of it is the ring's entry, which its owner can write. */
+  readonly entryOnly: boolean;
   readonly missing: string[];
   readonly unverified: string[];
   info?: JsonObject | undefined;
@@ -107,6 +115,7 @@ export class Decoder {
   readonly #onProcess: DecoderOptions["onProcess"];
   readonly #canaries = new Set<bigint>();
   readonly #canariesBack = new Set<bigint>();
+  #self: ProcessBlock | undefined;
   #out: Lines = newBatch();
   /** ns since boot; Infinity once those rings are out. */
   #listedAt = Infinity;
@@ -279,6 +288,11 @@ export class Decoder {
     return this.#canariesBack.has(userData);
   }
 
+  /** What the kernel says of this process; undefined until the first of our own NOPs is back. */
+  get self(): ProcessBlock | undefined {
+    return this.#self;
+  }
+
   #take(): RecordBatch {
     const out = this.#out;
     if (out.length > 0) this.#out = newBatch();
@@ -323,6 +337,12 @@ export class Decoder {
       const userData = BigInt(userDataHigh) << 32n | BigInt(userDataLow);
       if (this.#canaries.has(userData)) {
         this.#canariesBack.add(userData);
+        this.#self ??= this.#processes.block(
+          view.getUint32(at + o.process, true),
+          view.getUint32(at + o.process + 4, true),
+          view.getUint32(at + o.tid, true),
+          view.getUint32(at + o.pid, true),
+        ).process;
         this.#rings.hide(this.#ringText(view, at + o.ring));
         return;
       }
@@ -341,13 +361,15 @@ export class Decoder {
       flags,
       fd: (bits & this.#bit.noFd) === 0 ? view.getInt32(at + o.fd, true) : undefined,
       bufIndex: view.getUint16(at + o.bufIndex, true),
-      rejected,
+      entryOnly: (bits & (this.#bit.rejected | this.#bit.noRequest)) !== 0,
       missing: thread.missing.length === 0 ? [] : [...thread.missing],
       unverified: thread.unverified.length === 0 ? [] : [...thread.unverified],
     };
     if ((bits & this.#bit.entryFd) !== 0) facts.unverified.push("io_uring.fd");
     if (size > o.requestSize) {
       this.#arguments(this.#sections.read(view, at + o.requestSize, at + size), facts);
+    } else if (facts.entryOnly) {
+      facts.missing.push("op_info", "io_uring.fd", "io_uring.sqe_flags");
     }
     const { info, result, fd, personality, cred, missing, unverified } = facts;
     // Assigned in the order of the records' keys.
@@ -356,6 +378,7 @@ export class Decoder {
       ctx: this.#ringText(view, at + o.ring),
       user_data: hexOf(userDataLow, userDataHigh),
     } as RequestBlock;
+    if (uring.ctx === NO_RING) missing.push("io_uring.ctx");
     if (fd !== undefined) uring.fd = fd;
     uring.fixed_file = (facts.flags & IOSQE_FIXED_FILE) !== 0;
     uring.sqe_flags = (facts.flags & 0x7f) === 0 ? NO_SQE_FLAGS : sqeFlagNames(facts.flags & 0x7f);
@@ -377,10 +400,10 @@ export class Decoder {
       view.getUint32(at + o.time + 4, true),
     );
     record.io_uring = uring;
-    record.seccomp = {
-      mode: view.getUint8(at + o.seccomp),
-      filters: view.getUint16(at + o.filters, true),
-    };
+    const mode = view.getUint8(at + o.seccomp);
+    const filters = view.getUint16(at + o.filters, true);
+    record.seccomp = { mode, filters };
+    if (filters === 0 && mode === SECCOMP_MODE_FILTER) missing.push("seccomp.filters");
     if (result !== undefined) record.result = result;
     if (missing.length > 0) record.missing = missing;
     if (unverified.length > 0) record.unverified = unverified;
@@ -419,7 +442,7 @@ export class Decoder {
     let targetUnsure = false;
     let reader: ArgumentReader = NO_MEMORY;
     const pages: { address: bigint; bytes: Uint8Array }[] = [];
-    let rejectedSqe = false;
+    let fromEntry = false;
     for (let i = 0; i < sections.length; i++) {
       const { kind, extra, bytes } = sections[i]!;
       switch (kind) {
@@ -427,6 +450,14 @@ export class Decoder {
           if (bytes.length < COMMAND_BYTES) break;
           const command = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
           this.#commands?.read(fields, command);
+          if (fields.opFlags === undefined && READS_AND_WRITES.has(opcode)) {
+            // Before 5.19 they are kept together with what the open file asks for.
+            const kept = this.#commands?.bytes(opcode, bytes, {
+              name: "kiocb.ki_flags",
+              length: 4,
+            });
+            if (kept === undefined || (kept[0]! & RWF_KEPT) !== 0) missing.push("op_info.flags");
+          }
           if (OPENS.has(opcode)) {
             const how = this.#commands?.bytes(opcode, bytes, { name: "how", length: 24 });
             if (how !== undefined) known.open_how = { ok: true, bytes: how };
@@ -468,13 +499,16 @@ export class Decoder {
         case kinds.sqe: {
           if (bytes.length < SQE_SIZE) break;
           const sqe = readSqe(bytes, 0);
-          if (facts.rejected) {
-            // All that is left of it is the entry, which its owner can write.
-            rejectedSqe = true;
+          if (facts.entryOnly) {
+            fromEntry = true;
             fields = { ...sqe };
             facts.fd = sqe.fd;
             facts.flags = sqe.flags;
-            if (sqe.personality !== 0) facts.personality = sqe.personality;
+            unverified.push("io_uring.fd", "io_uring.sqe_flags");
+            if (sqe.personality !== 0) {
+              facts.personality = sqe.personality;
+              unverified.push("io_uring.personality");
+            }
           } else if (URING_CMDS.has(opcode)) {
             fields.addr = sqe.addr;
             fields.fileIndex = sqe.fileIndex;
@@ -484,7 +518,7 @@ export class Decoder {
         case kinds.cred: {
           const ids = viewOf(bytes);
           facts.cred = { uid: ids.getUint32(0, true), euid: ids.getUint32(4, true) };
-          if (extra !== 0) {
+          if (extra !== 0 && facts.personality === undefined) {
             facts.personality = extra;
             unverified.push("io_uring.personality");
           }
@@ -540,13 +574,12 @@ export class Decoder {
     }
     for (const path of described.unverified) unverified.push(path);
     if (info?.fd !== undefined && unverified.includes("io_uring.fd")) unverified.push("op_info.fd");
-    if (rejectedSqe && info !== undefined) {
+    if (fromEntry && info !== undefined) {
       for (const key in info) {
         const path = `op_info.${key}`;
         if (!unverified.includes(path) && !missing.includes(path)) unverified.push(path);
       }
-    }
-    if (target !== undefined && (targetUnsure || (facts.flags & WAITS) !== 0)) {
+    } else if (target !== undefined && (targetUnsure || (facts.flags & WAITS) !== 0)) {
       unverified.push("op_info.target");
     }
   }

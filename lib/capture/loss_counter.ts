@@ -23,7 +23,9 @@ export class LossCounter {
   readonly #opcodes: number;
   #before: Sums = emptySums();
   #skippedBefore = 0;
+  #otherBefore = 0;
   #total = 0;
+  #other = 0;
   #filtered = 0;
 
   constructor(device: CaptureDevice, wire: Wire) {
@@ -36,6 +38,11 @@ export class LossCounter {
   /** Requests lost so far. */
   get total(): number {
     return this.#total;
+  }
+
+  /** Records of results, rings and registrations, and descriptions, lost so far. */
+  get otherTotal(): number {
+    return this.#other;
   }
 
   /** Requests that the kernel-side filter turned away so far. */
@@ -61,9 +68,13 @@ export class LossCounter {
     const skipped = this.#skipped();
     const preempted = skipped - this.#skippedBefore;
     this.#skippedBefore = skipped;
-    const other = sums.lostOther - before.lostOther;
+    const skippedOther = this.#skippedOther();
+    const full = sums.lostOther - before.lostOther;
+    const other = full + skippedOther - this.#otherBefore;
+    this.#otherBefore = skippedOther;
     if (count === 0 && preempted <= 0 && other === 0) return undefined;
     this.#total += count + preempted;
+    this.#other += other;
     const byPid: JsonObject = {};
     for (const [pid, lost] of sums.byPid) {
       const more = lost - (before.byPid.get(pid) ?? 0);
@@ -71,7 +82,7 @@ export class LossCounter {
     }
     const lost: JsonObject = {
       count: count + preempted,
-      reason: preempted > 0 && count === 0 ? "preempted" : "buffer_full",
+      reason: count === 0 && full === 0 ? "preempted" : "buffer_full",
     };
     if (preempted > 0 && count > 0) lost.preempted = preempted;
     if (other > 0) lost.descriptions = other;
@@ -114,6 +125,12 @@ export class LossCounter {
     const recovered = this.#sum(this.#wire.at("PROGRAM_SUBMIT_AGAIN"), "seen");
     const failed = this.#device.misses(this.#wire.at("PROGRAM_FAILED"));
     return Math.max(0, first - recovered) + failed;
+  }
+
+  /** Runs that the kernel skipped of the programs that tell of anything but requests. */
+  #skippedOther(): number {
+    return ["COMPLETE", "OVERFLOW", "REGISTER", "CREATE"]
+      .reduce((sum, name) => sum + this.#device.misses(this.#wire.at(`PROGRAM_${name}`)), 0);
   }
 
   #row(cpu: number, program: number): number {

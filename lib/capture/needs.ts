@@ -1,3 +1,5 @@
+import { errnoName } from "../uapi/errno.ts";
+
 /** Something that a capture needs of the host. */
 export interface Need {
   /** What it is, in a word or two. */
@@ -16,20 +18,34 @@ export type ReadText = (path: string) => string | undefined;
 const CAP_SYS_ADMIN = 21n;
 const CAP_PERFMON = 38n;
 const CAP_BPF = 39n;
+/** What the first user namespace maps. */
+const ALL_IDS = "0 0 4294967295";
+const EPERM = 1;
+const EACCES = 13;
+const EINVAL = 22;
+const ENOSYS = 38;
+
+/** What has been found out about this host. */
+export interface HostFacts {
+  /** Whether the kernel's types are there, here or in a file that was given. */
+  readonly hasBtf: boolean;
+  /** The tracepoints found in them, undefined where they could not be read. */
+  readonly hooks: readonly string[] | undefined;
+  /** Whether they name the ring buffer that programs write to; undefined as before. */
+  readonly hasRingBuffer: boolean | undefined;
+  /** Tries to load a program that reads the kernel: 0, or a negative errno. */
+  readonly tryBpf: () => number;
+}
 
 /**
  * What a capture needs of this host.
  *
  * @param read Reads files of /proc and /sys.
- * @param hasBtf Whether the kernel's types are there, here or in a file that was given.
- * @param hooks The tracepoints found in them, undefined where they could not be read.
  */
-export function captureNeeds(
-  read: ReadText,
-  options: { readonly hasBtf: boolean; readonly hooks: readonly string[] | undefined },
-): Need[] {
+export function captureNeeds(read: ReadText, options: HostFacts): Need[] {
+  const privileged = privilege(read);
   return [
-    privilege(read),
+    privileged,
     {
       name: "BTF",
       met: options.hasBtf,
@@ -39,7 +55,11 @@ export function captureNeeds(
         : "/sys/kernel/btf/vmlinux is not there: use a kernel with CONFIG_DEBUG_INFO_BTF, or --btf FILE",
     },
     hooks(options.hooks),
+    ringBuffer(options.hasRingBuffer),
     lockdown(read),
+    privileged.met === false
+      ? { name: "bpf", met: undefined, optional: false, says: "not known without privilege" }
+      : bpf(read, options.tryBpf()),
     disabled(read),
   ];
 }
@@ -54,6 +74,15 @@ function privilege(read: ReadText): Need {
   const need = { name: "privilege", optional: false } as const;
   if (match === null) {
     return { ...need, met: undefined, says: "/proc/self/status cannot be read" };
+  }
+  // One id each for all of the first namespace's, or it is another one.
+  const ids = read("/proc/self/uid_map")?.trim().split(/\s+/).join(" ");
+  if (ids !== undefined && ids !== ALL_IDS) {
+    return {
+      ...need,
+      met: false,
+      says: "the capabilities of a user namespace are not enough: run it as root of the host",
+    };
   }
   const caps = BigInt(`0x${match[1]}`);
   const has = (bit: bigint) => (caps >> bit & 1n) === 1n;
@@ -79,7 +108,18 @@ function hooks(found: readonly string[] | undefined): Need {
     met: submit,
     says: submit
       ? found.join(", ")
-      : "this kernel has no io_uring tracepoints: use one with CONFIG_IO_URING",
+      : "the kernel's types name no io_uring tracepoints: use Linux 5.10 or later, with CONFIG_IO_URING",
+  };
+}
+
+function ringBuffer(isThere: boolean | undefined): Need {
+  const need = { name: "ring buffer", met: isThere, optional: false } as const;
+  if (isThere === undefined) return { ...need, says: "not known without the kernel's types" };
+  return {
+    ...need,
+    says: isThere
+      ? "this kernel's BPF has one"
+      : "this kernel's BPF has no ring buffer: use Linux 5.10 or later",
   };
 }
 
@@ -95,6 +135,29 @@ function lockdown(read: ReadText): Need {
     };
   }
   return { ...need, met: true, says: mode ?? "none" };
+}
+
+/** `result` is of a program that does nothing but read the kernel's memory. */
+function bpf(read: ReadText, result: number): Need {
+  const need = { name: "bpf", optional: false } as const;
+  if (result >= 0) {
+    return { ...need, met: true, says: "programs that read the kernel can be loaded" };
+  }
+  const filtered = /^Seccomp:\s*2$/m.test(read("/proc/self/status") ?? "");
+  const by = filtered ? "a seccomp filter" : "the kernel or its security module";
+  const says: { readonly [errno: number]: string } = {
+    [EPERM]: `${by} forbids bpf(2): run it where that is allowed, such as outside the container`,
+    [EACCES]: `${by} forbids bpf(2): run it where that is allowed, such as outside the container`,
+    [EINVAL]: "BPF may not read the kernel: boot without lockdown=confidentiality",
+    [ENOSYS]: filtered
+      ? "a seccomp filter forbids bpf(2): run it where that is allowed, such as outside the container"
+      : "this kernel has no bpf(2): use one with CONFIG_BPF_SYSCALL",
+  };
+  return {
+    ...need,
+    met: false,
+    says: says[-result] ?? `bpf(2) fails with ${errnoName(-result) ?? -result}`,
+  };
 }
 
 function disabled(read: ReadText): Need {

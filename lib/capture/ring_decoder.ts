@@ -172,5 +172,6 @@ function judge(entry: IOUringEntry): void {
     if (seccomp === undefined || !found_by.includes("create")) missing.push("bypasses_seccomp");
   }
   if (seccomp === undefined) missing.push("seccomp_active");
+  else if (mode === 2 && seccomp.filters === 0) missing.push("seccomp.filters");
   if (missing.length > 0) entry.missing = [...missing, ...entry.missing ?? []];
 }

@@ -1,6 +1,6 @@
 import { UnsupportedHostError } from "../capture/capture_device.ts";
-import { captureSource } from "../capture/capture_source.ts";
-import { captureNeeds, type Need, unmetNeed } from "../capture/needs.ts";
+import { captureSource, type KnownSelf } from "../capture/capture_source.ts";
+import { captureNeeds, type HostFacts, type Need, unmetNeed } from "../capture/needs.ts";
 import { runChain, type Transform } from "../chain/chain.ts";
 import { Classifier } from "../chain/classifier.ts";
 import { Filter } from "../chain/filter.ts";
@@ -48,7 +48,8 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
   const read = (path: string) => readText(path, host);
   const needs = captureNeeds(read, {
     hasBtf: btf !== undefined,
-    hooks: btf === undefined ? undefined : hooksOf(btf.names),
+    ...featuresOf(btf?.names),
+    tryBpf: () => host.tryBpf(),
   });
   if (flags.has("check")) return check(needs, host);
   const unmet = unmetNeed(needs);
@@ -101,6 +102,7 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
         argv: [...argv],
       },
       diagnostics: diagnosticsOf(needs),
+      self: selfOf(read),
     });
     runChain(source, {
       transforms: [selection.transform, classifier.transform, counter.transform],
@@ -174,19 +176,35 @@ interface KernelTypes {
 }
 
 function readBtf(path: string | undefined, host: Host): KernelTypes | undefined {
-  let bytes: Uint8Array;
+  const own = tryRead(KERNEL_BTF, host);
+  // A file that was named must be there.
+  const bytes = path === undefined ? own : host.readFile(path, BTF_LIMIT);
+  if (bytes === undefined) return undefined;
+  const name = path ?? KERNEL_BTF;
+  if (bytes.length === 0) throw new FileError("read", name, "file is empty");
+  let types: Btf;
   try {
-    bytes = host.readFile(path ?? KERNEL_BTF, BTF_LIMIT);
+    types = new Btf(bytes);
   } catch (error) {
-    // A file that was named must be there.
-    if (path !== undefined || !(error instanceof FileError)) throw error;
+    throw new FileError("read", name, error instanceof Error ? error.message : "");
+  }
+  if (own !== undefined && bytes !== own && !equalBytes(bytes, own)) {
+    throw new FileError("use", name, `this kernel's types are others, those in ${KERNEL_BTF}`);
+  }
+  return { types, names: bytes };
+}
+
+function tryRead(path: string, host: Host, limit = BTF_LIMIT): Uint8Array | undefined {
+  try {
+    return host.readFile(path, limit);
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
     return undefined;
   }
-  try {
-    return { types: new Btf(bytes), names: bytes };
-  } catch (error) {
-    throw new FileError("read", path ?? KERNEL_BTF, error instanceof Error ? error.message : "");
-  }
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 const HOOKS = [
@@ -199,19 +217,19 @@ const HOOKS = [
   "io_uring_create",
 ];
 
-/** The tracepoints that the types name. */
-function hooksOf(types: Uint8Array): string[] {
+/** What of the kernel's features its types name. */
+function featuresOf(types: Uint8Array | undefined): Pick<HostFacts, "hooks" | "hasRingBuffer"> {
+  if (types === undefined) return { hooks: undefined, hasRingBuffer: undefined };
   const text = new TextDecoder("latin1").decode(types);
-  return HOOKS.filter((hook) => text.includes(`\0btf_trace_${hook}\0`));
+  return {
+    hooks: HOOKS.filter((hook) => text.includes(`\0btf_trace_${hook}\0`)),
+    hasRingBuffer: text.includes("\0BPF_MAP_TYPE_RINGBUF\0"),
+  };
 }
 
 function readText(path: string, host: Host): string | undefined {
-  try {
-    return new TextDecoder().decode(host.readFile(path, TEXT_LIMIT));
-  } catch (error) {
-    if (!(error instanceof FileError)) throw error;
-    return undefined;
-  }
+  const bytes = tryRead(path, host, TEXT_LIMIT);
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }
 
 function hostOf(read: (path: string) => string | undefined) {
@@ -220,6 +238,16 @@ function hostOf(read: (path: string) => string | undefined) {
     name: line("/proc/sys/kernel/hostname"),
     boot_id: line("/proc/sys/kernel/random/boot_id"),
     kernel: line("/proc/sys/kernel/osrelease"),
+  };
+}
+
+/** What this process is, before it gives up anything. */
+function selfOf(read: (path: string) => string | undefined): KnownSelf {
+  const ids = /^Uid:\s*(\d+)\s+(\d+)/m.exec(read("/proc/self/status") ?? "");
+  return {
+    comm: read("/proc/self/comm")?.replace(/\n$/, ""),
+    uid: ids === null ? undefined : Number(ids[1]),
+    euid: ids === null ? undefined : Number(ids[2]),
   };
 }
 

@@ -26,6 +26,12 @@ function bash(): string[] {
     "_iouring() {",
     '  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD - 1]}"',
     '  local words="" files=""',
+    "  # The shell takes --flag=value for three words.",
+    "  if [[ $current == = ]]; then",
+    '    current=""',
+    "  elif [[ $previous == = ]]; then",
+    '    previous="${COMP_WORDS[COMP_CWORD - 2]}"',
+    "  fi",
     "  if ((COMP_CWORD == 1)); then",
     `    words="${programWords.join(" ")}"`,
     "  else",
@@ -92,7 +98,12 @@ function zsh(): string[] {
     ]),
     "  esac",
     "}",
-    "compdef _iouring iouring",
+    "# Where the file lies in $fpath, it is read as the function when it is first called.",
+    "if [[ $funcstack[1] == _iouring ]]; then",
+    '  _iouring "$@"',
+    "else",
+    "  compdef _iouring iouring",
+    "fi",
   ];
 }
 

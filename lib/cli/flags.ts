@@ -216,6 +216,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       "around a seccomp filter. It needs no symbol file and no privilege. IMAGE is a raw image, " +
       "an ELF core, LiME, AVML, kdump, a .vmem of VMware or /proc/kcore, told by its content; - is " +
       "standard input, when that is a regular file.",
+      "A kernel without BTF or usable kallsyms needs files to stand in for them: --btf and " +
+      "--symbols, or --isf for both.",
       "An image may be hostile. Run as root, scan opens the image and what it writes to, and then, " +
       "before it reads, becomes a user that nobody else is and gives up every capability.",
     ],
@@ -255,6 +257,30 @@ export const COMMANDS: readonly CommandSpec[] = [
         details:
           "Also write an ELF core to OUT that holds only the pages the scan read. Scanning it " +
           "gives the same entries, and it is small enough to share.",
+      },
+      {
+        name: "btf",
+        value: "FILE",
+        help: "The kernel's types, for kernels that do not carry their own",
+        details:
+          "The kernel's types, for an image whose own cannot be used: /sys/kernel/btf/vmlinux " +
+          "of the host, or a vmlinux with a .BTF section, such as distributions have in packages " +
+          "of debugging files. A file of another kernel is refused.",
+      },
+      {
+        name: "symbols",
+        value: "FILE",
+        help: "The kernel's symbols, for images whose own cannot be used",
+        details:
+          "The kernel's symbols, for an image whose own cannot be used: its System.map, or " +
+          "/proc/kallsyms as root read it. A file of another kernel is refused.",
+      },
+      {
+        name: "isf",
+        value: "FILE",
+        help: "The kernel's symbols and types in the format of Volatility 3",
+        details: "The kernel's symbols and types in the format of Volatility 3 (ISF), which " +
+          "dwarf2json makes: .json, .json.xz or .json.gz. A file of another kernel is refused.",
       },
     ],
   },
@@ -352,7 +378,7 @@ export const COMMANDS: readonly CommandSpec[] = [
 export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] = [
   [0, "Done, also after SIGINT or SIGTERM and when the reader of the output closed the pipe"],
   [1, "Something failed, or an input stream came without its end record"],
-  [2, "The command line or the config is wrong"],
+  [2, "The command line or the config is wrong, or names symbols of another kernel"],
   [3, "With --fail-on: a rule of that severity or above fired"],
   [4, "This host cannot do it; the message says what is missing"],
 ];

@@ -64,6 +64,8 @@ export interface Host {
   openImage(path: string): ImageFile;
   /** Starts recording what is submitted to io_uring. Throws {@linkcode UnsupportedHostError}. */
   openCapture(options: CaptureOptions): CaptureDevice;
+  /** Tries to load a BPF program that reads the kernel: 0, or a negative errno. */
+  tryBpf(): number;
   /** Takes SIGINT and SIGTERM over, and tells whether one has come: its number, or 0. */
   readonly stopSignal: StopSignal;
   /** Whether this process is root, or has a capability. */

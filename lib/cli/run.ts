@@ -2,6 +2,7 @@ import { UnsupportedHostError } from "../capture/capture_device.ts";
 import { BadLineError } from "../chain/record_reader.ts";
 import { CutStreamError } from "../chain/stream_ends.ts";
 import { ConfigError } from "../config/config_error.ts";
+import { KernelFileError, WrongKernelError } from "../kernel/kernel_file_error.ts";
 import { ImageError } from "../memory/image_error.ts";
 import { capture } from "./capture.ts";
 import { completions } from "./completions.ts";
@@ -75,7 +76,9 @@ async function verification(host: Host): Promise<string> {
 function report(error: unknown, host: Host): number {
   if (error instanceof BrokenPipe) return 0;
   const text = error instanceof Error ? error.message : String(error);
-  if (error instanceof UsageError || error instanceof ConfigError) {
+  if (
+    error instanceof UsageError || error instanceof ConfigError || error instanceof WrongKernelError
+  ) {
     say(host, text);
     return 2;
   }
@@ -84,7 +87,8 @@ function report(error: unknown, host: Host): number {
     return 4;
   }
   const expected = error instanceof FileError || error instanceof ImageError ||
-    error instanceof CutStreamError || error instanceof BadLineError;
+    error instanceof KernelFileError || error instanceof CutStreamError ||
+    error instanceof BadLineError;
   say(host, expected ? text : `Internal error: ${text}`);
   return 1;
 }

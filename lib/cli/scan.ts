@@ -2,6 +2,7 @@ import { runChain } from "../chain/chain.ts";
 import { Classifier } from "../chain/classifier.ts";
 import { Filter } from "../chain/filter.ts";
 import { Tally } from "../chain/tally.ts";
+import { type OpenKernelFiles, readKernelFiles } from "../kernel/kernel_files.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import type { StreamRecord } from "../record/records.ts";
 import { scanImage, type ScanOptions } from "../scan/scan_image.ts";
@@ -13,9 +14,10 @@ import type { CommandArgs } from "./parse.ts";
 import { Progress } from "./progress.ts";
 import { RecordOutput } from "./record_output.ts";
 import { say } from "./say.ts";
+import { UsageError } from "./usage_error.ts";
 
 /** `iouring scan`: the rings of a memory image. */
-export function scan(args: CommandArgs, host: Host, argv: readonly string[]): number {
+export function scan(args: CommandArgs, host: Host, argv: readonly string[]): Promise<number> {
   return scanWith(scanImage, args, host, argv);
 }
 
@@ -26,13 +28,15 @@ export type ScanSource = (image: ImageFile, options: ScanOptions) => Iterable<St
  * `iouring scan` with the source given.
  *
  * @throws {ImageError} There is nothing to scan in the file.
+ * @throws {KernelFileError} A file of symbols or types cannot be read.
+ * @throws {WrongKernelError} A file of symbols or types is of another kernel.
  */
-export function scanWith(
+export async function scanWith(
   source: ScanSource,
   args: CommandArgs,
   host: Host,
   argv: readonly string[],
-): number {
+): Promise<number> {
   const output = new RecordOutput(args, host);
   const path = args.flags.get("config");
   const config = path === undefined ? {} : loadConfig(path, host);
@@ -42,6 +46,7 @@ export function scanWith(
   const progress = new Progress(host);
   const slicePath = args.flags.get("slice");
   const slice = slicePath === undefined ? undefined : new SliceFile(slicePath, host);
+  const kernelFiles = new KernelFileSet(args, host);
   const image = host.openImage(args.operand!);
   try {
     if (host.isPrivileged) {
@@ -50,7 +55,9 @@ export function scanWith(
       slice?.create();
       dropPrivileges(host, args.flags.has("verbose"));
     }
+    const files = await readKernelFiles(kernelFiles);
     const batches = source(image, {
+      files,
       now: () => host.now(),
       tool: { version: host.build.version, build: host.build.build },
       argv,
@@ -69,10 +76,41 @@ export function scanWith(
     slice?.close();
     output.close();
     image.close();
+    kernelFiles.close();
   }
   if (selection.warning !== undefined) say(host, `warning: ${selection.warning}`);
   say(host, tally.summary());
   return exitCode(args, tally);
+}
+
+/** System.map has 4 to 15 MB, /proc/kallsyms as much. */
+const MAP_LIMIT = 256 * 1024 * 1024;
+
+/** The files of symbols and types, opened while that is still permitted. */
+class KernelFileSet implements OpenKernelFiles {
+  readonly btf: ImageFile | undefined;
+  readonly isf: ImageFile | undefined;
+  readonly symbols: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+
+  /** @throws {UsageError} --isf says the same as the others. */
+  constructor({ flags }: CommandArgs, host: Host) {
+    const [btf, symbols, isf] = ["btf", "symbols", "isf"].map((flag) => flags.get(flag));
+    const other = btf === undefined ? symbols && "--symbols" : "--btf";
+    if (isf !== undefined && other !== undefined) {
+      throw new UsageError(`Flag "--isf" cannot go with "${other}": it stands for both`);
+    }
+    this.btf = btf === undefined ? undefined : host.openImage(btf);
+    this.isf = isf === undefined ? undefined : host.openImage(isf);
+    // /proc/kallsyms cannot be mapped, and has no size.
+    this.symbols = symbols === undefined
+      ? undefined
+      : { name: symbols, bytes: host.readFile(symbols, MAP_LIMIT) };
+  }
+
+  close(): void {
+    this.btf?.close();
+    this.isf?.close();
+  }
 }
 
 /** The file that `--slice` names, which is made once there is something to write. */

@@ -3,6 +3,17 @@
  * Documentation/bpf/btf.rst).
  */
 
+import {
+  integerShape,
+  KernelTypes,
+  MAX_DEPTH,
+  MAX_MEMBERS,
+  type Member,
+  type MemberCollection,
+  type StructType,
+  type TypeShape,
+} from "./types.ts";
+
 /** Bytes are not BTF, or end too early. */
 export class BtfError extends Error {
   override readonly name = "BtfError";
@@ -12,14 +23,8 @@ const HEADER_SIZE = 24;
 const MAGIC = 0xeb9f;
 /** A kernel has 50,000 to 200,000 types; far more is damage. */
 const MAX_TYPES = 4_000_000;
-/** Typedefs and qualifiers in a row, and structs within structs. */
-const MAX_DEPTH = 32;
-/** Members of one struct, those of anonymous ones included; a kernel's largest have hundreds. */
-const MAX_MEMBERS = 65_536;
 /** `KSYM_NAME_LEN`: no name in a kernel is longer. */
 const MAX_NAME = 512;
-/** Bytes of the largest integer type, `__int128`. */
-const LARGEST_INT = 16;
 
 const KIND_INT = 1;
 const KIND_PTR = 2;
@@ -36,34 +41,8 @@ const KIND_ENUM64 = 19;
 /** typedef, volatile, const, restrict, type_tag: they add nothing to a layout. */
 const TRANSPARENT = new Set([8, 9, 10, 11, 18]);
 
-/** Where a member lies in its struct, members of anonymous structs and unions included. */
-export interface Member {
-  /** Offset in bits from the start of the outermost struct. */
-  readonly bitOffset: number;
-  /** Width in bits of a bit-field, or 0. */
-  readonly bitWidth: number;
-  /** BTF id of its type. */
-  readonly typeId: number;
-}
-
-/** A struct or union with its members by name. */
-export interface StructType {
-  readonly name: string;
-  /** Bytes. */
-  readonly size: number;
-  readonly members: ReadonlyMap<string, Member>;
-}
-
-/** What a type is once typedefs and qualifiers are taken off. */
-export type TypeShape =
-  | { readonly kind: "int"; readonly size: number; readonly signed: boolean }
-  | { readonly kind: "pointer"; readonly target: number }
-  | { readonly kind: "array"; readonly element: number; readonly count: number }
-  | { readonly kind: "struct"; readonly id: number; readonly size: number }
-  | { readonly kind: "other" };
-
-/** The types of one kernel. */
-export class Btf {
+/** The types of one kernel. Ids are those of BTF. */
+export class Btf extends KernelTypes {
   /** Bytes of the blob, header included. */
   readonly size: number;
   #types: DataView;
@@ -86,6 +65,7 @@ export class Btf {
    * @throws {BtfError} when it is not BTF.
    */
   constructor(bytes: Uint8Array) {
+    super();
     const length = btfLength(bytes);
     if (length === undefined) throw new BtfError("not a BTF header");
     if (bytes.length < length) {
@@ -107,20 +87,18 @@ export class Btf {
   }
 
   /** Number of types, void included. */
-  get typeCount(): number {
+  override get typeCount(): number {
     return this.#count;
   }
 
-  /** The struct or union of a name, or undefined. */
-  struct(name: string): StructType | undefined {
+  override struct(name: string): StructType | undefined {
     const nameOffset = this.#nameOffset(name);
     if (nameOffset === undefined) return undefined;
     const id = this.#structsByName.get(nameOffset);
     return id === undefined ? undefined : this.structOfId(id);
   }
 
-  /** The struct or union with a BTF id. */
-  structOfId(id: number): StructType {
+  override structOfId(id: number): StructType {
     let struct = this.#structs.get(id);
     if (struct === undefined) {
       const members = new Map<string, Member>();
@@ -136,8 +114,7 @@ export class Btf {
     return struct;
   }
 
-  /** What the type with an id is, typedefs and qualifiers taken off. */
-  shape(id: number): TypeShape {
+  override shape(id: number): TypeShape {
     const at = this.#offsetOf(this.#bare(id));
     if (at === undefined) return { kind: "other" };
     const info = this.#types.getUint32(at + 4, true);
@@ -145,11 +122,11 @@ export class Btf {
     switch ((info >>> 24) & 0x1f) {
       case KIND_INT: {
         const encoding = this.#types.getUint32(at + 12, true);
-        return integer(sizeOrType, (encoding & (1 << 24)) !== 0);
+        return integerShape(sizeOrType, (encoding & (1 << 24)) !== 0);
       }
       case KIND_ENUM:
       case KIND_ENUM64:
-        return integer(sizeOrType, info >>> 31 === 1);
+        return integerShape(sizeOrType, info >>> 31 === 1);
       case KIND_PTR:
         return { kind: "pointer", target: sizeOrType };
       case KIND_ARRAY:
@@ -166,30 +143,7 @@ export class Btf {
     }
   }
 
-  /** Bytes that a value of a type takes, or 0 for void and functions. */
-  sizeOf(id: number): number {
-    let count = 1;
-    for (let depth = 0; depth < MAX_DEPTH; depth++) {
-      const shape = this.shape(id);
-      switch (shape.kind) {
-        case "int":
-        case "struct":
-          return count * shape.size;
-        case "pointer":
-          return count * 8;
-        case "array":
-          count *= shape.count;
-          id = shape.element;
-          break;
-        default:
-          return 0;
-      }
-    }
-    return 0;
-  }
-
-  /** Names and values of the first enum that has an enumerator of a name. */
-  enumWith(enumerator: string): Map<string, number> | undefined {
+  override enumWith(enumerator: string): Map<string, number> | undefined {
     const wanted = this.#nameOffset(enumerator);
     if (wanted === undefined) return undefined;
     for (const id of this.#enums) {
@@ -242,7 +196,7 @@ export class Btf {
   }
 
   /** Adds the members of a struct, those of anonymous structs in their place. */
-  #collect(id: number, base: number, into: Collection): void {
+  #collect(id: number, base: number, into: MemberCollection): void {
     const at = this.#offsetOf(id);
     if (at === undefined || into.depth > MAX_DEPTH) return;
     const info = this.#types.getUint32(at + 4, true);
@@ -298,20 +252,6 @@ export class Btf {
     }
     return this.#nameOffsets.get(name);
   }
-}
-
-/** The members of a struct as they are collected. */
-interface Collection {
-  readonly members: Map<string, Member>;
-  /** Members that may still be looked at. */
-  left: number;
-  /** Structs within structs. */
-  depth: number;
-}
-
-/** An integer of a size that one can have. */
-function integer(size: number, signed: boolean): TypeShape {
-  return size > 0 && size <= LARGEST_INT ? { kind: "int", size, signed } : { kind: "other" };
 }
 
 /** Length in bytes of the BTF that a header announces, or undefined when it is not one. */

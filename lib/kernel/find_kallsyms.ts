@@ -1,11 +1,7 @@
 import type { AddressSpace, Mapping } from "./address_space.ts";
 import type { KallsymsTables } from "./kallsyms.ts";
 import { MemoryFault } from "./memory_fault.ts";
-
-/** Where the kernel's image lies on x86-64 (`arch/x86/include/asm/page_64_types.h`). */
-export const KERNEL_IMAGE_START = 0xffffffff80000000n;
-/** End of the image's address range; modules follow. */
-export const KERNEL_IMAGE_END = 0xffffffffc0000000n;
+import { KERNEL_IMAGE_END, KERNEL_IMAGE_START } from "./symbols.ts";
 
 /** `"0\0" … "9\0"`: single digits stand for themselves in every token table. */
 const DIGITS = new Uint8Array([..."0123456789"].flatMap((c) => [c.charCodeAt(0), 0]));

@@ -3,18 +3,36 @@ import type { CpuState } from "../memory/elf_core.ts";
 import type { PhysicalMemory } from "../memory/physical_memory.ts";
 import { AddressSpace, type PageTableRoot } from "./address_space.ts";
 import { Btf, BtfError, btfLength } from "./btf.ts";
-import { findKallsyms, KERNEL_IMAGE_END, KERNEL_IMAGE_START } from "./find_kallsyms.ts";
+import {
+  findAnchors,
+  possibleSlides,
+  readBanner,
+  whyNotItsBanner,
+  whyNotItsSymbols,
+  whyNotItsTypes,
+} from "./check_kernel.ts";
+import { findKallsyms } from "./find_kallsyms.ts";
 import { Kallsyms, KallsymsError, type KallsymsTables } from "./kallsyms.ts";
+import { WrongKernelError } from "./kernel_file_error.ts";
+import type { GivenSymbols, KernelFiles } from "./kernel_files.ts";
 import { MemoryFault } from "./memory_fault.ts";
 import { Program } from "./program.ts";
 import { ReadBudget } from "./read_budget.ts";
+import {
+  isInImage,
+  KERNEL_IMAGE_END,
+  KERNEL_IMAGE_START,
+  type KernelSymbols,
+  SlidSymbols,
+} from "./symbols.ts";
+import type { KernelTypes } from "./types.ts";
 import { findVmcoreinfo, Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** Ways to find the page tables, in the order in which they are tried. */
 export type PageTableSource = "vmcoreinfo_note" | "vmcoreinfo_memory" | "cpu_state" | "swapper";
 
-/** Where the addresses of the symbol tables come from. */
-export type SymbolSource = "vmcoreinfo" | "search";
+/** Where symbols come from: the kernel's own tables, found in one way or the other, or a file. */
+export type SymbolSource = "vmcoreinfo" | "search" | GivenSymbols["source"];
 
 /** A kernel found in an image. */
 export interface FoundKernel {
@@ -23,8 +41,16 @@ export interface FoundKernel {
   readonly banner: string;
   readonly vmcoreinfo: Vmcoreinfo | undefined;
   readonly pageTables: PageTableSource;
-  readonly symbols: SymbolSource;
-  readonly tables: KallsymsTables;
+  readonly symbols: SymbolTable;
+  /** What was given in place of the kernel's own symbols and types. */
+  readonly files: KernelFiles;
+}
+
+/** Symbols that may be the kernel's. */
+interface SymbolTable {
+  readonly source: SymbolSource;
+  /** @throws {KallsymsError | MemoryFault} when they are not. */
+  open(space: AddressSpace): KernelSymbols;
 }
 
 /** What the image's headers say, and which ways are allowed (all by default). */
@@ -38,6 +64,8 @@ export interface FindKernelOptions {
   readonly inMemory?: readonly Vmcoreinfo[];
   /** What may be read in the search; shared by searches that belong together. */
   readonly budget?: ReadBudget;
+  /** What is used in place of the kernel's own symbols and types. */
+  readonly files?: KernelFiles;
 }
 
 const ALL_SOURCES: readonly PageTableSource[] = [
@@ -68,16 +96,19 @@ interface Candidate {
  * remnants of an earlier kernel lose.
  *
  * @throws {ImageError} that names what was looked for and not found.
+ * @throws {WrongKernelError} when there is one, but a file is of another.
  */
 export function findKernel(memory: PhysicalMemory, options: FindKernelOptions): FoundKernel {
-  const reasons = new Reasons();
+  const reasons = new Reasons(options.files?.types?.file);
   // One for all candidates: remnants and decoys may be many.
-  const { budget = searchBudget() } = options;
+  const { budget = searchBudget(), files = {} } = options;
   for (const candidate of candidates(memory, options, budget)) {
+    // A kernel was found, and of the tables that pass for its own none will do better.
+    if (reasons.wrongTypes && candidate.source === "swapper") break;
     reasons.note(0, "page tables were found, but they do not map a kernel");
     const space = new AddressSpace(memory, candidate.root, budget);
-    for (const { tables, source } of symbolTables(space, candidate.vmcoreinfo)) {
-      const kernel = reasons.attempt(() => openKernel(space, candidate, { tables, source }));
+    for (const symbols of symbolTables(space, candidate.vmcoreinfo, files.symbols)) {
+      const kernel = reasons.attempt(() => openKernel(space, candidate, { symbols, files }));
       if (kernel !== undefined) return kernel;
     }
     if (budget.isSpent) {
@@ -85,9 +116,14 @@ export function findKernel(memory: PhysicalMemory, options: FindKernelOptions): 
       break;
     }
   }
-  throw new ImageError(
-    `Cannot find a Linux kernel in ${JSON.stringify(options.name)}: ${reasons.closest}`,
-  );
+  const name = JSON.stringify(options.name);
+  if (reasons.wrongFile !== undefined) {
+    throw new WrongKernelError(
+      reasons.wrongFile,
+      `it is not of the kernel in ${name}: ${reasons.closest}`,
+    );
+  }
+  throw new ImageError(`Cannot find a Linux kernel in ${name}: ${reasons.closest}`);
 }
 
 /**
@@ -97,32 +133,52 @@ export function findKernel(memory: PhysicalMemory, options: FindKernelOptions): 
 export function reopenKernel(memory: PhysicalMemory, found: FoundKernel): FoundKernel {
   const { pageTable } = found.program.memory;
   const candidate = { source: found.pageTables, root: pageTable, vmcoreinfo: found.vmcoreinfo };
-  const space = new AddressSpace(memory, pageTable);
-  return openKernel(space, candidate, { tables: found.tables, source: found.symbols });
+  return openKernel(new AddressSpace(memory, pageTable), candidate, found);
 }
+
+/** Ranks of refusals. */
+const WRONG_SYMBOLS = 4;
+const WRONG_TYPES = 5;
 
 /** A candidate is no kernel, and how far it got. */
 class Refusal extends Error {
   override readonly name = "Refusal";
-  /** 0 page tables, 1 symbols, 2 banner and depth, 3 types. */
+  /** 0 page tables, 1 symbols, 2 banner and depth, 3 types, 4 and 5 files of another kernel. */
   readonly rank: number;
+  /** The file that is of another kernel. */
+  readonly file: string | undefined;
 
-  constructor(rank: number, why: string) {
+  constructor(rank: number, why: string, file?: string) {
     super(why);
     this.rank = rank;
+    this.file = file;
   }
 }
 
 /** Why candidates were refused; what got furthest is what is worth saying. */
 class Reasons {
-  closest = 'looked for VMCOREINFO, for the CPU state of QEMU and for the task "swapper/0", ' +
-    "found none that leads to one";
+  closest: string;
+  /** The file that is of another kernel, where nothing else was wrong. */
+  wrongFile: string | undefined;
   #rank = -1;
 
-  note(rank: number, why: string): void {
+  /** @param types The file whose types were used to look for the first task. */
+  constructor(types: string | undefined) {
+    const or = types === undefined ? "" : `, or ${JSON.stringify(types)} is of another kernel`;
+    this.closest =
+      'looked for VMCOREINFO, for the CPU state of QEMU and for the task "swapper/0", ' +
+      `found none that leads to one${or}`;
+  }
+
+  note(rank: number, why: string, file?: string): void {
     if (rank < this.#rank) return;
     this.#rank = rank;
     this.closest = why;
+    this.wrongFile = file;
+  }
+
+  get wrongTypes(): boolean {
+    return this.#rank === WRONG_TYPES;
   }
 
   giveUp(): void {
@@ -134,11 +190,12 @@ class Reasons {
     try {
       return open();
     } catch (error) {
-      if (error instanceof Refusal) this.note(error.rank, error.message);
+      if (error instanceof Refusal) this.note(error.rank, error.message, error.file);
       else if (error instanceof KallsymsError || error instanceof MemoryFault) {
         this.note(
           1,
-          `page tables were found, but kallsyms cannot be read through them: ${error.message}`,
+          `page tables were found, but kallsyms cannot be read through them: ${error.message} ` +
+            "(--symbols or --isf gives the symbols)",
         );
       } else throw error;
       return undefined;
@@ -150,41 +207,84 @@ class Reasons {
 function openKernel(
   space: AddressSpace,
   { source: pageTables, vmcoreinfo }: Candidate,
-  { tables, source }: { tables: KallsymsTables; source: SymbolSource },
+  { symbols: table, files }: { symbols: SymbolTable; files: KernelFiles },
 ): FoundKernel {
-  const stext = vmcoreinfo?.symbol("_stext");
-  const symbols = new Kallsyms(
-    space,
-    tables,
-    (address) =>
-      stext !== undefined
-        ? address === stext
-        : address >= KERNEL_IMAGE_START && address < KERNEL_IMAGE_END &&
-          (address & 0xfffn) === 0n && space.isMapped(address),
-  );
-  const banner = readBanner(space, symbols);
+  const symbols = table.open(space);
+  const banner = bannerOf(space, symbols);
   checkDepth(space, symbols);
-  const types = readTypes(space, symbols);
+  if (files.symbols !== undefined) {
+    const own = ownSymbols(space, vmcoreinfo);
+    const why = whyNotItsSymbols(space, symbols, { given: files.symbols, banner, vmcoreinfo, own });
+    if (why !== undefined) throw new Refusal(WRONG_SYMBOLS, why, files.symbols.file);
+  }
+  const types = files.types?.types ?? readTypes(space, symbols);
   // The search is over: what reads from here on has a budget of its own.
   const program = new Program(new AddressSpace(space.physical, space.pageTable), types, symbols);
-  return { program, banner, vmcoreinfo, pageTables, symbols: source, tables };
+  if (files.types !== undefined) {
+    const why = whyNotItsTypes(program, files.types, vmcoreinfo);
+    if (why !== undefined) throw new Refusal(WRONG_TYPES, why, files.types.file);
+  }
+  return { program, banner, vmcoreinfo, pageTables, symbols: table, files };
 }
 
-/** Symbol tables: at the addresses that VMCOREINFO gives, then wherever they look like themselves. */
+/** Symbols: of a file, or the kernel's own. */
 function* symbolTables(
   space: AddressSpace,
   info: Vmcoreinfo | undefined,
-): Generator<{ tables: KallsymsTables; source: SymbolSource }> {
+  given: GivenSymbols | undefined,
+): Generator<SymbolTable> {
+  if (given === undefined) return yield* ownTables(space, info);
+  const { file, source, symbols } = given;
+  const anchors = findAnchors(space, info);
+  const slides = possibleSlides(symbols, anchors);
+  for (const slide of slides) yield { source, open: () => new SlidSymbols(symbols, slide) };
+  if (slides.size > 0 || anchors.length === 0) return;
+  const why = whyNotItsBanner(space, given, anchors) ??
+    "_stext and linux_banner are elsewhere in it";
+  yield {
+    source,
+    open() {
+      throw new Refusal(WRONG_SYMBOLS, why, file);
+    },
+  };
+}
+
+/** The kernel's own tables: where VMCOREINFO says, then wherever they look like themselves. */
+function* ownTables(space: AddressSpace, info: Vmcoreinfo | undefined): Generator<SymbolTable> {
+  const stext = info?.symbol("_stext");
+  const isStext = (space: AddressSpace) => (address: bigint) =>
+    stext !== undefined
+      ? address === stext
+      : isInImage(address) && (address & 0xfffn) === 0n && space.isMapped(address);
+  const tableOf = (source: SymbolSource, tables: KallsymsTables): SymbolTable => ({
+    source,
+    open: (space) => new Kallsyms(space, tables, isStext(space)),
+  });
   const tables = info && tablesOf(info);
-  if (tables !== undefined) yield { tables, source: "vmcoreinfo" };
-  for (const found of findKallsyms(space)) yield { tables: found, source: "search" };
+  if (tables !== undefined) yield tableOf("vmcoreinfo", tables);
+  for (const found of findKallsyms(space)) yield tableOf("search", found);
+}
+
+/** The kernel's own symbols, where they can be read. */
+function ownSymbols(
+  space: AddressSpace,
+  info: Vmcoreinfo | undefined,
+): KernelSymbols | undefined {
+  for (const table of ownTables(space, info)) {
+    try {
+      return table.open(space);
+    } catch (error) {
+      if (!(error instanceof KallsymsError || error instanceof MemoryFault)) throw error;
+    }
+  }
+  return undefined;
 }
 
 /**
  * A table above the top one translates the kernel's image just as well. Where the kernel mapped all
  * memory (`page_offset_base`) tells the depth: with 5 levels that is no address of 4 levels.
  */
-function checkDepth(space: AddressSpace, symbols: Kallsyms): void {
+function checkDepth(space: AddressSpace, symbols: KernelSymbols): void {
   const variable = symbols.lookup("page_offset_base");
   if (variable === undefined) return;
   const base = space.readPointer(variable);
@@ -199,7 +299,7 @@ function checkDepth(space: AddressSpace, symbols: Kallsyms): void {
 
 function* candidates(
   memory: PhysicalMemory,
-  { cpus, vmcoreinfo, sources = ALL_SOURCES, inMemory }: FindKernelOptions,
+  { cpus, vmcoreinfo, sources = ALL_SOURCES, inMemory, files }: FindKernelOptions,
   budget: ReadBudget,
 ): Generator<Candidate> {
   for (const source of sources) {
@@ -214,7 +314,7 @@ function* candidates(
         yield* ofCpus(memory, cpus);
         break;
       case "swapper":
-        yield* ofSwapper(memory, budget);
+        yield* ofSwapper(memory, budget, files?.types?.types);
         break;
     }
   }
@@ -276,7 +376,6 @@ const BTF_START = new Uint8Array([0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]);
 const LARGEST_BTF = 64 * 1024 * 1024;
 /** BTF looked at in all; a kernel has 3 to 10 MiB, a machine two or three copies. */
 const MOST_BTF = 2 * LARGEST_BTF;
-const MAX_BANNER = 512;
 
 /** Half of the window around the first task in which the kernel's image can lie. */
 const IMAGE_SPAN = 128 * 1024 * 1024;
@@ -290,10 +389,14 @@ const IMAGE_ALIGN = 2 * 1024 * 1024;
  * parent, so both its physical and its virtual address are known. The kernel's top table lies in
  * the image too, so of the pages around it one translates that address, and that of the next task.
  */
-function* ofSwapper(memory: PhysicalMemory, budget: ReadBudget): Generator<Candidate> {
+function* ofSwapper(
+  memory: PhysicalMemory,
+  budget: ReadBudget,
+  given: KernelTypes | undefined,
+): Generator<Candidate> {
   const names = memory.search(SWAPPER, { limit: MOST_SWAPPERS });
   if (names.length === 0) return;
-  for (const layout of taskLayouts(memory)) {
+  for (const layout of taskLayouts(memory, given)) {
     for (const comm of names) {
       if (!budget.spend(1)) return;
       const physical = comm - layout.comm;
@@ -348,9 +451,22 @@ interface TaskLayout {
   readonly tasks: number;
 }
 
-/** Layouts of every BTF that lies in physical memory in one piece: the live one and remnants. */
-function taskLayouts(memory: PhysicalMemory): TaskLayout[] {
+/**
+ * Layouts by the types that were given, and by every BTF that lies in physical memory in one piece:
+ * the live one and remnants.
+ */
+function taskLayouts(memory: PhysicalMemory, given: KernelTypes | undefined): TaskLayout[] {
   const layouts = new Map<string, TaskLayout>();
+  const add = (types: KernelTypes) => {
+    const members = types.struct("task_struct")?.members;
+    const [comm, realParent, tasks] = ["comm", "real_parent", "tasks"].map((name) => {
+      const member = members?.get(name);
+      return member && member.bitOffset >>> 3;
+    });
+    if (comm === undefined || realParent === undefined || tasks === undefined) return;
+    layouts.set(`${comm} ${realParent} ${tasks}`, { comm, realParent, tasks });
+  };
+  if (given !== undefined) add(given);
   let looked = 0;
   for (const address of memory.search(BTF_START, { align: 4, limit: 4096 })) {
     const header = memory.read(address, 24);
@@ -360,19 +476,7 @@ function taskLayouts(memory: PhysicalMemory): TaskLayout[] {
     if (bytes === undefined) continue;
     looked += length;
     try {
-      const members = new Btf(bytes).struct("task_struct")?.members;
-      if (members === undefined) continue;
-      const offset = (name: string) => {
-        const member = members.get(name);
-        if (member === undefined) throw new BtfError(`no member ${name}`);
-        return member.bitOffset >>> 3;
-      };
-      const layout = {
-        comm: offset("comm"),
-        realParent: offset("real_parent"),
-        tasks: offset("tasks"),
-      };
-      layouts.set(JSON.stringify(layout), layout);
+      add(new Btf(bytes));
     } catch (error) {
       if (!(error instanceof BtfError)) throw error;
     }
@@ -406,26 +510,25 @@ function tablesOf(info: Vmcoreinfo): KallsymsTables | undefined {
 }
 
 /** The text of `linux_banner`. */
-function readBanner(space: AddressSpace, symbols: Kallsyms): string {
+function bannerOf(space: AddressSpace, symbols: KernelSymbols): string {
   const address = symbols.lookup("linux_banner");
   // CONFIG_KALLSYMS_ALL=n keeps no data symbols; `_stext` has proven the tables then.
   if (address === undefined) return "";
-  const bytes = space.readUpTo(address, MAX_BANNER);
-  const end = bytes.indexOf(0);
-  const text = new TextDecoder("latin1").decode(end < 0 ? bytes : bytes.subarray(0, end));
-  if (!text.startsWith("Linux version ")) {
+  const banner = readBanner(space, address);
+  if (banner === undefined) {
     throw new Refusal(2, "symbols were found, but linux_banner does not hold a kernel's banner");
   }
-  return text.trimEnd();
+  return banner;
 }
 
-function readTypes(space: AddressSpace, symbols: Kallsyms): Btf {
+function readTypes(space: AddressSpace, symbols: KernelSymbols): Btf {
   const start = symbols.lookup("__start_BTF");
   const stop = symbols.lookup("__stop_BTF");
   if (start === undefined) {
     throw new Refusal(
       3,
-      "it carries no BTF (no symbol __start_BTF: CONFIG_DEBUG_INFO_BTF is off)",
+      "it carries no BTF (no symbol __start_BTF: CONFIG_DEBUG_INFO_BTF is off); --btf or --isf " +
+        "gives the types",
     );
   }
   try {
@@ -436,6 +539,9 @@ function readTypes(space: AddressSpace, symbols: Kallsyms): Btf {
     return new Btf(space.read(start, length));
   } catch (error) {
     if (!(error instanceof BtfError || error instanceof MemoryFault)) throw error;
-    throw new Refusal(3, `its BTF cannot be read: ${error.message}`);
+    throw new Refusal(
+      3,
+      `its BTF cannot be read: ${error.message} (--btf or --isf gives the types)`,
+    );
   }
 }

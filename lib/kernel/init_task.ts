@@ -1,6 +1,7 @@
-import { KERNEL_IMAGE_END, KERNEL_IMAGE_START } from "./find_kallsyms.ts";
+import type { AddressSpace } from "./address_space.ts";
 import { MemoryFault } from "./memory_fault.ts";
 import type { KernelObject, Program } from "./program.ts";
+import { KERNEL_IMAGE_END, KERNEL_IMAGE_START } from "./symbols.ts";
 
 /** `comm` of the first task, as long as it is. */
 const SWAPPER = new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0");
@@ -15,17 +16,22 @@ const MOST_HITS = 64;
 export function findInitTask(program: Program): KernelObject | undefined {
   const named = program.variable("init_task", "task_struct");
   if (named !== undefined || !program.has("task_struct", "comm")) return named;
-  const { memory } = program;
-  const comm = program.offsetOf("task_struct", "comm");
+  const comm = BigInt(program.offsetOf("task_struct", "comm"));
+  for (const name of findSwapperNames(program.memory)) {
+    const task = program.object("task_struct", name - comm);
+    if (isFirst(task)) return task;
+  }
+  return undefined;
+}
+
+/** Addresses of all that reads like the first task's name in the kernel's image. */
+export function* findSwapperNames(memory: AddressSpace): Generator<bigint> {
   for (const { start, length, physical } of memory.mappings(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
     const within = { start: physical, end: physical + length, limit: MOST_HITS };
     for (const hit of memory.physical.search(SWAPPER, within)) {
-      const address = start + BigInt(hit - physical - comm);
-      const task = program.object("task_struct", address);
-      if (isFirst(task)) return task;
+      yield start + BigInt(hit - physical);
     }
   }
-  return undefined;
 }
 
 function isFirst(task: KernelObject): boolean {

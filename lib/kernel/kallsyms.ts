@@ -1,4 +1,5 @@
 import type { AddressSpace } from "./address_space.ts";
+import type { KernelSymbols } from "./symbols.ts";
 
 /** The kernel's symbol table cannot be decoded. */
 export class KallsymsError extends Error {
@@ -32,7 +33,7 @@ const SYMBOLS_PER_MARKER = 256;
 const MAX_TOKEN_TABLE = 16 * 1024;
 
 /** The kernel's own symbols (`kernel/kallsyms.c`), decoded from its memory. */
-export class Kallsyms {
+export class Kallsyms implements KernelSymbols {
   readonly count: number;
   readonly encoding: AddressEncoding;
   #names: Uint8Array;
@@ -83,12 +84,10 @@ export class Kallsyms {
     this.encoding = this.#chooseEncoding(isStext);
   }
 
-  /** The address of a symbol, the first where several share the name, or undefined. */
   lookup(name: string): bigint | undefined {
     return this.lookupAll(name)[0];
   }
 
-  /** The addresses of all symbols of a name. */
   lookupAll(name: string): readonly bigint[] {
     let found = this.#cache.get(name);
     if (found === undefined) {

@@ -1,8 +1,8 @@
 import { untilNul } from "../uapi/text.ts";
 import type { AddressSpace } from "./address_space.ts";
-import type { Btf, Member, StructType, TypeShape } from "./btf.ts";
-import type { Kallsyms } from "./kallsyms.ts";
 import { MemoryFault } from "./memory_fault.ts";
+import type { KernelSymbols } from "./symbols.ts";
+import type { KernelTypes, Member, StructType, TypeShape } from "./types.ts";
 
 /** A struct or a member that this kernel does not have: its layout is another one. */
 export class AbsentError extends Error {
@@ -15,12 +15,12 @@ const MAX_STRING = 4096;
 /** A running kernel as its memory shows it: address space, types and symbols. */
 export class Program {
   readonly memory: AddressSpace;
-  readonly types: Btf;
-  readonly symbols: Kallsyms;
+  readonly types: KernelTypes;
+  readonly symbols: KernelSymbols;
   /** Members by struct and dotted path; null where the path does not exist. */
   #paths = new Map<StructType, Map<string, Member | null>>();
 
-  constructor(memory: AddressSpace, types: Btf, symbols: Kallsyms) {
+  constructor(memory: AddressSpace, types: KernelTypes, symbols: KernelSymbols) {
     this.memory = memory;
     this.types = types;
     this.symbols = symbols;

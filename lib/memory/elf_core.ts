@@ -198,8 +198,15 @@ export function readMachineNotes(bytes: Uint8Array): MachineNotes {
 
 const LATIN1 = new TextDecoder("latin1");
 
+/** One ELF note. */
+export interface ElfNote {
+  readonly owner: string;
+  readonly type: number;
+  readonly data: Uint8Array;
+}
+
 /** The notes of one PT_NOTE segment: name and descriptor, each padded to 4 bytes. */
-export function* elfNotes(bytes: Uint8Array): Generator<{ owner: string; data: Uint8Array }> {
+export function* elfNotes(bytes: Uint8Array): Generator<ElfNote> {
   const view = viewOf(bytes);
   let at = 0;
   while (at + 12 <= bytes.length) {
@@ -209,7 +216,8 @@ export function* elfNotes(bytes: Uint8Array): Generator<{ owner: string; data: U
     const dataAt = nameAt + Math.ceil(nameSize / 4) * 4;
     if (nameSize > 256 || dataAt + dataSize > bytes.length) return;
     const owner = LATIN1.decode(bytes.subarray(nameAt, nameAt + nameSize)).replace(/\0[^]*$/, "");
-    yield { owner, data: bytes.subarray(dataAt, dataAt + dataSize) };
+    const type = view.getUint32(at + 8, true);
+    yield { owner, type, data: bytes.subarray(dataAt, dataAt + dataSize) };
     at = dataAt + Math.ceil(dataSize / 4) * 4;
   }
 }

@@ -6,6 +6,8 @@ import {
   reopenKernel,
   searchBudget,
 } from "../kernel/find_kernel.ts";
+import { WrongKernelError } from "../kernel/kernel_file_error.ts";
+import type { KernelFiles } from "../kernel/kernel_files.ts";
 import { findVmcoreinfo, type Vmcoreinfo } from "../kernel/vmcoreinfo.ts";
 import { ElidedMemory } from "../memory/elided_memory.ts";
 import { ImageError } from "../memory/image_error.ts";
@@ -42,9 +44,10 @@ const MAX_FIRMWARE = 64 * 1024 * 1024;
 export function openKernelOf(
   image: ImageFile,
   opened: OpenedMemory,
-  { diagnostics, sources }: {
+  { diagnostics, sources, files = {} }: {
     diagnostics: Diagnostics;
     sources?: FindKernelOptions["sources"];
+    files?: KernelFiles;
   },
 ): OpenedKernel {
   const { memory, cpus, vmcoreinfo } = opened;
@@ -52,6 +55,7 @@ export function openKernelOf(
     name: image.name,
     cpus,
     vmcoreinfo,
+    files,
     ...(sources === undefined ? {} : { sources }),
   };
   const { raw } = opened;
@@ -61,7 +65,7 @@ export function openKernelOf(
   }
   const inMemory = findVmcoreinfo(memory);
   const isAbove = (info: Vmcoreinfo) => (pageTablesOf(info) ?? 0) >= FOUR_GIB;
-  const above = findSqueezed(raw, memory, inMemory.filter(isAbove));
+  const above = findSqueezed(raw, memory, { inMemory: inMemory.filter(isAbove), files });
   if (above !== undefined) return rawLayout(raw, above, diagnostics);
   let kernel: FoundKernel;
   try {
@@ -69,7 +73,7 @@ export function openKernelOf(
   } catch (error) {
     // Page tables below the hole, and above it what they lead to.
     const squeezed = error instanceof ImageError
-      ? findSqueezed(raw, memory, inMemory.filter((info) => !isAbove(info)))
+      ? findSqueezed(raw, memory, { inMemory: inMemory.filter((info) => !isAbove(info)), files })
       : undefined;
     if (squeezed === undefined) throw error;
     return rawLayout(raw, squeezed, diagnostics);
@@ -113,7 +117,7 @@ function withElided(found: OpenedKernel, diagnostics: Diagnostics): OpenedKernel
 function findSqueezed(
   raw: ByteSource,
   flat: PhysicalMemory,
-  inMemory: readonly Vmcoreinfo[],
+  { inMemory, files }: { inMemory: readonly Vmcoreinfo[]; files: KernelFiles },
 ): OpenedKernel | undefined {
   const budget = searchBudget();
   for (const info of inMemory) {
@@ -124,8 +128,15 @@ function findSqueezed(
       inMemory: [info],
       sources: ["vmcoreinfo_memory"],
       budget,
+      files,
     } as const;
-    if (tryFindKernel(flat, options) !== undefined) return undefined;
+    try {
+      if (tryFindKernel(flat, options) !== undefined) return undefined;
+    } catch (error) {
+      // There is a kernel, and the files are of another: that is said when all of it is looked at.
+      if (!(error instanceof WrongKernelError)) throw error;
+      return undefined;
+    }
     for (let lowEnd = HOLE_STEP; lowEnd < Math.min(FOUR_GIB, raw.size); lowEnd += HOLE_STEP) {
       const memory = squeezedMemory(raw, lowEnd);
       const kernel = tryFindKernel(memory, options);

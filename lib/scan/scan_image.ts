@@ -1,5 +1,8 @@
 import { type FoundKernel, type PageTableSource, reopenKernel } from "../kernel/find_kernel.ts";
 import { findInitTask } from "../kernel/init_task.ts";
+import { Kallsyms } from "../kernel/kallsyms.ts";
+import type { KernelFiles } from "../kernel/kernel_files.ts";
+import { SlidSymbols } from "../kernel/symbols.ts";
 import { writeElfCore } from "../memory/elf_core_writer.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import { type OpenedMemory, openMemory } from "../memory/open_memory.ts";
@@ -34,6 +37,8 @@ export interface ScanOptions {
   readonly progress?: (done: number, total: number, what: string) => void;
   /** Search all memory, for rings and tasks that no list leads to. */
   readonly deep?: boolean;
+  /** What is used in place of the kernel's own symbols and types. */
+  readonly files?: KernelFiles;
   /** Ways to find the page tables; all by default. */
   readonly sources?: readonly PageTableSource[];
   /** Takes an ELF core of the pages that the scan read, in pieces to be written in order. */
@@ -48,6 +53,7 @@ const BATCH = 4096;
  * Scans a memory image: a start record, an entry for each `io_ring_ctx`, an end record.
  *
  * @throws {ImageError} when the image cannot be read at all or has no kernel in it.
+ * @throws {WrongKernelError | KernelFileError} when a file is of another kernel, or is damaged.
  */
 export function* scanImage(image: ImageFile, options: ScanOptions): Generator<StreamRecord[]> {
   const started = options.now();
@@ -59,6 +65,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   let found = openKernelOf(image, opened, {
     diagnostics,
     ...(options.sources === undefined ? {} : { sources: options.sources }),
+    ...(options.files === undefined ? {} : { files: options.files }),
   });
   const recorder = options.slice && new RecordingMemory(found.memory);
   if (recorder !== undefined) {
@@ -177,16 +184,32 @@ function startRecord(
       },
       kernel: kernel.banner,
       page_tables: { found_by: kernel.pageTables, levels: program.memory.pageTable.levels },
-      symbols: {
-        found_by: kernel.symbols,
-        count: program.symbols.count,
-        encoding: program.symbols.encoding,
-      },
-      types: { found_by: "__start_BTF", count: program.types.typeCount },
+      symbols: symbolsOf(kernel),
+      types: typesOf(kernel),
       io_uring: present ? "present" : "absent",
       routes: present ? [...ROUTES, ...deep ? DEEP_ROUTES : []] : [],
       routes_not_run: present && !deep ? [...DEEP_ROUTES] : [],
     },
+  };
+}
+
+/** How symbols were found. */
+function symbolsOf({ program: { symbols }, symbols: { source }, files }: FoundKernel): JsonObject {
+  return {
+    found_by: source,
+    ...(files.symbols === undefined ? {} : { file: files.symbols.file }),
+    count: symbols.count,
+    ...(symbols instanceof Kallsyms ? { encoding: symbols.encoding } : {}),
+    ...(symbols instanceof SlidSymbols ? { slide: `0x${symbols.slide.toString(16)}` } : {}),
+  };
+}
+
+/** How types were found. */
+function typesOf({ program: { types }, files }: FoundKernel): JsonObject {
+  return {
+    found_by: files.types?.source ?? "__start_BTF",
+    ...(files.types === undefined ? {} : { file: files.types.file }),
+    count: types.typeCount,
   };
 }
 

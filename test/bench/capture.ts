@@ -75,43 +75,9 @@ async function beside<T>(args: string[], work: () => Promise<T>): Promise<[T, To
   return [result, { ...JSON.parse(text).totals, cpu }];
 }
 
-/** ms from the submission of single requests, one every 20 ms, until their lines can be read. */
-async function delays(): Promise<number[]> {
-  const capture = new Deno.Command(PROGRAM, {
-    args: ["capture", "--format", "ndjson", "--opcode", "openat"],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const decoder = new TextDecoder();
-  const found: number[] = [];
-  let rest = "";
-  let running: Promise<unknown> | undefined;
-  for await (const chunk of capture.stdout) {
-    const now = Date.now();
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) {
-      if (line.includes("/no/such/tick")) found.push(now - Date.parse(JSON.parse(line).timestamp));
-    }
-    running ??= (async () => {
-      await new Deno.Command(await buildWorkload(), { args: ["ticks", "200", "20"] }).output();
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      capture.kill("SIGINT");
-    })();
-  }
-  await running;
-  return found.toSorted((a, b) => a - b);
-}
-
 const perRequest = ({ submitted, seconds }: Run) => seconds * 1e9 / submitted;
 
 async function main(): Promise<void> {
-  const all = await delays();
-  print(
-    `a single request's way to the reader: median ${median(all)} ms, ` +
-      `p99 ${all[Math.ceil(all.length * 0.99) - 1]} ms, worst ${all.at(-1)} ms, of ${all.length}`,
-  );
   const cases: [name: string, op: string, args: string[]][] = [
     ["NOP", "nop", []],
     ["OPENAT", "openat", []],

@@ -51,6 +51,7 @@ function recordsOf(batches: readonly Uint8Array[]): StreamRecord[] {
     random: () => 1n,
     start: {},
     diagnostics: [],
+    self: { comm: undefined, uid: undefined, euid: undefined },
   });
   return [...source].flatMap((batch) => [...batch]);
 }

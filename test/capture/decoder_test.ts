@@ -290,3 +290,82 @@ unit("Decoder gathers what is said of a ring that was there before, until all is
   ]);
   deepStrictEqual([...decoding.listedRings()], []);
 });
+
+/** A ring's entry of an OPENAT, as `struct io_uring_sqe` has it. */
+function openatEntry(): Uint8Array {
+  const entry = new Uint8Array(64);
+  const view = new DataView(entry.buffer);
+  view.setUint8(0, 18);
+  view.setUint8(1, 1 << 4);
+  view.setInt32(4, -100, true);
+  view.setBigUint64(16, 0x7f00n, true);
+  view.setUint32(24, 0o644, true);
+  view.setUint32(28, 0o101, true);
+  view.setBigUint64(32, 0xdeadn, true);
+  view.setUint16(42, 3, true);
+  return entry;
+}
+
+unit("Decoder tells a request by its entry where the kernel does not pass it", () => {
+  const wire = builder();
+  const bits = wire.value("BIT_NO_REQUEST") | wire.value("BIT_NO_FD");
+  addProcess(wire);
+  addRequest(wire, { opcode: 18, bits }, { request: 0 }, [
+    { kind: "SQE", bytes: openatEntry() },
+    { kind: "PATH", extra: 1, bytes: "/etc/shadow" },
+  ]);
+  // The entry was used for something else by then.
+  addRequest(wire, { opcode: 18, bits }, { request: 0, seq: 2 });
+  const [event, bare] = decodeAll(decoder(), wire);
+  deepStrictEqual(event.op_info, {
+    path: "/etc/shadow",
+    access_flags: "O_WRONLY",
+    creation_flags: "O_CREAT | O_LARGEFILE",
+    dfd: "AT_FDCWD",
+    mode: "0644",
+  });
+  equal(event.io_uring.fd, -100);
+  equal(event.io_uring.personality, 3);
+  equal(event.io_uring.rejected, undefined);
+  deepStrictEqual(event.io_uring.sqe_flags, ["IOSQE_ASYNC"]);
+  deepStrictEqual(event.unverified, [
+    "process.args",
+    "io_uring.fd",
+    "io_uring.sqe_flags",
+    "io_uring.personality",
+    "op_info.path",
+    "op_info.access_flags",
+    "op_info.creation_flags",
+    "op_info.dfd",
+    "op_info.mode",
+  ]);
+  equal(event.missing, undefined);
+  equal(bare.io_uring.fd, undefined);
+  deepStrictEqual(bare.missing, ["op_info", "io_uring.fd", "io_uring.sqe_flags"]);
+});
+
+unit("Decoder joins results by user_data where the kernel names no request", () => {
+  const wire = builder();
+  const joined = decoder({ results: true });
+  addProcess(wire);
+  const bits = wire.value("BIT_NO_REQUEST");
+  for (const user_data of [1n, 2n, 3n]) addRequest(wire, { bits }, { request: 0, user_data });
+  for (const user_data of [2n, 1n]) {
+    wire.add("result_record", {
+      kind: wire.value("RECORD_RESULT"),
+      ring: 0xffff888100c4a000n,
+    }, { user_data, request: 0n, res: Number(user_data) });
+  }
+  const told = [...decodeAll(joined, wire), ...joined.expire(0n, true)] as AnyRecord[];
+  deepStrictEqual(
+    told.map(({ io_uring, result }) => [io_uring.user_data, result?.res]),
+    [["0x2", 2], ["0x1", 1], ["0x3", undefined]],
+  );
+  equal(joined.totals.unresolved, 0);
+});
+
+unit("Decoder says that the number of seccomp filters is not known", () => {
+  const wire = builder();
+  const [event] = decodeAll(decoder(), addRequest(addProcess(wire), { seccomp_mode: 2 }));
+  deepStrictEqual(event.missing, ["seccomp.filters"]);
+});

@@ -35,3 +35,37 @@ Deno.test({
     equal(loss.total, 7);
   },
 });
+
+Deno.test({
+  name: `LossCounter counts what the kernel skipped${ignore ? " (skipped: no shim)" : ""}`,
+  ignore,
+  fn() {
+    const wire = new Wire(layout!);
+    const row = wire.size("counters") / 8;
+    const counters = new BigUint64Array(row * wire.at("PROGRAMS"));
+    const skipped = new Map<number, number>();
+    const skip = (program: string, times: number) => skipped.set(wire.at(program), times);
+    const device = {
+      counters,
+      cpus: 1,
+      misses: (program: number) => skipped.get(program) ?? 0,
+    } as unknown as CaptureDevice;
+    const loss = new LossCounter(device, wire);
+    // Of seven that the first program did not see, the second saw five.
+    skip("PROGRAM_SUBMIT", 7);
+    counters[row * wire.at("PROGRAM_SUBMIT_AGAIN") + wire.at("counters.seen") / 8] = 5n;
+    skip("PROGRAM_FAILED", 1);
+    deepStrictEqual(loss.since("now")?.lost, { count: 3, reason: "preempted" });
+    // A ring, a registration and two results are no requests.
+    skip("PROGRAM_CREATE", 1);
+    skip("PROGRAM_REGISTER", 1);
+    skip("PROGRAM_COMPLETE", 2);
+    deepStrictEqual(loss.since("now")?.lost, {
+      count: 0,
+      reason: "preempted",
+      descriptions: 4,
+    });
+    equal(loss.since("now"), undefined);
+    deepStrictEqual([loss.total, loss.otherTotal], [3, 4]);
+  },
+});

@@ -79,6 +79,10 @@ export class FakeHost implements Host {
     throw new UnsupportedHostError("Cannot capture: this machine is made of strings");
   }
 
+  tryBpf(): number {
+    return 0;
+  }
+
   get stopSignal(): StopSignal {
     return () => 0;
   }

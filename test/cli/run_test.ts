@@ -22,11 +22,11 @@ async function go(argv: string[], options: FakeHostOptions = {}) {
   return { host, code, out: host.out, err: host.err };
 }
 
-function scan(argv: string[], batches: StreamRecord[][], options: FakeHostOptions = {}) {
+async function scan(argv: string[], batches: StreamRecord[][], options: FakeHostOptions = {}) {
   const host = new FakeHost({ ...options, files: { "dump.raw": "", ...options.files } });
   const request = parse(argv);
   if (request.kind !== "command") throw new Error();
-  const code = scanWith(
+  const code = await scanWith(
     function* (_image, { progress }) {
       for (const batch of batches) {
         progress?.(1, 4, "Searching");
@@ -153,31 +153,31 @@ Deno.test("filter --check reads no records", async () => {
   assert.equal((await go(["filter", "--check", "-c", "none"])).code, 2);
 });
 
-Deno.test("scan writes NDJSON to a pipe and a table to a terminal", () => {
+Deno.test("scan writes NDJSON to a pipe and a table to a terminal", async () => {
   const batches = [[status()], [ring()], [status({ phase: "end" })]];
-  const piped = scan(["scan", "dump.raw"], batches);
+  const piped = await scan(["scan", "dump.raw"], batches);
   assert.equal(piped.out, batches.flat().map((record) => JSON.stringify(record) + "\n").join(""));
   assert.equal(piped.err, "1 ring in 1 process, 0 suspicious\n");
   assert.equal(piped.code, 0);
-  const shown = scan(["scan", "dump.raw"], batches, { terminal: true });
+  const shown = await scan(["scan", "dump.raw"], batches, { terminal: true });
   assert.match(shown.out, / PID {2}COMM .*\n.*1234 {2}curing/);
   assert.equal(shown.out.includes("\x1b[1m"), true);
-  const plain = scan(["scan", "dump.raw"], batches, { terminal: true, env: { NO_COLOR: "1" } });
+  const plain = await scan(["scan", "dump.raw"], batches, { terminal: true, env: { NO_COLOR: "1" } });
   assert.equal(plain.out.includes("\x1b"), false);
-  const forced = scan(["scan", "--format=table", "--color=always", "dump.raw"], batches);
+  const forced = await scan(["scan", "--format=table", "--color=always", "dump.raw"], batches);
   assert.equal(forced.out.includes("\x1b[1m"), true);
 });
 
-Deno.test("scan shows progress on a terminal after a second, and takes it away", () => {
+Deno.test("scan shows progress on a terminal after a second, and takes it away", async () => {
   const batches = Array.from({ length: 6 }, () => [ring()]);
-  const { err } = scan(["scan", "dump.raw"], batches, { terminal: true });
+  const { err } = await scan(["scan", "dump.raw"], batches, { terminal: true });
   assert.ok(err.startsWith("\r\x1b[K[#####...............]  25% Searching\r\x1b[K"));
   assert.ok(err.endsWith("\r\x1b[K6 rings in 1 process, 0 suspicious\n"));
-  assert.equal(scan(["scan", "dump.raw"], batches).err, "6 rings in 1 process, 0 suspicious\n");
+  assert.equal((await scan(["scan", "dump.raw"], batches)).err, "6 rings in 1 process, 0 suspicious\n");
 });
 
-Deno.test("scan filters by a config and leaves no file behind when it fails at once", () => {
-  const { out, err } = scan(["scan", "-c", "c", "dump.raw"], [[ring(), status()]], {
+Deno.test("scan filters by a config and leaves no file behind when it fails at once", async () => {
+  const { out, err } = await scan(["scan", "-c", "c", "dump.raw"], [[ring(), status()]], {
     files: { c: "process_filter: {uid: [0]}" },
   });
   assert.equal(out.split("\n").length, 2);
@@ -190,7 +190,7 @@ Deno.test("scan filters by a config and leaves no file behind when it fails at o
   const request = parse(["scan", "-o", "x", "dump.raw"]);
   if (request.kind !== "command") throw new Error();
   const { args } = request;
-  assert.throws(() =>
+  await assert.rejects(
     scanWith(
       () => {
         throw new ImageError("Found no kernel");
@@ -198,7 +198,9 @@ Deno.test("scan filters by a config and leaves no file behind when it fails at o
       args,
       host,
       [],
-    ), ImageError);
+    ),
+    ImageError,
+  );
   assert.equal(host.files.has("x"), false);
 });
 
@@ -209,12 +211,12 @@ Deno.test("progressLine() fits its columns", () => {
   assert.equal(progressLine(2, 4, "x".repeat(99), 20).length, 20);
 });
 
-Deno.test("scan opens its outputs, gives up root, and then reads", () => {
+Deno.test("scan opens its outputs, gives up root, and then reads", async () => {
   const seen: (string[] | undefined)[] = [];
   const host = new FakeHost({ files: { "dump.raw": "" }, drop: { user: 7 } });
   const request = parse(["scan", "-o", "x", "--slice", "y", "dump.raw"]);
   assert.ok(request.kind === "command");
-  scanWith(
+  await scanWith(
     function* () {
       seen.push(host.dropped);
       yield [ring()];
@@ -229,12 +231,34 @@ Deno.test("scan opens its outputs, gives up root, and then reads", () => {
 
 Deno.test("scan says when root cannot be given up, and what stays empty", async () => {
   const failed = "not permitted";
-  const { err } = scan(["scan", "dump.raw"], [], { drop: { failed } });
+  const { err } = await scan(["scan", "dump.raw"], [], { drop: { failed } });
   assert.match(err, /^warning: cannot give up root: not permitted\n/);
   const files = { "dump.raw": "not an image" };
   const came = await go(["scan", "-o", "x", "dump.raw"], { files, drop: { user: 7 } });
   assert.match(came.err, /^note: "x" was created before root was given up, and stays empty\n/);
   assert.equal(came.code, 1);
+});
+
+Deno.test("scan opens files of symbols and types before it gives up root, and reads them after", async () => {
+  const files = { "dump.raw": "", "x.btf": "no BTF", "System.map": "no map", "x.json": "[" };
+  for (
+    const [flag, file, why] of [
+      ["--btf", "x.btf", "not a BTF header"],
+      ["--symbols", "System.map", "line 1 is no symbol"],
+      ["--isf", "x.json", "it is not ISF: byte 0 is not an object"],
+    ] as const
+  ) {
+    const came = await go(["scan", "-o", "x", flag, file, "dump.raw"], { files, drop: { user: 7 } });
+    assert.deepEqual(came.err.split("\n"), [
+      'note: "x" was created before root was given up, and stays empty',
+      `Cannot read "${file}": ${why}`,
+      "",
+    ]);
+    assert.equal(came.code, 1);
+    const gone = await go(["scan", "-o", "x", flag, "none", "dump.raw"], { files, drop: { user: 7 } });
+    assert.equal(gone.err, 'Cannot open "none": no such file\n');
+    assert.equal(gone.host.dropped, undefined);
+  }
 });
 
 Deno.test("run() verifies the executable", async () => {

@@ -11,6 +11,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { LIBRARIES } from "../../ffi/libraries.ts";
+import { need, run, succeeds, testWith } from "../command.ts";
 import { ROOT } from "../paths.ts";
 import { withFolder } from "./open_image.ts";
 
@@ -43,17 +44,15 @@ function build(
   } = {},
 ): Built {
   const [command, ...rest] = [...before, Deno.execPath(), "task", "--quiet", "build", ...args];
-  const { code, stdout, stderr } = new Deno.Command(command!, {
-    args: rest,
+  const { code, stdout, stderr } = run(command!, rest, {
     cwd: folder,
-    stdin: "null",
     env: { NO_COLOR: "1", ...env },
-  }).outputSync();
+  });
   const made = `${folder}/dist/iouring`;
   const bytes = existsSync(made) ? readFileSync(made) : new Uint8Array();
   return {
     code,
-    said: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr),
+    said: stdout + stderr,
     digest: createHash("sha256").update(bytes).digest("hex"),
   };
 }
@@ -80,14 +79,15 @@ Deno.test("build makes the same file in any folder, under 110 MB, and only when 
   });
 });
 
-const canUnshare = new Deno.Command("unshare", { args: ["--net", "true"], stderr: "null" })
-  .outputSync().success;
+const NEEDS_NETWORKS = need(
+  succeeds("unshare", "--net", "true"),
+  "needs to make a network namespace",
+);
 
-Deno.test({
-  name: "build without a network and with an empty cache says so in one line, and makes nothing" +
-    (canUnshare ? "" : " (needs a network namespace)"),
-  ignore: !canUnshare,
-  fn() {
+testWith(
+  [NEEDS_NETWORKS],
+  "build without a network and with an empty cache says so in one line, and makes nothing",
+  () =>
     withFolder((folder) => {
       copySources(ROOT, folder);
       const { code, said } = build(folder, {
@@ -101,24 +101,21 @@ Deno.test({
       );
       assert.equal(code, 1);
       assert.ok(!existsSync(`${folder}/dist`));
-    });
-  },
-});
+    }),
+);
 
-Deno.test({
-  name: "build makes the launcher form where the base of the other cannot be reached" +
-    (canUnshare ? "" : " (needs a network namespace)"),
-  ignore: !canUnshare,
-  fn() {
+testWith(
+  [NEEDS_NETWORKS],
+  "build makes the launcher form where the base of the other cannot be reached",
+  () =>
     withFolder((folder) => {
       copySources(ROOT, folder);
       const { code, said } = build(folder, { before: ["unshare", "--net"], args: ["--compile"] });
       assert.match(said, /^Making the launcher form: dl\.deno\.land cannot be reached; [^\n]*\n/);
       assert.match(said, /^dist\/iouring made: .* launcher form/m);
       assert.equal(code, 0);
-    });
-  },
-});
+    }),
+);
 
 Deno.test("nothing that the build embeds needs more than GLIBC_2.31", () => {
   const libraries = Object.values(LIBRARIES).map((file) => `${ROOT}.cache/build/${file}`);
@@ -137,18 +134,16 @@ Deno.test("build says in one line what to install where it cannot install it", (
   assert.equal(
     said,
     "Cannot prepare the build: cc, the C library's headers, clang, llvm-strip, libbpf missing, " +
-      "install gcc libc6-dev clang llvm libbpf-dev\n",
+      "as root: apt-get install gcc libc6-dev clang llvm libbpf-dev\n",
   );
 });
 
 Deno.test("the shims and the launcher compile without a warning", () => {
   // Not in the build itself: another compiler's new warning is not to stop a user.
   const warnings = ["-Wall", "-Wextra", "-Werror", "-Wformat=2", "-Wshadow"];
-  for (const path of globSync("ffi/*.c", { cwd: ROOT })) {
-    const { success, stderr } = new Deno.Command("cc", {
-      args: ["-std=gnu11", "-O2", ...warnings, "-c", "-o", "/dev/null", path],
-      cwd: ROOT,
-    }).outputSync();
-    assert.ok(success, new TextDecoder().decode(stderr));
+  for (const path of globSync(["ffi/*.c", "test/**/*.c"], { cwd: ROOT })) {
+    const options = ["-std=gnu11", "-O2", ...warnings, "-c", "-o", "/dev/null"];
+    const { code, stderr } = run("cc", [...options, path], { cwd: ROOT });
+    assert.equal(code, 0, stderr);
   }
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { DenoHost } from "../../ffi/host.ts";
 import { locateLibraries } from "../../ffi/libraries.ts";
 import { FileError } from "../../lib/cli/host.ts";
+import { need, run, succeeds, testWith } from "../command.ts";
 import { withFolder } from "./open_image.ts";
 
 function makeHost(): DenoHost {
@@ -34,10 +35,8 @@ function runScript(body: string, reader: string): string {
   withFolder((folder) => {
     Deno.writeTextFileSync(`${folder}/s.js`, script);
     const command = `"$0" run --allow-all --no-lock "$1" | { ${reader}; }`;
-    const { stdout, stderr } = new Deno.Command("sh", {
-      args: ["-c", command, Deno.execPath(), `${folder}/s.js`],
-    }).outputSync();
-    output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+    const { stdout, stderr } = run("sh", ["-c", command, Deno.execPath(), `${folder}/s.js`]);
+    output = stdout + stderr;
   });
   return output;
 }
@@ -131,27 +130,28 @@ Deno.test("DenoHost.stdout.write() throws BrokenPipe once the reader has gone", 
   assert.equal(runScript(body, "head -c 1 >/dev/null"), "true");
 });
 
-Deno.test("DenoHost.createFile() leaves whole lines on a disk that is full", (t) => {
-  withFolder((folder) => {
-    const mount = new Deno.Command("mount", {
-      args: ["-t", "tmpfs", "-o", "size=40k", "tmpfs", folder],
-      stderr: "null",
-    }).outputSync();
-    if (!mount.success) return t.step("skipped: cannot mount here", () => {});
-    try {
-      const host = makeHost();
-      const path = `${folder}/out`;
-      const line = "x".repeat(999) + "\n";
-      const file = host.createFile(path, { append: false });
-      file.write(bytesOf(line.repeat(10)));
-      assert.throws(
-        () => file.write(bytesOf(line.repeat(60))),
-        new FileError("write", path, "no space left on device"),
-      );
-      file.close();
-      assert.equal(Deno.readTextFileSync(path), line.repeat(40));
-    } finally {
-      new Deno.Command("umount", { args: [folder] }).outputSync();
-    }
-  });
-});
+const canMount = succeeds("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt");
+
+testWith(
+  [need(canMount, "cannot mount here")],
+  "DenoHost.createFile() leaves whole lines on a disk that is full",
+  () =>
+    withFolder((folder) => {
+      assert.ok(succeeds("mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", folder));
+      try {
+        const host = makeHost();
+        const path = `${folder}/out`;
+        const line = "x".repeat(999) + "\n";
+        const file = host.createFile(path, { append: false });
+        file.write(bytesOf(line.repeat(10)));
+        assert.throws(
+          () => file.write(bytesOf(line.repeat(60))),
+          new FileError("write", path, "no space left on device"),
+        );
+        file.close();
+        assert.equal(Deno.readTextFileSync(path), line.repeat(40));
+      } finally {
+        assert.ok(succeeds("umount", folder));
+      }
+    }),
+);

@@ -1,19 +1,13 @@
 import assert from "node:assert/strict";
+import { need, run, succeeds, testWith } from "../command.ts";
 import { ROOT } from "../paths.ts";
 import { withFolder } from "./open_image.ts";
 
-function run(command: string, args: string[]): { code: number; said: string } {
-  const { code, stdout, stderr } = new Deno.Command(command, { args }).outputSync();
-  const decoder = new TextDecoder();
-  return { code, said: decoder.decode(stdout) + decoder.decode(stderr) };
-}
-
-function has(command: string): boolean {
-  return run("sh", ["-c", `command -v ${command}`]).code === 0;
-}
-
+/** Installs below a prefix; what it said. */
 function install(prefix: string): { code: number; said: string } {
-  return run(Deno.execPath(), ["run", "--allow-all", `${ROOT}ffi/install.ts`, prefix]);
+  const args = ["run", "--allow-all", `${ROOT}ffi/install.ts`, prefix];
+  const { code, stdout, stderr } = run(Deno.execPath(), args);
+  return { code, said: stdout + stderr };
 }
 
 Deno.test("install puts a program, its man page, completions and unit below a prefix", () => {
@@ -23,7 +17,7 @@ Deno.test("install puts a program, its man page, completions and unit below a pr
     const files = said.trimEnd().split("\n").map((line) => line.replace("Installed ", ""));
     assert.equal(files.length, 7);
     for (const file of files) assert.ok(Deno.statSync(file).isFile, file);
-    assert.match(run(`${folder}/a b/bin/iouring`, ["--version"]).said, /^iouring /);
+    assert.match(run(`${folder}/a b/bin/iouring`, ["--version"]).stdout, /^iouring /);
     assert.match(Deno.readTextFileSync(`${folder}/a b/share/man/man1/iouring.1`), /^\.TH IOURING/);
     // Again, over what is there.
     assert.equal(install(`${folder}/a b`).code, 0);
@@ -37,18 +31,15 @@ Deno.test("install says in one line where it cannot", () => {
   assert.equal(install("relative").code, 2);
 });
 
-const canVerify = has("systemd-analyze");
-
-Deno.test({
-  name: "the systemd unit is one that systemd understands" +
-    (canVerify ? "" : " (needs systemd-analyze)"),
-  ignore: !canVerify,
-  fn() {
+testWith(
+  [need(succeeds("systemd-analyze", "--version"), "needs systemd-analyze")],
+  "the systemd unit is one that systemd understands",
+  () =>
     withFolder((folder) => {
       assert.equal(install(folder).code, 0);
       const unit = `${folder}/lib/systemd/system/iouring-capture.service`;
-      const { said } = run("systemd-analyze", ["verify", "--man=no", unit]);
-      assert.deepEqual(said.split("\n").filter((line) => line.includes("iouring-capture")), []);
-    });
-  },
-});
+      const { stdout, stderr } = run("systemd-analyze", ["verify", "--man=no", unit]);
+      const said = (stdout + stderr).split("\n");
+      assert.deepEqual(said.filter((line) => line.includes("iouring-capture")), []);
+    }),
+);

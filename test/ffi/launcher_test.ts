@@ -1,22 +1,21 @@
 import assert from "node:assert/strict";
 import config from "../../deno.json" with { type: "json" };
+import {
+  type Missing,
+  need,
+  NEEDS_STRACE,
+  type Outcome,
+  run,
+  succeeds,
+  testWith,
+} from "../command.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
+import { cannotCapture } from "../live/capture.ts";
 import { PROGRAM, ROOT } from "../paths.ts";
 import { withFolder } from "./open_image.ts";
 
 const SIZE = Deno.statSync(PROGRAM).size;
-
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function run(program: string, args: string[], env: Record<string, string> = {}): Outcome {
-  const { code, stdout, stderr } = new Deno.Command(program, { args, env }).outputSync();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
+const IMAGE = unpackFixture(imageFixtures()[0]!);
 
 /** Runs a copy of the program that `change` was applied to. */
 function runChanged(change: (path: string) => void): Outcome {
@@ -49,8 +48,13 @@ Deno.test("dist/iouring says its version and form", () => {
   assert.equal(code, 0);
 });
 
-Deno.test("dist/iouring says nothing of its runtime on a terminal", () => {
-  const { code, stdout } = run("script", ["-qec", `${PROGRAM} --version`, "/dev/null"]);
+const NEEDS_TERMINAL = need(
+  succeeds("script", "-qec", "true", "/dev/null"),
+  "needs script and a terminal",
+);
+
+testWith([NEEDS_TERMINAL], "dist/iouring says nothing of its runtime on a terminal", () => {
+  const { code, stdout } = run("script", ["-qec", `'${PROGRAM}' --version`, "/dev/null"]);
   assert.match(stdout, /^iouring \S+ \([^\n]*\)\r\n$/);
   assert.equal(code, 0);
 });
@@ -86,29 +90,23 @@ Deno.test("dist/iouring --verify gives the digests that sha256sum gives", () => 
   assert.equal(parts[1]!.split(" ")[0], runtime.split(" ")[0]);
 });
 
+/** The start of a command line that runs the rest where system calls fail; see without.c. */
+function without(folder: string, ...calls: string[]): string[] {
+  const program = `${folder}/without`;
+  const { code, stderr } = run("cc", ["-o", program, `${ROOT}test/ffi/without.c`]);
+  assert.equal(code, 0, stderr);
+  return [program, ...calls, "--"];
+}
+
+const ENOSYS = 38;
+const MEMFD_CREATE = 319;
+/** The first system call that Linux 5.0 did not have; all later ones have higher numbers. */
+const PIDFD_SEND_SIGNAL = 424;
+
 Deno.test("dist/iouring says in one line that it needs memory files", () => {
   withFolder((folder) => {
-    // A program that runs its arguments where memfd_create (319) fails with ENOSYS (38).
-    const source = `
-      #include <linux/filter.h>
-      #include <linux/seccomp.h>
-      #include <sys/prctl.h>
-      #include <unistd.h>
-      int main(int argc, char **argv) {
-        struct sock_filter code[] = {
-          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 319, 0, 1),
-          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 38),
-          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        };
-        struct sock_fprog program = { 4, code };
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-        return execv(argv[1], argv + 1);
-      }`;
-    Deno.writeTextFileSync(`${folder}/without.c`, source);
-    assert.equal(run("cc", ["-o", `${folder}/without`, `${folder}/without.c`]).stderr, "");
-    const { code, stdout, stderr } = run(`${folder}/without`, [PROGRAM, "--version"]);
+    const [command, ...start] = without(folder, `${MEMFD_CREATE}=${ENOSYS}`);
+    const { code, stdout, stderr } = run(command!, [...start, PROGRAM, "--version"]);
     assert.equal(
       stderr,
       "Cannot start: memory files are needed (memfd_create): Function not implemented\n",
@@ -118,15 +116,31 @@ Deno.test("dist/iouring says in one line that it needs memory files", () => {
   });
 });
 
+Deno.test("scan takes no system call that is newer than Linux 5.0, and heeds no version", () => {
+  withFolder((folder) => {
+    // The first and the last record give times.
+    const entries = (stdout: string) => stdout.trimEnd().split("\n").slice(1, -1);
+    const expected = entries(run(PROGRAM, ["scan", IMAGE]).stdout);
+    assert.ok(expected.length > 10);
+    const [command, ...start] = without(folder, `${PIDFD_SEND_SIGNAL}+=${ENOSYS}`);
+    const args = [...start, "setarch", "--uname-2.6", PROGRAM, "scan", IMAGE];
+    const { code, stdout, stderr } = run(command!, args);
+    assert.equal(code, 0, stderr);
+    assert.ok(entries(stdout).join("\n") === expected.join("\n"), "the entries differ");
+  });
+});
+
 Deno.test("dist/iouring takes nothing from LD_*, DENO_* and NODE_* variables", () => {
   withFolder((folder) => {
     const { code, stdout, stderr } = run(PROGRAM, ["--version"], {
-      // The static launcher does not heed LD_PRELOAD; the runtime that it starts would.
-      LD_PRELOAD: `${folder}/none.so`,
-      DENO_DIR: `${folder}/deno`,
-      DENO_V8_FLAGS: "--no-such-flag",
-      NODE_OPTIONS: "--no-such-flag",
-      TMPDIR: folder,
+      env: {
+        // The static launcher does not heed LD_PRELOAD; the runtime that it starts would.
+        LD_PRELOAD: `${folder}/none.so`,
+        DENO_DIR: `${folder}/deno`,
+        DENO_V8_FLAGS: "--no-such-flag",
+        NODE_OPTIONS: "--no-such-flag",
+        TMPDIR: folder,
+      },
     });
     assert.equal(stderr, "");
     assert.match(stdout, /^iouring /);
@@ -149,46 +163,51 @@ Deno.test("dist/iouring ends with 0 when its reader has gone", () => {
   assert.equal(stderr, "0\n");
 });
 
-for (const args of [["--version"], ["scan", unpackFixture(imageFixtures()[0]!)]]) {
-  Deno.test({
-    name: `dist/iouring ${args[0]} writes no file, and reads nothing where anybody can write` +
-      (hasStrace() ? "" : " (needs strace)"),
-    ignore: !hasStrace(),
-    fn() {
-      withFolder((folder) => {
-        // -ff: a file for each thread, or a call could be split in two lines.
-        const trace = ["-ff", "-qq", "-e", "trace=%file", "-o", `${folder}/trace`];
-        const { code } = new Deno.Command("strace", {
-          args: [...trace, PROGRAM, ...args],
-          cwd: "/tmp",
-          stdout: "null",
-        }).outputSync();
-        assert.equal(code, 0);
-        const calls = [...Deno.readDirSync(folder)].flatMap(({ name }) =>
-          Deno.readTextFileSync(`${folder}/${name}`).split("\n")
-        );
-        const writing = /O_WRONLY|O_RDWR|O_CREAT|mkdir|rename|unlink|chmod|chown|truncate/;
-        const failed = / = -1 E/;
-        assert.deepEqual(calls.filter((call) => writing.test(call) && !failed.test(call)), []);
-        // What is run and scanned may lie there; of the folders above, and of the working directory,
-        // only the names are asked for.
-        const reading = /"\/(tmp|var\/tmp|dev\/shm)/;
-        const above = (call: string) => {
-          const path = /^readlink\("([^"]*)"/.exec(call)?.[1];
-          return path !== undefined && ROOT.startsWith(`${path}/`);
-        };
-        const harmless = (call: string) =>
-          call.includes(ROOT) || call.startsWith("getcwd(") || above(call);
-        assert.deepEqual(calls.filter((call) => reading.test(call) && !harmless(call)), []);
-      });
-    },
+/** Calls on files by every thread of a command, as strace writes them. */
+function fileCalls(args: readonly string[]): string[] {
+  let calls: string[] = [];
+  withFolder((folder) => {
+    // -ff: a file for each thread, or a call could be split in two lines.
+    const trace = ["-ff", "-qq", "-e", "trace=%file", "-o", `${folder}/trace`];
+    const { code, stderr } = run("strace", [...trace, PROGRAM, ...args], { cwd: "/tmp" });
+    assert.equal(code, 0, stderr);
+    calls = [...Deno.readDirSync(folder)].flatMap(({ name }) =>
+      Deno.readTextFileSync(`${folder}/${name}`).split("\n")
+    );
   });
+  return calls;
 }
 
-function hasStrace(): boolean {
-  try {
-    return new Deno.Command("strace", { args: ["-V"], stdout: "null" }).outputSync().success;
-  } catch {
-    return false;
-  }
+/** A call that opens or changes a file for good; one that failed did neither. */
+function isWriting(call: string): boolean {
+  const writing = /O_WRONLY|O_RDWR|O_CREAT|mkdir|mknod|rename|link|chmod|chown|truncate|utime/;
+  return writing.test(call.replaceAll(/"[^"]*"/g, "")) && !/^readlink|= -1 E/.test(call);
+}
+
+/**
+ * A call that looks at what lies where anybody can write. What is run and scanned may lie there; of
+ * the folders above, and of the working directory, only the names are asked for.
+ */
+function isReadingWritable(call: string): boolean {
+  const above = /^readlink\("([^"]*)"/.exec(call)?.[1];
+  return /"\/(tmp|var\/tmp|dev\/shm)/.test(call) && !call.includes(ROOT) &&
+    !call.startsWith("getcwd(") && !(above !== undefined && ROOT.startsWith(`${above}/`));
+}
+
+const TRACED: readonly [args: string[], missing: Missing][] = [
+  [["--version"], undefined],
+  [["scan", IMAGE], undefined],
+  [["filter", "--config", "/dev/null", "/dev/null"], undefined],
+  [["capture", "--format", "ndjson", "-d", "0.2"], await cannotCapture()],
+];
+for (const [args, missing] of TRACED) {
+  testWith(
+    [NEEDS_STRACE, missing],
+    `dist/iouring ${args[0]} writes no file, and reads nothing where anybody can write`,
+    () => {
+      const calls = fileCalls(args);
+      assert.deepEqual(calls.filter(isWriting), []);
+      assert.deepEqual(calls.filter(isReadingWritable), []);
+    },
+  );
 }

@@ -1,12 +1,10 @@
 /** What `dist/iouring` still may do once it has begun to read what others wrote. */
 import assert from "node:assert/strict";
+import { need, NEEDS_ROOT, NEEDS_STRACE, run, succeeds, testWith } from "../command.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { cannotCapture } from "../live/capture.ts";
 import { PROGRAM } from "../paths.ts";
 import { withFolder } from "./open_image.ts";
-
-const isRoot = Deno.uid() === 0;
-const onlyRoot = isRoot ? "" : " (needs root)";
 
 /** One thread's lines of /proc/PID/task/TID/status, by key. */
 type Status = ReadonlyMap<string, string>;
@@ -50,11 +48,14 @@ async function threadsOf([command, ...args]: string[]): Promise<Status[]> {
   return threads;
 }
 
-/** The start of a command line that runs the rest as a user with these capabilities. */
+const USER = 12345;
+/** The start of a command line that runs the rest as another user. */
+const AS_USER = ["setpriv", `--reuid=${USER}`, "--clear-groups"];
+
+/** The start of one that also gives these capabilities. */
 function withCapabilities(...names: string[]): string[] {
   const list = names.map((name) => `+${name}`).join(",");
-  const options = ["--reuid=12345", "--clear-groups", `--inh-caps=${list}`];
-  return ["setpriv", ...options, `--ambient-caps=${list}`];
+  return [...AS_USER, `--inh-caps=${list}`, `--ambient-caps=${list}`];
 }
 
 /** No thread has a capability, or can get one by running something. */
@@ -68,12 +69,8 @@ function assertUnprivileged(threads: Status[]): void {
   }
 }
 
-Deno.test({
-  name: `scan as root is an unused user in every thread, in no group${onlyRoot}`,
-  ignore: !isRoot,
-  async fn() {
-    assertNobody(await threadsOf([PROGRAM, "scan", IMAGE]));
-  },
+testWith([NEEDS_ROOT], "scan as root is an unused user in every thread, in no group", async () => {
+  assertNobody(await threadsOf([PROGRAM, "scan", IMAGE]));
 });
 
 /** Every thread is one user that nothing else is, and in no group. */
@@ -88,92 +85,99 @@ function assertNobody(threads: Status[]): void {
   }
 }
 
-const noCapture = await cannotCapture();
-const onlyCapture = noCapture === undefined ? "" : ` (${noCapture})`;
+const NO_CAPTURE = await cannotCapture();
 
-Deno.test({
-  name: `capture as root is an unused user in every thread once attached${onlyCapture}`,
-  ignore: noCapture !== undefined,
-  async fn() {
+testWith(
+  [NO_CAPTURE],
+  "capture as root is an unused user in every thread once attached",
+  async () => {
     assertNobody(await threadsOf([PROGRAM, "capture", "--format", "ndjson"]));
   },
-});
+);
 
-Deno.test({
-  name: `capture by CAP_BPF and CAP_PERFMON alone has neither once attached${onlyCapture}`,
-  ignore: noCapture !== undefined,
-  async fn() {
-    await withCopies(async (program) => {
-      const threads = await threadsOf([...withCapabilities("bpf", "perfmon"), program, "capture"]);
-      assertUnprivileged(threads);
-      for (const thread of threads) assert.equal(thread.get("Uid")!.split("\t")[0], "12345");
-    });
-  },
-});
+/** Every thread is the user that the program was started as, and has nothing else. */
+function assertSameUser(threads: Status[]): void {
+  assertUnprivileged(threads);
+  for (const thread of threads) assert.equal(thread.get("Uid")!.split("\t")[0], `${USER}`);
+}
 
-const hasStrace = new Deno.Command("sh", { args: ["-c", "command -v strace"], stdout: "null" })
-  .outputSync().success;
+testWith(
+  [NO_CAPTURE],
+  "capture by CAP_BPF and CAP_PERFMON alone has neither once attached",
+  () =>
+    withCopies(async (program) => {
+      const start = withCapabilities("bpf", "perfmon");
+      assertSameUser(await threadsOf([...start, program, "capture"]));
+    }),
+);
 
-Deno.test({
-  name: `capture calls bpf(2) no more once it has given up root${onlyCapture}` +
-    (hasStrace ? "" : " (needs strace)"),
-  ignore: noCapture !== undefined || !hasStrace,
-  fn() {
+const NEEDS_SETCAP = need(succeeds("setcap", "-h"), "needs setcap");
+
+testWith(
+  [NO_CAPTURE, NEEDS_SETCAP],
+  "capture by capabilities of its file has none once attached",
+  () =>
+    withCopies(async (program) => {
+      assert.ok(succeeds("setcap", "cap_bpf,cap_perfmon=ep", program));
+      assertSameUser(await threadsOf([...AS_USER, program, "capture"]));
+    }),
+);
+
+testWith(
+  [NEEDS_ROOT, NEEDS_SETCAP],
+  "scan by capabilities of its file has none in any thread",
+  () =>
+    withCopies(async (program, image) => {
+      assert.ok(succeeds("setcap", "cap_sys_admin,cap_dac_override=ep", program));
+      assertSameUser(await threadsOf([...AS_USER, program, "scan", image]));
+    }),
+);
+
+testWith(
+  [NEEDS_ROOT],
+  "scan with capabilities but not as root has none left in any thread",
+  () =>
+    withCopies(async (program, image) => {
+      const start = withCapabilities("sys_admin", "syslog");
+      assertSameUser(await threadsOf([...start, program, "scan", image]));
+    }),
+);
+
+testWith(
+  [NO_CAPTURE, NEEDS_STRACE],
+  "capture calls bpf(2) no more once it has given up root",
+  () => {
     withFolder((folder) => {
       // A condition on the executable makes it tell the kernel what it decided.
       const config = "process_filter: { deny_list: true, binary: { name: [nothing] } }\n";
       Deno.writeTextFileSync(`${folder}/config`, config);
       const trace = ["-f", "-qq", "-e", "trace=bpf,setresuid", "-o", `${folder}/trace`];
-      const { code, stderr } = new Deno.Command("strace", {
-        args: [...trace, PROGRAM, "capture", "-c", `${folder}/config`, "-d", "3"],
-        stdout: "null",
-      }).outputSync();
-      assert.equal(code, 0, new TextDecoder().decode(stderr));
+      const args = [PROGRAM, "capture", "-c", `${folder}/config`, "-d", "3"];
+      const { code, stderr } = run("strace", [...trace, ...args]);
+      assert.equal(code, 0, stderr);
       const calls = Deno.readTextFileSync(`${folder}/trace`);
       const [before, after] = calls.split(/^.*setresuid\(.*$/m);
       assert.match(before!, /BPF_PROG_LOAD/);
       assert.doesNotMatch(after!, /bpf\(/);
     });
   },
+);
+
+testWith([NEEDS_ROOT], "scan as root writes -o and --slice where only root can", () => {
+  withFolder((folder) => {
+    Deno.chmodSync(folder, 0o700);
+    const args = ["scan", "-o", `${folder}/rings`, "--slice", `${folder}/slice`, IMAGE];
+    const { code, stderr } = run(PROGRAM, args);
+    assert.equal(code, 0, stderr);
+    assert.match(Deno.readTextFileSync(`${folder}/rings`), /"phase":"end".*\n$/);
+    assert.ok(Deno.statSync(`${folder}/slice`).size > 1e6);
+  });
 });
 
-Deno.test({
-  name: `scan with capabilities but not as root has none left in any thread${onlyRoot}`,
-  ignore: !isRoot,
-  async fn() {
-    await withCopies(async (program, image) => {
-      const start = withCapabilities("sys_admin", "syslog");
-      const threads = await threadsOf([...start, program, "scan", image]);
-      assertUnprivileged(threads);
-      for (const thread of threads) assert.equal(thread.get("Uid")!.split("\t")[0], "12345");
-    });
-  },
-});
-
-Deno.test({
-  name: `scan as root writes -o and --slice where only root can${onlyRoot}`,
-  ignore: !isRoot,
-  fn() {
-    withFolder((folder) => {
-      Deno.chmodSync(folder, 0o700);
-      const args = ["scan", "-o", `${folder}/rings`, "--slice", `${folder}/slice`, IMAGE];
-      const { code, stderr } = new Deno.Command(PROGRAM, { args }).outputSync();
-      assert.equal(code, 0, new TextDecoder().decode(stderr));
-      assert.match(Deno.readTextFileSync(`${folder}/rings`), /"phase":"end".*\n$/);
-      assert.ok(Deno.statSync(`${folder}/slice`).size > 1e6);
-    });
-  },
-});
-
-Deno.test({
-  name: `scan as the only user of a namespace warns and goes on${onlyRoot}`,
-  ignore: !isRoot,
-  fn() {
-    const args = ["--user", "--map-root-user", PROGRAM, "scan", IMAGE];
-    const { code, stdout, stderr } = new Deno.Command("unshare", { args }).outputSync();
-    const said = new TextDecoder().decode(stderr);
-    assert.equal(code, 0, said);
-    assert.match(said, /^warning: cannot give up root: [a-z ]+\n\d+ rings in /);
-    assert.match(new TextDecoder().decode(stdout), /"phase":"end"/);
-  },
+testWith([NEEDS_ROOT], "scan as the only user of a namespace warns and goes on", () => {
+  const args = ["--user", "--map-root-user", PROGRAM, "scan", IMAGE];
+  const { code, stdout, stderr } = run("unshare", args);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^warning: cannot give up root: [a-z ]+\n\d+ rings in /);
+  assert.match(stdout, /"phase":"end"/);
 });

@@ -7,6 +7,7 @@ import {
   reopenKernel,
   searchBudget,
 } from "../../lib/kernel/find_kernel.ts";
+import type { Kallsyms } from "../../lib/kernel/kallsyms.ts";
 import { ImageError } from "../../lib/memory/image_error.ts";
 import { RecordingMemory } from "../../lib/memory/recording_memory.ts";
 import { u64 } from "./fake_machine.ts";
@@ -56,10 +57,10 @@ for (const shape of SHAPES) {
       const kernel = smallKernel(shape);
       const found = find(kernel, source);
       assert.equal(found.pageTables, source);
-      assert.equal(found.symbols, source.startsWith("vmcoreinfo") ? "vmcoreinfo" : "search");
+      assert.equal(found.symbols.source, source.startsWith("vmcoreinfo") ? "vmcoreinfo" : "search");
       assert.equal(found.banner, "Linux version 6.1.0-small (someone@host)");
       assert.deepEqual(found.program.memory.pageTable, kernel.root);
-      assert.equal(found.program.symbols.encoding, shape.encoding);
+      assert.equal((found.program.symbols as Kallsyms).encoding, shape.encoding);
       assert.equal(found.program.symbols.lookup("some_function_77"), kernel.text + 77n * 16n);
       assert.equal(found.program.offsetOf("task_struct", "tasks"), 24);
     });
@@ -80,7 +81,7 @@ Deno.test("findKernel() searches the symbols where VMCOREINFO does not name thei
   for (const depth of [true, false]) {
     const vmcoreinfo = kernel.vmcoreinfo({ kallsyms: false, depth });
     const found = findKernel(kernel.memory, { name: "dump", cpus: [], vmcoreinfo });
-    assert.equal(found.symbols, "search");
+    assert.equal(found.symbols.source, "search");
     assert.equal(found.program.memory.pageTable.levels, 5);
   }
 });

@@ -9,6 +9,8 @@ import {
   RunningCapture,
   Workload,
 } from "./capture.ts";
+import { checkHeldRings } from "./held_rings.ts";
+import { checkSamples } from "./samples.ts";
 
 /** Every opcode up to here was announced by `workload all` on this kernel, or is newer than it. */
 live("capture sees every opcode once, with its arguments and result", async () => {
@@ -179,34 +181,8 @@ live("capture makes an event of odd arguments all the same", async () => {
 live("capture reproduces the model's five events", async () => {
   const { events, announced } = await captureWorkload({ workload: ["samples"] });
   deepStrictEqual(differences(announced.map(({ res: _, ...rest }) => rest), events), []);
-  const samples = JSON.parse(
-    await Deno.readTextFile(new URL("samples.json", import.meta.url)),
-  ) as AnyRecord[];
-  const typesOf = (value: AnyRecord): AnyRecord =>
-    typeof value === "object"
-      ? Object.entries(value).map(([key, item]) => [key, typesOf(item)])
-      : typeof value;
-  for (const [index, sample] of samples.entries()) {
-    const event = events[index];
-    const cut = {
-      type: event.type,
-      process: pick(event.process, sample.process),
-      opcode: event.opcode,
-      op_info: pick(event.op_info, sample.op_info),
-      timestamp: event.timestamp,
-    };
-    deepStrictEqual(typesOf(cut), typesOf(sample));
-    equal(cut.opcode, sample.opcode);
-    for (const key of ["access_flags", "creation_flags", "port"]) {
-      equal(cut.op_info[key], sample.op_info[key]);
-    }
-  }
+  checkSamples(events);
 });
-
-/** The keys of `model` from `value`, in the order of `value`. */
-function pick(value: AnyRecord, model: AnyRecord): AnyRecord {
-  return Object.fromEntries(Object.entries(value).filter(([key]) => key in model));
-}
 
 live("capture filters by opcode, pid and user in the kernel", async () => {
   const byOpcode = await captureWorkload({
@@ -257,62 +233,7 @@ live("capture lists rings that are open already, and those that hide", async () 
   const workload = await HoldingWorkload.start("hold");
   const { records } = await (await RunningCapture.start()).stop();
   await workload.stop();
-  const { holding: pid, bare } = workload.said;
-  const rings = records.filter((record) => record.type === "IOUringEntry" && record.pid === pid);
-  const byEntries = new Map<number, AnyRecord>(rings.map((ring) => [ring.sq_entries, ring]));
-  equal(byEntries.size, rings.length);
-  deepStrictEqual([...byEntries.keys()].sort((a, b) => a - b), [
-    8,
-    16,
-    32,
-    ...bare ? [64] : [],
-    128,
-  ]);
-
-  const open = byEntries.get(8);
-  deepStrictEqual(open.found_by, ["fd", "tctx"]);
-  deepStrictEqual(open.owners.length, 1);
-  ok(open.owners[0].fd > 2);
-  deepStrictEqual([open.sq_head, open.sq_tail, open.cq_head, open.cq_tail], [1, 2, 1, 1]);
-  deepStrictEqual([open.dropped, open.overflow], [0, 0]);
-  // What waits is a SEND, and one thread has a filter.
-  deepStrictEqual(open.pending_opcodes, [26]);
-  equal(open.bypasses_seccomp, true);
-
-  for (const ring of rings) {
-    equal(ring.comm, "workload");
-    // Without its file, what a privileged process made does not name its user.
-    equal(ring.creator_uid, ring.sq_entries === 16 ? undefined : 0);
-    equal(ring.seccomp_active, true);
-    deepStrictEqual(ring.seccomp, { mode: 2, filters: 1 });
-    if (ring === open) continue;
-    // Nobody knows what they did before.
-    equal(ring.bypasses_seccomp, false);
-    ok(ring.missing.includes("bypasses_seccomp"));
-    ok(!ring.missing.includes("pending_opcodes"));
-    deepStrictEqual(ring.pending_opcodes, []);
-  }
-  const hidden: [entries: number, foundBy: string[]][] = [
-    [16, ["tctx"]],
-    [32, ["registered", "tctx"]],
-  ];
-  if (bare) hidden.push([64, ["registered", "tctx"]]);
-  for (const [entries, foundBy] of hidden) {
-    const ring = byEntries.get(entries);
-    deepStrictEqual(ring.found_by, foundBy);
-    deepStrictEqual(ring.owners, [{ pid, comm: "workload", fd: -1 }]);
-    ok(ring.classification.rules.some(({ id }: AnyRecord) => id === "hidden-ring"));
-  }
-  if (bare) {
-    deepStrictEqual(byEntries.get(64).setup_flags, [
-      "IORING_SETUP_NO_MMAP",
-      "IORING_SETUP_REGISTERED_FD_ONLY",
-    ]);
-  }
-  const polled = byEntries.get(128);
-  deepStrictEqual(polled.setup_flags, ["IORING_SETUP_SQPOLL"]);
-  equal(polled.sq_thread.pid, pid);
-  ok(polled.sq_thread.tid > pid);
+  checkHeldRings(records, workload.said);
 });
 
 live("capture walks through many rings of one task, each once", async () => {

@@ -792,6 +792,14 @@ static void install_filter(int syscall_number, unsigned int flags)
 		die("seccomp");
 }
 
+/* Runs PROGRAM with its arguments where bpf(2) is forbidden, as in a container. */
+static void mode_deny_bpf(char **args)
+{
+	install_filter(SYS_bpf, 0);
+	execv(args[0], args);
+	die("cannot run %s", args[0]);
+}
+
 static void openat_shadow(void)
 {
 	struct io_uring_sqe *sqe = get(IORING_OP_OPENAT, AT_FDCWD);
@@ -868,8 +876,9 @@ static void mode_kinds(void)
 	struct sockaddr_in address;
 	struct io_uring_cqe *cqe;
 	int listener = tcp_listener(&address), slot = -1, clients[2];
-	uint64_t accept_data;
+	uint64_t accept_data, first;
 	static char buffer[64];
+	int results[2] = {};
 
 	ring_open(16, 0);
 	io_uring_register_files(&ring, &slot, 1);
@@ -878,16 +887,24 @@ static void mode_kinds(void)
 	sqe->addr = (uintptr_t)"/etc/hostname";
 	sqe->file_index = 1;
 	sqe->flags = IOSQE_IO_LINK;
-	printf("{\"user_data\":\"0x%llx\",\"opcode\":18,\"res\":0,\"op_info\":{\"path\":"
-	       "\"/etc/hostname\",\"file_slot\":0},\"sqe_flags\":[\"IOSQE_IO_LINK\"]}\n",
-	       (unsigned long long)sqe->user_data);
+	first = sqe->user_data;
 	sqe = get(IORING_OP_READ, 0);
 	sqe->addr = (uintptr_t)buffer;
 	sqe->len = 8;
 	sqe->flags = IOSQE_FIXED_FILE;
-	run("{\"fd\":0,\"fixed_file\":true,\"len\":8}");
-	while (!io_uring_peek_cqe(&ring, &cqe))
+	io_uring_submit(&ring);
+	for (int i = 0; i < 2; i++) {
+		if (io_uring_wait_cqe(&ring, &cqe))
+			die("no completion");
+		results[cqe->user_data - first] = cqe->res;
 		io_uring_cqe_seen(&ring, cqe);
+	}
+	printf("{\"user_data\":\"0x%llx\",\"opcode\":18,\"res\":%d,\"op_info\":{\"path\":"
+	       "\"/etc/hostname\",\"file_slot\":0},\"sqe_flags\":[\"IOSQE_IO_LINK\"]}\n",
+	       (unsigned long long)first, results[0]);
+	printf("{\"user_data\":\"0x%llx\",\"opcode\":22,\"res\":%d,\"op_info\":{\"fd\":0,"
+	       "\"fixed_file\":true,\"len\":8}}\n",
+	       (unsigned long long)first + 1, results[1]);
 	sqe = get(IORING_OP_NOP, -1);
 	sqe->flags = IOSQE_IO_DRAIN;
 	run("{}");
@@ -912,9 +929,18 @@ static void mode_kinds(void)
 			die("connect");
 	}
 	for (int i = 0; i < 2; i++) {
+		int res;
+
 		if (io_uring_wait_cqe(&ring, &cqe))
 			die("no connection");
+		res = cqe->res;
 		io_uring_cqe_seen(&ring, cqe);
+		if (res >= 0)
+			continue;
+		/* Before 5.19 there is no such thing. */
+		printf("{\"user_data\":\"0x%llx\",\"opcode\":13,\"res\":%d,\"op_info\":{}}\n",
+		       (unsigned long long)accept_data, res);
+		return;
 	}
 	printf("{\"user_data\":\"0x%llx\",\"opcode\":13,\"accepts\":2,\"op_info\":{\"addr\":"
 	       "\"127.0.0.1\"}}\n", (unsigned long long)accept_data);
@@ -956,16 +982,19 @@ static void mode_samples(void)
 	leave_dir();
 }
 
-/* COUNT times an OPENAT, every millisecond or every so many. */
+/* COUNT times an OPENAT, every millisecond or every so many; user_data is the time, in ns. */
 static void mode_ticks(char **args)
 {
 	int count = atoi(args[0]), pause_ms = args[1] ? atoi(args[1]) : 1;
+	struct timespec now;
 
 	ring_open(8, 0);
 	for (int i = 0; i < count; i++) {
 		struct io_uring_sqe *sqe = get(IORING_OP_OPENAT, AT_FDCWD);
 		struct io_uring_cqe *cqe;
 
+		clock_gettime(CLOCK_REALTIME, &now);
+		sqe->user_data = now.tv_sec * 1000000000ull + now.tv_nsec;
 		sqe->addr = (uintptr_t)"/no/such/tick";
 		io_uring_submit_and_wait(&ring, 1);
 		if (io_uring_wait_cqe(&ring, &cqe))
@@ -1099,8 +1128,9 @@ static void *filtered(void *ready)
 
 /*
  * Holds rings until standard input ends, told apart by their entries: 8 is open, with a SEND that
- * was not submitted; 16 is mapped and closed; 32 registered and closed; 64 was never a file
- * descriptor; 128 has a thread of the kernel. Of the process's threads only one has a filter.
+ * was not submitted; 16 is mapped and closed; 32 registered and closed, where the kernel can (since
+ * 5.18); 64 was never a file descriptor (since 6.5); 128 has a thread of the kernel. Of the process's
+ * threads only one has a filter. Each byte of standard input is one OPENAT on the open ring.
  */
 static void mode_hold(void)
 {
@@ -1113,6 +1143,7 @@ static void mode_hold(void)
 	struct io_uring_rsrc_update update = { .offset = -1U };
 	pthread_barrier_t ready;
 	pthread_t thread;
+	bool is_registered;
 	int fd, only;
 	char end;
 
@@ -1130,8 +1161,8 @@ static void mode_hold(void)
 
 	fd = raw_ring(32, &registered);
 	update.data = fd;
-	if (syscall(SYS_io_uring_register, fd, IORING_REGISTER_RING_FDS, &update, 1) != 1)
-		die("cannot register");
+	is_registered = syscall(SYS_io_uring_register, fd, IORING_REGISTER_RING_FDS, &update,
+				1) == 1;
 	close(fd);
 
 	/* Newer than the structure's names for them. */
@@ -1145,10 +1176,11 @@ static void mode_hold(void)
 	pthread_barrier_init(&ready, NULL, 2);
 	pthread_create(&thread, NULL, filtered, &ready);
 	pthread_barrier_wait(&ready);
-	printf("{\"holding\":%d,\"bare\":%s}\n", getpid(), only < 0 ? "false" : "true");
+	printf("{\"holding\":%d,\"registered\":%s,\"bare\":%s}\n", getpid(),
+	       is_registered ? "true" : "false", only < 0 ? "false" : "true");
 	fflush(stdout);
 	while (read(0, &end, 1) > 0)
-		;
+		openat_shadow();
 	_exit(0);
 }
 
@@ -1185,6 +1217,7 @@ int main(int argc, char **argv)
 		{ "seccomp", mode_seccomp, NULL, 0 },
 		{ "sqpoll-seccomp", mode_sqpoll_seccomp, NULL, 0 },
 		{ "sqpoll-setuid", mode_sqpoll_setuid, NULL, 0 },
+		{ "deny-bpf", NULL, mode_deny_bpf, 1 },
 		{ "personality", mode_personality, NULL, 0 },
 		{ "fork", mode_fork, NULL, 0 },
 		{ "kinds", mode_kinds, NULL, 0 },

@@ -181,7 +181,7 @@ Deno.test("scan names the types that it did not find in an image", async () => {
   const patched = new PatchedImage(someFixture());
   const { program } = patched;
   const start = program.symbols.lookup("__start_BTF")!;
-  const size = program.types.size;
+  const size = Number(program.symbols.lookup("__stop_BTF")! - start);
   const btf = program.memory.read(start, size).slice();
   patched.write(start, new Uint8Array(size));
   assertRefused(await scanBytes(patched.bytes), /its BTF cannot be read: not a BTF header/);

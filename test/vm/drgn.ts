@@ -6,6 +6,7 @@
  */
 
 import { existsSync } from "node:fs";
+import { type Missing, need, succeeds } from "../command.ts";
 import { debugFile } from "./kernels.ts";
 
 /** The owner's process, and the descriptor or -1. */
@@ -37,20 +38,14 @@ const CACHE = `${import.meta.dirname}/../../.cache/lab`;
 const PYTHON = "/usr/bin/python3";
 
 /** Why drgn cannot look at images of this kernel, and what to do; undefined where it can. */
-export function drgnMissing(kernel: string): string | undefined {
+export function drgnMissing(kernel: string): Missing {
   if (!existsSync(debugFile(kernel, CACHE))) {
     return `no debug files of ${kernel}: deno task lab --debug ${kernel}`;
   }
-  try {
-    const { success } = new Deno.Command(PYTHON, {
-      args: ["-c", "import drgn.helpers.linux"],
-      stderr: "null",
-    }).outputSync();
-    if (success) return undefined;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  return "no drgn: apt-get install python3-drgn";
+  return need(
+    succeeds(PYTHON, "-c", "import drgn.helpers.linux"),
+    "no drgn: apt-get install python3-drgn",
+  );
 }
 
 /**

@@ -6,9 +6,11 @@ import assert from "node:assert/strict";
 import type { IOUringEntry } from "../../lib/record/records.ts";
 import { PROGRAM } from "../paths.ts";
 import { drgnCommand, drgnMissing, type DrgnOwner, type DrgnRing } from "./drgn.ts";
-import { labDump } from "./lab.ts";
+import { labDebug, type LabDump, labDump } from "./lab.ts";
+import { labTest } from "./lab_case.ts";
 import { LabUnavailableError, run } from "./run.ts";
 
+/** The debug files of the first are fetched, some 300 MB; those of the others are used if there. */
 const KERNELS = ["6.1", "6.12"];
 
 /** What both know of a ring, in one form. */
@@ -49,27 +51,19 @@ function fromScan(entry: IOUringEntry, tags: readonly string[]): Known {
   };
 }
 
-/** Why the test cannot run here; undefined where it can. */
-async function missing(kernel: string): Promise<string | undefined> {
-  try {
-    const reason = drgnMissing(kernel);
-    if (reason === undefined) await labDump({ kernel, vmcoreinfo: true });
-    return reason;
-  } catch (error) {
-    if (!(error instanceof LabUnavailableError)) throw error;
-    return error.message;
-  }
+/** A dump that drgn can look at. */
+async function drgnDump(kernel: string): Promise<LabDump> {
+  if (kernel === KERNELS[0]) await labDebug(kernel);
+  const reason = drgnMissing(kernel);
+  if (reason !== undefined) throw new LabUnavailableError(reason);
+  return await labDump({ kernel, vmcoreinfo: true });
 }
 
 for (const kernel of KERNELS) {
-  const name =
-    `scan of ${kernel} finds the rings that drgn finds with debug files, and their state`;
-  const reason = await missing(kernel);
-  Deno.test({
-    name: reason === undefined ? name : `${name} (${reason})`,
-    ignore: reason !== undefined,
-    async fn() {
-      const { paging } = await labDump({ kernel, vmcoreinfo: true });
+  await labTest(
+    `scan of ${kernel} finds the rings that drgn finds with debug files, and their state`,
+    () => drgnDump(kernel),
+    async ({ paging }) => {
       const rings = jsonLines<DrgnRing>(await run(...drgnCommand(kernel, paging)));
       const entries = jsonLines<IOUringEntry>(await run(PROGRAM, ["scan", paging]))
         .filter(({ type }) => type === "IOUringEntry")
@@ -80,5 +74,5 @@ for (const kernel of KERNELS) {
       const got = entries.map((entry, i) => fromScan(entry, rings[i]!.cancel_table));
       assert.deepEqual(got, rings.map(fromDrgn));
     },
-  });
+  );
 }

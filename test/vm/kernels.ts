@@ -98,19 +98,23 @@ async function download(kernel: LabKernel, dir: string, root: string): Promise<v
     for (const next of depends) {
       if (/^linux-(image|binary|modules)-\d/.test(next) && !names.includes(next)) names.push(next);
     }
-    if (i > 0) await apt.extract(name, version, root);
+    if (i > 0) await apt.extract([`${name}=${version}`], root);
   }
   await Deno.mkdir(root, { recursive: true });
   await Deno.writeTextFile(`${root}/version`, newest);
 }
 
-/** The kernel with its debug information, where {@linkcode fetchDebug} has put it. */
-export function debugFile(name: string, cache: string): string {
-  return `${cache}/kernels/${name}/debug/vmlinux`;
+/** A file of the kernel's debug package, where {@linkcode fetchDebug} has put it. */
+export function debugFile(
+  name: string,
+  cache: string,
+  file: "vmlinux" | "System.map" = "vmlinux",
+): string {
+  return `${cache}/kernels/${name}/debug/${file}`;
 }
 
 /**
- * Fetches the debug information of the kernel that is there, once. It is large: some 300 MB to
+ * Fetches the debug information and the symbols of the kernel that is there, once. It is large: some 300 MB to
  * fetch, 2 GB to extract and 600 MB to keep.
  */
 export async function fetchDebug(kernel: LabKernel, cache: string): Promise<string> {
@@ -118,7 +122,7 @@ export async function fetchDebug(kernel: LabKernel, cache: string): Promise<stri
   const vmlinux = debugFile(kernel.name, cache);
   const dir = await absolute(`${cache}/kernels/${kernel.name}`);
   const known = await Deno.readTextFile(`${dir}/debug/version`).catch(() => "");
-  if (known === version) return vmlinux;
+  if (known === version && await exists(`${dir}/debug/System.map`)) return vmlinux;
 
   const [image = "", number = ""] = version.split(" ");
   const name = `${image.replace(/^linux-(binary|modules)-/, "linux-image-")}-dbg`;
@@ -126,20 +130,28 @@ export async function fetchDebug(kernel: LabKernel, cache: string): Promise<stri
   try {
     const apt = new PrivateApt(dir, kernel.suite);
     await apt.update();
-    await apt.extract(name, number, whole);
+    await apt.extract([`${name}=${number}`], whole);
   } catch (error) {
     if (!(error instanceof DebianError)) throw error;
     throw new LabUnavailableError(error.message);
   }
-  const found = await run("find", [whole, "-type", "f", "-name", "vmlinux-*"]);
-  if (found === "") {
-    throw new LabUnavailableError(`Cannot get debug files: "${name}" holds no vmlinux`);
-  }
   await Deno.mkdir(`${dir}/debug`, { recursive: true });
-  await Deno.rename(found.trim(), vmlinux);
+  for (const file of ["vmlinux", "System.map"]) {
+    // Newer packages name the version in the path alone.
+    const pattern = ["-name", file, "-o", "-name", `${file}-*`];
+    const found = await run("find", [whole, "-type", "f", "(", ...pattern, ")"]);
+    if (found === "") {
+      throw new LabUnavailableError(`Cannot get debug files: "${name}" holds no ${file}`);
+    }
+    await Deno.rename(found.trim(), `${dir}/debug/${file}`);
+  }
   await Deno.writeTextFile(`${dir}/debug/version`, version);
   await Deno.remove(whole, { recursive: true });
   return vmlinux;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
 }
 
 async function absolute(path: string): Promise<string> {

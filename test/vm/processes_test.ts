@@ -12,8 +12,8 @@ import { readProcess } from "../../lib/scan/process_block.ts";
 import { listProcesses } from "../../lib/scan/tasks.ts";
 import { UserMemory, vmasOf } from "../../lib/scan/user_memory.ts";
 import { openImage } from "../ffi/open_image.ts";
-import { labDump, type LabOptions } from "./lab.ts";
-import { LabUnavailableError } from "./run.ts";
+import { type LabDump, labDump, type LabOptions } from "./lab.ts";
+import { labTest } from "./lab_case.ts";
 import type { LabTruth, RingTruth } from "./truth.ts";
 
 const GUESTS: readonly LabOptions[] = [
@@ -29,11 +29,10 @@ const BOOT_SLACK_MS = 1000;
 /** A row of pages of one area, so that large files do not take long. */
 const MAX_PAGES = 512;
 
-async function withDump(
-  guest: LabOptions,
+function withImage(
+  { elf, truth }: LabDump,
   body: (context: ScanContext, truth: LabTruth) => void,
-): Promise<void> {
-  const { elf, truth } = await labDump(guest);
+): void {
   const image = openImage(elf);
   try {
     const { memory, cpus, vmcoreinfo } = openMemory(image);
@@ -45,28 +44,14 @@ async function withDump(
   }
 }
 
-/** Why the lab cannot make a guest here; undefined where it can. */
-async function whyNot(guest: LabOptions): Promise<string | undefined> {
-  try {
-    await labDump(guest);
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof LabUnavailableError)) throw error;
-    return error.message;
-  }
-}
-
 for (const guest of GUESTS) {
-  const dump = `${guest.kernel}, ${guest.paging}-level`;
-  const reason = await whyNot(guest);
-  const ignore = reason !== undefined;
-  const why = ignore ? ` (${reason})` : "";
+  const name = `${guest.kernel}, ${guest.paging}-level`;
 
-  Deno.test({
-    name: `readProcess() agrees with the guest ${dump}${why}`,
-    ignore,
-    fn: () =>
-      withDump(guest, (context, truth) => {
+  await labTest(
+    `readProcess() agrees with the guest ${name}`,
+    () => labDump(guest),
+    (dump) =>
+      withImage(dump, (context, truth) => {
         const { clock } = context;
         assert.ok(clock.bootTime !== undefined && clock.now !== undefined);
         const bootMs = Number(clock.bootTime / 1_000_000n);
@@ -76,13 +61,13 @@ for (const guest of GUESTS) {
         const leaders = new Map(listProcesses(context).map(({ pid, leader }) => [pid, leader]));
         for (const ring of truth.rings) compareProcess(ring, leaders, context);
       }),
-  });
+  );
 
-  Deno.test({
-    name: `UserMemory finds the pages of files in ${dump} where page tables have them${why}`,
-    ignore,
-    fn: () => withDump(guest, comparePages),
-  });
+  await labTest(
+    `UserMemory finds the pages of files in ${name} where page tables have them`,
+    () => labDump(guest),
+    (dump) => withImage(dump, comparePages),
+  );
 }
 
 function compareProcess(

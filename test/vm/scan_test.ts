@@ -10,7 +10,7 @@ import type { IOUringEntry, IOUringStatus } from "../../lib/record/records.ts";
 import { PROGRAM } from "../paths.ts";
 import { compareEntries, compareFdInfo, type Difference, differenceText } from "./compare.ts";
 import { labDump, type LabOptions, labSmear, labSparse } from "./lab.ts";
-import { LabUnavailableError } from "./run.ts";
+import { labTest } from "./lab_case.ts";
 
 const MAX_TIME_MS = 120_000;
 const KERNELS = ["6.1", "6.12", "5.10", "backports"];
@@ -43,22 +43,6 @@ async function scan(image: string, ...flags: string[]): Promise<Scan> {
   };
 }
 
-/** Registers a test that makes a dump first; it is skipped where the lab cannot make one. */
-function labTest<Dump>(
-  name: string,
-  { make, ...options }: LabOptions & { make: (options: LabOptions) => Promise<Dump> },
-  check: (dump: Dump, t: Deno.TestContext) => Promise<void>,
-): void {
-  const why = unavailable.get(options.kernel);
-  if (why !== undefined) {
-    Deno.test({ name: `${name} (${why})`, ignore: true, fn: () => {} });
-    return;
-  }
-  Deno.test(name, async (t) => {
-    await check(await make(options), t);
-  });
-}
-
 function none(differences: Difference[]): void {
   const shown = differences.slice(0, 40).map(differenceText);
   assert.equal(differences.length, 0, ["the scan differs from the guest:", ...shown].join("\n"));
@@ -77,17 +61,6 @@ function same(lines: string[], expected: string[], what: string): void {
   }
 }
 
-/** Why there is no lab on this machine, by kernel; nothing where there is one. */
-const unavailable = new Map<string, string>();
-for (const kernel of KERNELS) {
-  try {
-    await labDump({ kernel, paging: 4 });
-  } catch (error) {
-    if (!(error instanceof LabUnavailableError)) throw error;
-    unavailable.set(kernel, error.message);
-  }
-}
-
 for (const kernel of KERNELS) {
   for (const paging of [5, 4] as const) {
     // Debian builds 5.10 without 5-level paging.
@@ -95,9 +68,9 @@ for (const kernel of KERNELS) {
     const options: LabOptions = { kernel, paging };
     const name = `${kernel}, ${paging}-level`;
 
-    labTest(
+    await labTest(
       `scan of ${name} finds what the workload made`,
-      { make: labDump, ...options },
+      () => labDump(options),
       async ({ elf, truth }) => {
         assert.deepEqual(truth.errors, []);
         const { entries, start, end } = await scan(elf);
@@ -111,9 +84,9 @@ for (const kernel of KERNELS) {
     );
 
     if (paging === 4) {
-      labTest(
+      await labTest(
         `deep scan of ${name} finds rings that are gone, and says nothing else of the others`,
-        { make: labDump, ...options },
+        () => labDump(options),
         async ({ elf, truth }) => {
           const { entries, end } = await scan(elf, "--deep");
           none(compareEntries(entries, truth, { deep: true }));
@@ -125,9 +98,9 @@ for (const kernel of KERNELS) {
         },
       );
 
-      labTest(
+      await labTest(
         `deep scan of ${name} finds nothing in an idle guest`,
-        { make: labDump, ...options, idle: true },
+        () => labDump({ ...options, idle: true }),
         async ({ elf }) => {
           const { entries, end } = await scan(elf, "--deep");
           assert.deepEqual(entries, []);
@@ -137,9 +110,9 @@ for (const kernel of KERNELS) {
       );
     }
 
-    labTest(
+    await labTest(
       `scan of ${name} is the same for ELF, ELF with paging, raw and a slice`,
-      { make: labDump, ...options },
+      () => labDump(options),
       async (dump) => {
         const { lines } = await scan(dump.elf);
         same((await scan(dump.paging)).lines, lines, "ELF with paging");
@@ -157,15 +130,15 @@ for (const kernel of KERNELS) {
   }
 }
 
-labTest(
+await labTest(
   "scan of an ELF with a VMCOREINFO note finds what the workload made",
-  { make: labDump, kernel: "6.1", vmcoreinfo: true },
+  () => labDump({ kernel: "6.1", vmcoreinfo: true }),
   async ({ elf, truth }) => none(compareEntries((await scan(elf)).entries, truth)),
 );
 
-labTest(
+await labTest(
   "scan of a guest paused in user mode under page table isolation finds what the workload made",
-  { make: labDump, kernel: "6.12", paging: 4, append: "pti=on lab.spin" },
+  () => labDump({ kernel: "6.12", paging: 4, append: "pti=on lab.spin" }),
   async ({ elf, raw, truth }) => {
     const { entries, lines } = await scan(elf);
     none(compareEntries(entries, truth));
@@ -173,9 +146,9 @@ labTest(
   },
 );
 
-labTest(
+await labTest(
   "scan of 5 GiB with the PCI hole kept and squeezed finds what the workload made",
-  { make: labSparse, kernel: "6.1", paging: 4, memory: 5120 },
+  () => labSparse({ kernel: "6.1", paging: 4, memory: 5120 }),
   async ({ padded, squeezed, truth }) => {
     const { entries, lines } = await scan(padded);
     none(compareEntries(entries, truth));
@@ -183,9 +156,9 @@ labTest(
   },
 );
 
-labTest(
+await labTest(
   "scan of a smeared image says only what one of its moments says, or that it could not tell",
-  { make: labSmear, kernel: "6.12" },
+  () => labSmear({ kernel: "6.12" }),
   async ({ first, second, smeared }) => {
     const moments = [(await scan(first)).entries, (await scan(second)).entries];
     const { entries } = await scan(smeared);

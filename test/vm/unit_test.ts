@@ -7,8 +7,9 @@ import { gunzipSync } from "node:zlib";
 import { buildWorkload } from "../live/workload.ts";
 import { ROOT } from "../paths.ts";
 import { fetchKernel, LAB_KERNELS } from "./kernels.ts";
+import { labTest } from "./lab_case.ts";
 import { Guest } from "./qemu.ts";
-import { LabUnavailableError, run } from "./run.ts";
+import { run } from "./run.ts";
 import { fetchSystemdUserland } from "./systemd_userland.ts";
 
 const KERNEL = LAB_KERNELS.find(({ name }) => name === "6.12")!;
@@ -89,15 +90,7 @@ function partsOf(text: string): Map<string, string> {
 
 const HERE = import.meta.dirname!;
 
-Deno.test("the systemd unit captures, rotates and holds no capability", async (t) => {
-  let parts: Map<string, string>;
-  try {
-    parts = await runUnit();
-  } catch (error) {
-    if (!(error instanceof LabUnavailableError)) throw error;
-    await t.step({ name: `skipped: ${error.message}`, ignore: true, fn: () => {} });
-    return;
-  }
+await labTest("the systemd unit captures, rotates and holds no capability", runUnit, (parts) => {
   const said = parts.get("status")! + parts.get("journal")!;
   const records = (name: string) =>
     (parts.get(name) ?? "").trim().split("\n").map((line) => JSON.parse(line));

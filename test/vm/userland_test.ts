@@ -3,9 +3,11 @@
  * root and as another user, on a read-only system, from a /tmp that nothing may be run from.
  */
 import assert from "node:assert/strict";
+import { type Outcome, run, succeeds } from "../command.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { cannotCapture } from "../live/capture.ts";
 import { PROGRAM, ROOT } from "../paths.ts";
+import { labTest } from "./lab_case.ts";
 import { LabUnavailableError } from "./run.ts";
 import { fetchUserland, USERLANDS } from "./userlands.ts";
 
@@ -26,18 +28,6 @@ mount --bind /sys "$root/sys"
 exec env -i unshare --root="$root" --wd=/tmp --setgid="$user" --setuid="$user" -- "$@"
 `;
 
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function run(command: string, args: string[]): Outcome {
-  const { code, stdout, stderr } = new Deno.Command(command, { args, stdin: "null" }).outputSync();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
 /** Runs the single file in a userland, in a mount namespace of its own. */
 function runIn(
   userland: string,
@@ -56,51 +46,55 @@ function entries(stdout: string): string[] {
   return stdout.split("\n").filter((line) => line.startsWith('{"type":"IOUringEntry"'));
 }
 
+/** The userland of a release, where it can be entered. */
+async function enterableUserland(suite: string): Promise<string> {
+  if (!succeeds("unshare", "--mount", "true")) {
+    throw new LabUnavailableError("only root can enter one");
+  }
+  return await fetchUserland(suite, `${ROOT}.cache/lab`);
+}
+
 const noCapture = await cannotCapture();
-const onlyCapture = noCapture === undefined ? "" : ` (${noCapture})`;
-const canMount = Deno.uid() === 0 && run("unshare", ["--mount", "true"]).code === 0;
 
 for (const suite of USERLANDS) {
-  Deno.test({
-    name: `dist/iouring runs in an empty userland of ${suite}` +
-      (canMount ? "" : " (only root can make one)"),
-    ignore: !canMount,
-    async fn(t) {
-      let userland: string;
-      try {
-        userland = await fetchUserland(suite, `${ROOT}.cache/lab`);
-      } catch (error) {
-        if (!(error instanceof LabUnavailableError)) throw error;
-        await t.step({ name: error.message, ignore: true, fn: () => {} });
-        return;
-      }
-      const image = imageFixtures()[0]!;
-      const expected = entries(run(PROGRAM, ["scan", unpackFixture(image)]).stdout);
-      assert.ok(expected.length > 0);
-      for (const user of [0, OTHER_USER]) {
-        await t.step(`as user ${user}`, () => {
-          const version = runIn(userland, ["--version"], { user });
-          assert.equal(version.stderr, "");
-          assert.match(version.stdout, /^iouring \S+ \(launcher, /);
-          const scan = runIn(userland, ["scan", `/run/${image}`], { user });
-          assert.equal(scan.code, 0, scan.stderr);
-          assert.deepEqual(entries(scan.stdout), expected);
-        });
-      }
-      await t.step({
-        name: `capture${onlyCapture}`,
-        ignore: noCapture !== undefined,
-        fn() {
-          const { code, stdout, stderr } = runIn(userland, ["capture", "-d", "2"]);
-          assert.equal(code, 0, stderr);
-          assert.match(stdout, /"phase":"start".*\n(?:.*\n)*.*"phase":"end"/);
-        },
-      });
-      await t.step("without /proc it says so", () => {
-        const { code, stderr } = runIn(userland, ["--version"], { proc: false });
-        assert.equal(stderr, "Cannot start: /proc is needed: No such file or directory\n");
-        assert.equal(code, 1);
-      });
+  const make = () => enterableUserland(suite);
+
+  for (const user of [0, OTHER_USER]) {
+    await labTest(
+      `dist/iouring runs in an empty userland of ${suite} as user ${user}`,
+      make,
+      (userland) => {
+        const version = runIn(userland, ["--version"], { user });
+        assert.equal(version.stderr, "");
+        assert.match(version.stdout, /^iouring \S+ \(launcher, /);
+        const image = imageFixtures()[0]!;
+        const expected = entries(run(PROGRAM, ["scan", unpackFixture(image)]).stdout);
+        assert.ok(expected.length > 0);
+        const scan = runIn(userland, ["scan", `/run/${image}`], { user });
+        assert.equal(scan.code, 0, scan.stderr);
+        assert.deepEqual(entries(scan.stdout), expected);
+      },
+    );
+  }
+
+  await labTest(
+    `capture runs in an empty userland of ${suite}`,
+    make,
+    (userland) => {
+      const { code, stdout, stderr } = runIn(userland, ["capture", "-d", "2"]);
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /"phase":"start".*\n(?:.*\n)*.*"phase":"end"/);
     },
-  });
+    [noCapture],
+  );
+
+  await labTest(
+    `dist/iouring says that it needs /proc in a userland of ${suite}`,
+    make,
+    (userland) => {
+      const { code, stderr } = runIn(userland, ["--version"], { proc: false });
+      assert.equal(stderr, "Cannot start: /proc is needed: No such file or directory\n");
+      assert.equal(code, 1);
+    },
+  );
 }

@@ -33,12 +33,7 @@ export async function fetchUserland(suite: string, cache: string): Promise<strin
   try {
     const apt = new PrivateApt(await Deno.realPath(dir), suite);
     await apt.update();
-    const versions = [];
-    for (const name of PACKAGES) {
-      const { version } = await apt.show(name);
-      await apt.extract(name, version, root);
-      versions.push(`${name} ${version}\n`);
-    }
+    const packages = await apt.extract(PACKAGES, root);
     for (const name of FOLDERS) await Deno.mkdir(`${root}/${name}`, { recursive: true });
     // Programs name their dynamic linker by this path; newer packages bring it below usr alone.
     const isLinked = await Deno.lstat(`${root}/lib64`).then(() => true, () => false);
@@ -46,7 +41,7 @@ export async function fetchUserland(suite: string, cache: string): Promise<strin
       await Deno.symlink("usr/lib", `${root}/lib`);
       await Deno.symlink("usr/lib64", `${root}/lib64`);
     }
-    await Deno.writeTextFile(done, versions.join(""));
+    await Deno.writeTextFile(done, packages.join("\n"));
   } catch (error) {
     if (!(error instanceof DebianError)) throw error;
     throw new LabUnavailableError(error.message);

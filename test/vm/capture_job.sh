@@ -1,0 +1,20 @@
+# Captures while rings are held and the workload runs in all MODES; then what else a host may do.
+mkfifo gate
+workload hold < gate > hold &
+exec 4> gate
+await hold $!
+iouring capture --check > check 2>&1
+iouring capture --results --ring-buffer 1M --format ndjson > events 2> errors &
+capture=$!
+await events $capture
+for mode in $MODES; do
+	echo "MODE $mode"
+	# shellcheck disable=SC2046
+	timeout 60 workload $(echo "$mode" | tr , " ") 2>> errors
+	echo "RC $?"
+done > said
+sleep 1
+kill -INT $capture
+wait $capture
+echo "capture exited with $?" >> errors
+send check hold events said errors
