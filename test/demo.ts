@@ -13,14 +13,11 @@ import { buildWorkload } from "./live/workload.ts";
 import { BufferImage } from "./memory/buffer_image.ts";
 import { CommandError, LabUnavailableError } from "./vm/run.ts";
 import { PROGRAM, ROOT } from "./paths.ts";
+import { print } from "./report.ts";
 
 /** Lines of a table that are shown. */
 const MAX_LINES = 14;
 const CAPTURE_SECONDS = "4";
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
 
 /**
  * Runs the program; shows the command, the start of its output, and what it said at the end.

@@ -8,6 +8,7 @@
 import { globSync } from "node:fs";
 import { setup, SetupError } from "../ffi/setup.ts";
 import { ROOT } from "./paths.ts";
+import { print } from "./report.ts";
 
 /** The packages as they were when their digests were written down. */
 const LOCK = [`--lock=${ROOT}deno.lock`, "--frozen"];
@@ -22,10 +23,6 @@ interface Report {
   failed: string[];
   /** Names of the tests that were skipped; a name says why. */
   skipped: string[];
-}
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
 function unescapeXml(text: string): string {

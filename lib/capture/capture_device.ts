@@ -1,9 +1,6 @@
 /** A program of the kernel side, by its index in `enum program` of bpf/iouring.h. */
 export type ProgramIndex = number;
 
-/** A constant of the BPF object that is set before it is loaded. */
-export type ConstantValue = boolean | number | Uint8Array;
-
 /** What a capture is to do in the kernel. */
 export interface CaptureOptions {
   /** Size of the ring buffer in bytes, a power of two of at least 64 KiB. */

@@ -1,3 +1,4 @@
+import { fileKind } from "../uapi/file_kind.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import { putText } from "../uapi/text.ts";
 import { pathFromComponents } from "./path_bytes.ts";
@@ -6,16 +7,6 @@ import type { Wire } from "./wire.ts";
 
 /** Descriptions that are kept; the kernel keeps half as many. */
 const MAX_FILES = 32_768;
-
-const S_IFMT = 0o170000;
-/** Kinds by the type bits of `i_mode` (`include/uapi/linux/stat.h`). */
-const KINDS: ReadonlyMap<number, string> = new Map([
-  [0o010000, "pipe"],
-  [0o020000, "char_device"],
-  [0o040000, "directory"],
-  [0o060000, "block_device"],
-  [0o100000, "file"],
-]);
 
 /** Of `include/uapi/linux/magic.h`. */
 const PIPEFS_MAGIC = 0x50495045;
@@ -37,7 +28,7 @@ export class FileTable {
     const wire = this.#wire;
     const [section] = this.#sections.read(view, at + wire.size("file_record"), at + size);
     const mode = view.getUint32(at + wire.at("file_record.mode"), true);
-    const kind = KINDS.get(mode & S_IFMT);
+    const kind = fileKind(mode);
     const target: JsonObject = {};
     const components = section?.bytes ?? new Uint8Array();
     const magic = view.getUint32(at + wire.at("file_record.magic"), true);

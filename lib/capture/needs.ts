@@ -145,13 +145,13 @@ function bpf(read: ReadText, result: number): Need {
   }
   const filtered = /^Seccomp:\s*2$/m.test(read("/proc/self/status") ?? "");
   const by = filtered ? "a seccomp filter" : "the kernel or its security module";
+  const forbidden =
+    `${by} forbids bpf(2): run it where that is allowed, such as outside the container`;
   const says: { readonly [errno: number]: string } = {
-    [EPERM]: `${by} forbids bpf(2): run it where that is allowed, such as outside the container`,
-    [EACCES]: `${by} forbids bpf(2): run it where that is allowed, such as outside the container`,
+    [EPERM]: forbidden,
+    [EACCES]: forbidden,
     [EINVAL]: "BPF may not read the kernel: boot without lockdown=confidentiality",
-    [ENOSYS]: filtered
-      ? "a seccomp filter forbids bpf(2): run it where that is allowed, such as outside the container"
-      : "this kernel has no bpf(2): use one with CONFIG_BPF_SYSCALL",
+    [ENOSYS]: filtered ? forbidden : "this kernel has no bpf(2): use one with CONFIG_BPF_SYSCALL",
   };
   return {
     ...need,

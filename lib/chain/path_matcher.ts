@@ -44,7 +44,7 @@ export class PathMatcher {
 }
 
 /** UTF-8 bytes as characters, one each. */
-export function byteText(text: string): string {
+function byteText(text: string): string {
   return latin1(new TextEncoder().encode(text));
 }
 

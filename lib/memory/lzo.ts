@@ -1,3 +1,5 @@
+import { copyBack } from "./copy_back.ts";
+
 /** After a run of literals: a short match then reaches further back. */
 const AFTER_LITERALS = 4;
 
@@ -71,15 +73,7 @@ export function decodeLzo(bytes: Uint8Array, length: number): Uint8Array | undef
       next = tag & 3;
     }
     if (distance > filled || !(filled + count <= length)) return undefined;
-    if (distance >= count) {
-      output.copyWithin(filled, filled - distance, filled - distance + count);
-      filled += count;
-    } else {
-      // The copy repeats what it writes.
-      for (const end = filled + count; filled < end; filled++) {
-        output[filled] = output[filled - distance]!;
-      }
-    }
+    filled = copyBack(output, filled, { distance, count });
     if (!literals(next)) return undefined;
     state = next;
   }

@@ -1,3 +1,5 @@
+import { copyBack } from "./copy_back.ts";
+
 /**
  * Decodes one raw Snappy block (google/snappy, format_description.txt) that is to hold exactly
  * `length` bytes; undefined where it does not.
@@ -52,15 +54,7 @@ export function decodeSnappy(bytes: Uint8Array, length: number): Uint8Array | un
         at += 4;
     }
     if (distance === 0 || distance > filled || filled + count > length) return undefined;
-    if (distance >= count) {
-      output.copyWithin(filled, filled - distance, filled - distance + count);
-      filled += count;
-    } else {
-      // The copy repeats what it writes.
-      for (const end = filled + count; filled < end; filled++) {
-        output[filled] = output[filled - distance]!;
-      }
-    }
+    filled = copyBack(output, filled, { distance, count });
   }
   return filled === length ? output : undefined;
 }

@@ -1,22 +1,11 @@
 import { containerOf, type KernelObject } from "../kernel/program.ts";
+import { fileKind } from "../uapi/file_kind.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import { familyName, ipv4Text, ipv6Text, parseSockaddr } from "../uapi/socket_address.ts";
 import { putText } from "../uapi/text.ts";
 import { readable } from "./diagnostics.ts";
 import { pathOfFile } from "./file_paths.ts";
 
-const S_IFMT = 0o170000;
-const S_IFSOCK = 0o140000;
-/** Kinds by the type bits of `i_mode` (`include/uapi/linux/stat.h`). */
-const KINDS: ReadonlyMap<number, string> = new Map([
-  [0o010000, "pipe"],
-  [0o020000, "char_device"],
-  [0o040000, "directory"],
-  [0o060000, "block_device"],
-  [0o100000, "file"],
-  // A socket's name in a file system, opened with O_PATH; an open socket is another kind.
-  [S_IFSOCK, "socket_file"],
-]);
 /** SOCKFS_MAGIC and ANON_INODE_FS_MAGIC of `include/uapi/linux/magic.h`. */
 const SOCKFS_MAGIC = 0x534f434bn;
 const ANON_INODE_FS_MAGIC = 0x09041934n;
@@ -59,7 +48,7 @@ export function describeFile(file: KernelObject): JsonObject | undefined {
     putText(target, "name", name ?? new Uint8Array());
     return target;
   }
-  target.kind = KINDS.get(mode & S_IFMT) ?? "other";
+  target.kind = fileKind(mode) ?? "other";
   putText(target, "path", bytes);
   if (deleted) target.deleted = true;
   if (!complete) target.partial = true;
@@ -119,7 +108,7 @@ export function fdOfFile(task: KernelObject, file: bigint): number | undefined {
 /** `S_ISSOCK`, and on the file system of sockets: only there a socket is around the inode. */
 function isSocketInode(inode: KernelObject): boolean {
   const mode = readable(() => inode.number("i_mode")) ?? 0;
-  return (mode & S_IFMT) === S_IFSOCK && fileSystemMagic(inode) === SOCKFS_MAGIC;
+  return fileKind(mode) === "socket_file" && fileSystemMagic(inode) === SOCKFS_MAGIC;
 }
 
 function fileSystemMagic(inode: KernelObject): bigint | undefined {

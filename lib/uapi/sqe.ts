@@ -2,7 +2,7 @@
 export const SQE_SIZE = 64;
 
 /** Size of an SQE on a ring with IORING_SETUP_SQE128, and of a 128-byte opcode's on a mixed one. */
-export const SQE128_SIZE = 128;
+const SQE128_SIZE = 128;
 
 /** Where the command bytes start; they end with the SQE. */
 const COMMAND_OFFSET = 48;

@@ -9,20 +9,13 @@
 
 import { buildWorkload } from "../live/workload.ts";
 import { PROGRAM } from "../paths.ts";
+import { median, print } from "../report.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 5);
 /** Requests of a run at full speed. */
 const COUNT = Number(Deno.args[1] ?? 2_000_000);
 /** Seconds of a paced run. */
 const SECONDS = Number(Deno.args[2] ?? 30);
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
-}
 
 interface Run {
   submitted: number;

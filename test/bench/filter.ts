@@ -1,4 +1,5 @@
 import { PROGRAM } from "../paths.ts";
+import { mb, median, print } from "../report.ts";
 /**
  * `deno task bench`, the rows of `filter`: 200,000 events of about 430 bytes through a filter on uid
  * with the classifier on, beside `jq` with the same condition on the same file, in turns; then 1 GB
@@ -11,14 +12,6 @@ const RUNS = 5;
 const EVENTS = 200_000;
 const PIPED_BYTES = 1_000_000_000;
 const ENCODER = new TextEncoder();
-
-function print(line: string): void {
-  Deno.stdout.writeSync(ENCODER.encode(`${line}\n`));
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
-}
 
 /** Events as capture writes them, of fifty processes; one in four has uid 1000. */
 function events(count: number): Uint8Array {
@@ -98,11 +91,10 @@ try {
   await writer.close();
   await child.status;
   const seconds = (performance.now() - start) / 1000;
-  const mb = (bytes: number | undefined) => `${((bytes ?? 0) / 1e6).toFixed(0)} MB`;
   print(
     `filter, ${(memory.length * block.length / 1e9).toFixed(2)} GB through a pipe: ` +
       `${seconds.toFixed(1)} s; memory held after a tenth, half and all of it: ` +
-      `${mb(memory[1])}, ${mb(memory[memory.length >> 1])}, ${mb(memory.at(-1))}\n`,
+      [1, memory.length >> 1, memory.length - 1].map((i) => mb(memory[i] ?? 0)).join(", ") + "\n",
   );
 } finally {
   Deno.removeSync(folder, { recursive: true });

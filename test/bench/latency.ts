@@ -14,6 +14,10 @@ const REQUESTS = 200;
 const PAUSE_MS = 20;
 /** How long what else the host does runs before them. */
 const WARM_MS = 2000;
+/** Time for the last of them to come. */
+const DRAIN_MS = 1000;
+/** Of what else the host does, requests a second. */
+const RATES = [0, 50_000];
 
 function print(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
@@ -21,7 +25,7 @@ function print(line: string): void {
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** ms of each request, shortest first, beside `rate` others a second; Infinity is all it can. */
+/** ms of each request, shortest first, beside `rate` others a second. */
 async function delays(rate: number): Promise<number[]> {
   const workload = await buildWorkload();
   const capture = new Deno.Command(PROGRAM, {
@@ -30,8 +34,9 @@ async function delays(rate: number): Promise<number[]> {
     stdout: "piped",
     stderr: "null",
   }).spawn();
+  const started = Promise.withResolvers<void>();
   const others = rate === 0 ? undefined : new Deno.Command(workload, {
-    args: ["nop", "0", rate === Infinity ? "0" : String(rate)],
+    args: ["nop", "0", String(rate)],
     stdout: "null",
   }).spawn();
   const found: number[] = [];
@@ -40,6 +45,7 @@ async function delays(rate: number): Promise<number[]> {
   const reading = (async () => {
     for await (const chunk of capture.stdout) {
       const now = performance.timeOrigin + performance.now();
+      started.resolve();
       const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
       rest = lines.pop()!;
       for (const line of lines) {
@@ -50,10 +56,11 @@ async function delays(rate: number): Promise<number[]> {
       }
     }
   })();
+  await started.promise;
   await sleep(WARM_MS);
   await new Deno.Command(workload, { args: ["ticks", String(REQUESTS), String(PAUSE_MS)] })
     .output();
-  await sleep(500);
+  await sleep(DRAIN_MS);
   others?.kill("SIGKILL");
   await others?.status;
   capture.kill("SIGINT");
@@ -64,14 +71,10 @@ async function delays(rate: number): Promise<number[]> {
 async function main(): Promise<void> {
   const reason = await cannotCapture();
   if (reason !== undefined) return print(`Skipped: latency of capture (${reason})`);
-  for (const rate of [0, 50_000, 200_000, Infinity]) {
+  for (const rate of RATES) {
     const all = await delays(rate);
     const ms = (rank: number) => `${(all[Math.ceil(all.length * rank) - 1] ?? NaN).toFixed(1)} ms`;
-    const beside = rate === 0
-      ? "on an idle host"
-      : rate === Infinity
-      ? "beside a flood"
-      : `beside ${rate} requests a second`;
+    const beside = rate === 0 ? "on an idle host" : `beside ${rate} others a second`;
     print(
       `from a request to its line ${beside}: median ${ms(0.5)}, p99 ${ms(0.99)}, ` +
         `worst ${ms(1)}, ${all.length} of ${REQUESTS} came`,

@@ -9,15 +9,12 @@
 import { cannotCapture } from "../live/capture.ts";
 import { buildWorkload } from "../live/workload.ts";
 import { PROGRAM } from "../paths.ts";
+import { mb, print } from "../report.ts";
 
 /** Requests a second, and for how many seconds. */
 const RATE = 50_000;
 const SECONDS = 10;
 const SAMPLE_MS = 50;
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
 
 interface Held {
   readonly own: number;
@@ -31,7 +28,6 @@ async function held(pid: number): Promise<Held> {
   return { own: bytes("Anon") + bytes("Shmem"), file: bytes("File") };
 }
 
-const mb = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
 const text = ({ own, file }: Held) => `${mb(own)} own, ${mb(file)} of files`;
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 

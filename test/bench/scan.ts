@@ -10,6 +10,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { drgnCommand, drgnMissing } from "../vm/drgn.ts";
 import { PROGRAM, ROOT } from "../paths.ts";
+import { mb, median, print } from "../report.ts";
 
 const RUNS = 5;
 const SAMPLE_MS = 2;
@@ -50,14 +51,6 @@ const LAB: readonly Row[] = [
   labRow("6.1, 5 GiB, raw, PCI hole squeezed", "6.1-4level-5120m-sparse/squeezed.raw", HOLE),
   labRow("6.12, 64 GiB, raw, sparse", "6.12-la57-65536m-sparse/padded.raw", HIGH),
 ];
-
-function print(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
-}
 
 /** Wall time of one run in ms. */
 function time(command: string, args: string[]): number {
@@ -108,7 +101,6 @@ function line(name: string, ...cells: (string | undefined)[]): void {
   print(name.padEnd(36) + cells.map((cell = "-") => cell.padStart(12)).join(""));
 }
 
-const mb = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 const ms = (value: number) => `${value.toFixed(0)} ms`;
 

@@ -77,12 +77,6 @@ export class WireBuilder {
     return this;
   }
 
-  /** Adds bytes that are no record. */
-  addBytes(bytes: Uint8Array): this {
-    this.#bytes.push(bytes);
-    return this;
-  }
-
   /** A constant of the layout. */
   value(name: string): number {
     return this.#wire.at(name);

@@ -1069,7 +1069,27 @@ static void mode_preempt(char **args)
 	printf("{\"submitted\":%lu}\n", fair.submitted + fifo.submitted);
 }
 
-/* Odd arguments: a path that is not UTF-8, one too long, one that is not there, a bad comm. */
+/* A path in a page that is in a file, and not in memory until somebody looks. */
+static const char *path_not_resident(void)
+{
+	char name[] = "/tmp/iouring-live-XXXXXX";
+	int fd = mkstemp(name);
+	char *path;
+
+	if (fd < 0 || pwrite(fd, "/no/such/page", 14, 0) != 14)
+		die("cannot write %s", name);
+	path = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (path == MAP_FAILED)
+		die("cannot map %s", name);
+	close(fd);
+	unlink(name);
+	return path;
+}
+
+/*
+ * Odd arguments: a path that is not UTF-8, one too long, one that is not there, two that are not in
+ * memory, of which the kernel reads one and refuses the other before it does, and a bad comm.
+ */
 static void mode_odd(void)
 {
 	static char path[5000];
@@ -1092,6 +1112,13 @@ static void mode_odd(void)
 	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
 	sqe->addr = (uintptr_t)path;
 	run("{\"path\":\"%s\"}", path);
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)path_not_resident();
+	run("{\"path\":\"/no/such/page\"}");
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)path_not_resident();
+	sqe->buf_index = 1;
+	run("{\"path\":\"\"}");
 }
 
 /* Completions that find no room in the queue. */

@@ -142,7 +142,7 @@ export function writeAvml(path: string, memory: SourceMemory, compress: boolean)
 }
 
 /** Snappy's framing format (google/snappy, framing_format.txt), chunks of 64 KiB. */
-export function* snappyFrames(bytes: Uint8Array): Generator<Uint8Array> {
+function* snappyFrames(bytes: Uint8Array): Generator<Uint8Array> {
   yield new Uint8Array([0xff, 6, 0, 0, ...new TextEncoder().encode("sNaPpY")]);
   for (const { start, end } of cut({ start: 0, end: bytes.length }, 65536)) {
     const plain = bytes.subarray(start, end);

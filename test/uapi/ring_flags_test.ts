@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
 import { registerOpName } from "../../lib/uapi/register_ops.ts";
-import {
-  cqeBufferId,
-  cqeFlagNames,
-  featureNames,
-  setupFlagNames,
-  sqeFlagNames,
-} from "../../lib/uapi/ring_flags.ts";
+import { setupFlagNames, sqeFlagNames } from "../../lib/uapi/ring_flags.ts";
 
 Deno.test("sqeFlagNames() names the bits in order", () => {
   assert.deepEqual(sqeFlagNames(0), []);
@@ -28,19 +22,6 @@ Deno.test("setupFlagNames() names bits 0 to 20 and shows the rest", () => {
   ]);
   assert.deepEqual(setupFlagNames(0x100000), ["IORING_SETUP_SQ_REWIND"]);
   assert.deepEqual(setupFlagNames(0x80200000 | 0), ["0x80200000"]);
-});
-
-Deno.test("cqeFlagNames() leaves the buffer id out, cqeBufferId() gives it", () => {
-  const flags = 0x0007_0003;
-  assert.deepEqual(cqeFlagNames(flags), ["IORING_CQE_F_BUFFER", "IORING_CQE_F_MORE"]);
-  assert.equal(cqeBufferId(flags), 7);
-  assert.equal(cqeBufferId(0xffff_0001 | 0), 0xffff);
-  assert.equal(cqeBufferId(0x0007_0002), undefined);
-  assert.deepEqual(cqeFlagNames(0x8000), ["IORING_CQE_F_32"]);
-});
-
-Deno.test("featureNames() names features", () => {
-  assert.deepEqual(featureNames(0x20001), ["IORING_FEAT_SINGLE_MMAP", "IORING_FEAT_NO_IOWAIT"]);
 });
 
 Deno.test("registerOpName() names operations, with and without a registered ring", () => {

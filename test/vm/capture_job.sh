@@ -1,4 +1,4 @@
-# Captures while rings are held and the workload runs in all MODES; then what else a host may do.
+# Captures while rings are held and the workload runs in all MODES, then where new rings are forbidden.
 mkfifo gate
 workload hold < gate > hold &
 exec 4> gate
@@ -18,3 +18,11 @@ kill -INT $capture
 wait $capture
 echo "capture exited with $?" >> errors
 send check hold events said errors
+
+disabled=/proc/sys/kernel/io_uring_disabled
+if [ -e $disabled ]; then
+	for value in 1 2; do
+		echo $value > $disabled
+		try "disabled-$value" iouring capture --format ndjson -d 1
+	done
+fi

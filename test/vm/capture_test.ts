@@ -109,5 +109,38 @@ for (const { name, submit, missing } of KERNELS) {
     const [{ submitted }] = said.get("preempt,2") as [AnyRecord];
     const others = eventsOf(records, ({ process }) => !process.args.startsWith("preempt"));
     equal(end.totals.events - others.length + end.totals.lost, submitted);
+
+    for (const value of ["1", "2"]) {
+      const [first, ...rest] = linesOf(report.get(`disabled-${value}.out`) ?? "");
+      // Older kernels cannot forbid it.
+      if (first === undefined) continue;
+      equal(report.get(`disabled-${value}.code`), "0\n");
+      const codes = first.diagnostics.map(({ code }: AnyRecord) => code);
+      // Root makes rings when it is 1.
+      deepStrictEqual(codes, ["io_uring_disabled", ...value === "2" ? ["no_canary"] : []]);
+      equal(rest.at(-1).complete, true);
+    }
   });
 }
+
+guestTest("capture on a kernel that is locked down is refused in one line", async () => {
+  const script = `
+    try told iouring capture
+    try checked iouring capture --check
+    umount /sys/kernel/security
+    try found iouring capture
+  `;
+  const report = await runInGuest("6.12", { script, append: "lockdown=confidentiality" });
+  const refusal = (says: string) => ["4\n", "", `Cannot capture: ${says}\n`];
+  const came = (name: string) =>
+    ["code", "out", "err"].map((part) => report.get(`${name}.${part}`));
+  const advice = "boot without lockdown=confidentiality";
+  deepStrictEqual(
+    came("told"),
+    refusal(`confidentiality mode forbids BPF to read the kernel: ${advice}`),
+  );
+  ok(report.get("checked.out")!.includes("missing lockdown: confidentiality mode"));
+  equal(report.get("checked.code"), "4\n");
+  // Where the mode cannot be read it is found out.
+  deepStrictEqual(came("found"), refusal(`BPF may not read the kernel: ${advice}`));
+});

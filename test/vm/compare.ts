@@ -263,7 +263,7 @@ function hex(decimal: string): string {
 }
 
 /** Parses what `io_uring_show_fdinfo()` prints. */
-export function parseFdInfo(text: string): ParsedFdInfo {
+function parseFdInfo(text: string): ParsedFdInfo {
   const parsed: ParsedFdInfo = { numbers: {}, sqes: [], polled: [], overflow: [], cqes: [] };
   for (const line of text.split("\n")) {
     const number = /^(\w+):\s+(-?(?:0x[0-9a-f]+|\d+))$/.exec(line);

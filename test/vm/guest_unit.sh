@@ -31,6 +31,7 @@ wait_for '"phase":"start"'
 send first < "$log.1"
 send second < "$log"
 ls -ldn /var/log/private/iouring | send folder
+systemd-analyze verify --man=no iouring-capture.service 2>&1 | send verify
 systemd-analyze security iouring-capture.service --no-pager | tail -n 1 | send exposure
 systemctl status --no-pager -l iouring-capture.service | send status
 journalctl --no-pager -u iouring-capture.service | send journal

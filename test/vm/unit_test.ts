@@ -120,5 +120,6 @@ await labTest("the systemd unit captures, rotates and holds no capability", runU
   assert.equal(uids.size, 1);
   assert.ok(!uids.has("0"));
   assert.match(parts.get("folder")!, /^drwx------ /);
+  assert.equal(parts.get("verify"), "");
   assert.match(parts.get("exposure")!, / OK | SAFE /, parts.get("exposure"));
 });
