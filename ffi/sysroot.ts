@@ -46,9 +46,7 @@ export async function sysrootPackages(dir: string): Promise<string> {
  */
 export async function fetchSysroot(dir: string, log: (line: string) => void): Promise<Sysroot> {
   if (await sysrootPackages(dir) === "") {
-    log(
-      "Getting the C library of Debian 11 and libbpf of Debian 12, to run there and on all later",
-    );
+    log("Getting Debian 11's C library to link with, and libelf, libbpf and zlib to carry");
     await Deno.remove(`${dir}/root`, { recursive: true }).catch(() => {});
     await Deno.mkdir(dir, { recursive: true });
     const packages = [];

@@ -127,7 +127,7 @@ Deno.test("openMemory() outlives random damage to every format", () => {
     }
     if (checked) assertNothingWrong(memory, MEMORY);
     else for (let page = 0; page < MEMORY.size; page += 4096) memory.read(page, 4096);
-    memory.search(new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0"));
+    memory.search([{ bytes: new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0") }]);
     assert.ok(Date.now() - started < 5000, `${name}: a damaged image took too long`);
   }
   assert.ok(rounds > 20);

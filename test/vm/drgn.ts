@@ -57,3 +57,11 @@ export function drgnCommand(kernel: string, core: string): [command: string, arg
   const script = `${import.meta.dirname}/drgn_rings.py`;
   return [PYTHON, [script, debugFile(kernel, CACHE), core]];
 }
+
+/** The command that writes the symbols and types of a kernel as ISF. */
+export function drgnIsfCommand(
+  vmlinux: string,
+  systemMap: string,
+): [command: string, args: string[]] {
+  return [PYTHON, [`${import.meta.dirname}/drgn_isf.py`, vmlinux, systemMap]];
+}
