@@ -174,9 +174,14 @@ testWith([NEEDS_ROOT], "scan as root writes -o and --slice where only root can",
   });
 });
 
-testWith([NEEDS_ROOT], "scan as the only user of a namespace warns and goes on", () => {
-  const args = ["--user", "--map-root-user", PROGRAM, "scan", IMAGE];
-  const { code, stdout, stderr } = run("unshare", args);
+const ONLY_USER = ["--user", "--map-root-user"];
+const NEEDS_NAMESPACE = need(
+  succeeds("unshare", ...ONLY_USER, "true"),
+  "needs to make a user namespace",
+);
+
+testWith([NEEDS_NAMESPACE], "scan as the only user of a namespace warns and goes on", () => {
+  const { code, stdout, stderr } = run("unshare", [...ONLY_USER, PROGRAM, "scan", IMAGE]);
   assert.equal(code, 0, stderr);
   assert.match(stderr, /^warning: cannot give up root: [a-z ]+\n\d+ rings in /);
   assert.match(stdout, /"phase":"end"/);

@@ -38,7 +38,7 @@ export async function cannotCapture(): Promise<string | undefined> {
 const reason = await cannotCapture();
 
 /** A test that needs a live kernel; elsewhere it is skipped, and its name says why. */
-export function live(name: string, run: () => Promise<void>): void {
+export function live(name: string, run: (t: Deno.TestContext) => Promise<void>): void {
   const ignore = reason !== undefined;
   Deno.test({ name: ignore ? `${name} (skipped: ${reason})` : name, ignore, fn: run });
 }

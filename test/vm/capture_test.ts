@@ -12,6 +12,8 @@ interface LabCapture {
   readonly name: string;
   /** The submit hook. */
   readonly submit: string;
+  /** The programs on it. */
+  readonly programs: readonly string[];
   /** What this kernel lacks of the hooks. */
   readonly missing: readonly string[];
 }
@@ -20,6 +22,7 @@ const KERNELS: readonly LabCapture[] = [
   {
     name: "5.10",
     submit: "io_uring_submit_sqe",
+    programs: ["submit"],
     missing: [
       "io_uring_req_failed",
       "io_uring_cqe_overflow",
@@ -27,10 +30,17 @@ const KERNELS: readonly LabCapture[] = [
       "io_rw.flags",
     ],
   },
-  { name: "6.1", submit: "io_uring_submit_sqe", missing: [] },
-  { name: "6.12", submit: "io_uring_submit_req", missing: [] },
-  { name: "backports", submit: "io_uring_submit_req", missing: [] },
+  { name: "6.1", submit: "io_uring_submit_sqe", programs: ["submit_typed"], missing: [] },
+  { name: "6.12", submit: "io_uring_submit_req", programs: ["submit_typed"], missing: [] },
+  {
+    name: "backports",
+    submit: "io_uring_submit_req",
+    programs: ["submit_typed", "submit_again_typed"],
+    missing: [],
+  },
 ];
+/** Instructions that the verifier may follow in one program, of the million that it allows. */
+const MOST_INSTRUCTIONS = 250_000;
 /** Each is one run; all of their requests are announced one by one, or counted. */
 const ANNOUNCED = [
   "all",
@@ -65,7 +75,7 @@ function linesOf(text: string): AnyRecord[] {
   return text.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
 }
 
-for (const { name, submit, missing } of KERNELS) {
+for (const { name, submit, programs, missing } of KERNELS) {
   guestTest(`capture works on Linux ${name}`, async () => {
     const modes = [...ANNOUNCED, ...COUNTED].join(" ");
     const report = await runInGuest(name, { script: `MODES="${modes}"\n${CAPTURE}` });
@@ -76,6 +86,18 @@ for (const { name, submit, missing } of KERNELS) {
     equal(start.coverage.hooks[0], submit, errors);
     deepStrictEqual(start.coverage.missing.map(({ hook }: AnyRecord) => hook), missing);
     ok(errors!.includes("capture exited with 0"), errors);
+    const followed = Array.from(
+      errors!.matchAll(/^verifier: (\w+): processed (\d+) insns/gm),
+      ([, program, count]) => [program!, Number(count)] as const,
+    );
+    const names = followed.map(([program]) => program);
+    // Had the kernel refused them, others would be there without a count.
+    deepStrictEqual(names.filter((program) => program.startsWith("submit")), programs, errors);
+    ok(!errors!.includes("failed to"), errors);
+    ok(names.includes("complete") && names.includes("created"), errors);
+    for (const [program, count] of followed) {
+      ok(count > 0 && count < MOST_INSTRUCTIONS, `${program}: ${count} instructions`);
+    }
 
     // One run after another: each starts its user_data anew, so each has its own process.
     const runs = report.get("said")!.split(/^MODE (\S+)\n/m).slice(1);

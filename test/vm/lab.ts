@@ -15,6 +15,7 @@ import { fetchDebug, fetchKernel, LAB_KERNELS, type LabKernel } from "./kernels.
 import { Guest } from "./qemu.ts";
 import { CommandError, LabUnavailableError, run } from "./run.ts";
 import { type LabTruth, parseTruth } from "./truth.ts";
+import { buildWorkload } from "../live/workload.ts";
 
 /** What to dump. */
 export interface LabOptions {
@@ -84,8 +85,15 @@ async function digest(parts: (string | Uint8Array)[]): Promise<string> {
   return hash.toHex();
 }
 
-/** Compiles the workload and packs it with busybox into an initramfs. */
-async function makeInitrd(dir: string, root: string, args: string): Promise<string> {
+/** What a guest runs. */
+interface GuestProgram {
+  args: string;
+  /** A static executable; compiled from the guest's own sources where it is not given. */
+  path?: string;
+}
+
+/** Packs a program with busybox into an initramfs. */
+async function makeInitrd(dir: string, root: string, program: GuestProgram): Promise<string> {
   const tree = `${dir}/initrd`;
   await Deno.mkdir(`${tree}/bin`, { recursive: true });
   await Deno.mkdir(`${tree}/modules`);
@@ -96,10 +104,14 @@ async function makeInitrd(dir: string, root: string, args: string): Promise<stri
   await Deno.copyFile(busybox, `${tree}/bin/busybox`);
   await Deno.copyFile(`${GUEST}/init.sh`, `${tree}/init`);
   await Deno.chmod(`${tree}/init`, 0o755);
-  await Deno.writeTextFile(`${tree}/workload.args`, args);
-  const sources = (await guestSources()).filter((file) => file.endsWith(".c"));
-  const flags = ["-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Wno-format-truncation"];
-  await run("gcc", [...flags, "-o", `${tree}/bin/workload`, ...sources]);
+  await Deno.writeTextFile(`${tree}/workload.args`, program.args);
+  if (program.path === undefined) {
+    const sources = (await guestSources()).filter((file) => file.endsWith(".c"));
+    const flags = ["-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Wno-format-truncation"];
+    await run("gcc", [...flags, "-o", `${tree}/bin/workload`, ...sources]);
+  } else {
+    await Deno.copyFile(program.path, `${tree}/bin/workload`);
+  }
   for (const name of MODULES) {
     const found = (await run("find", [root, "-name", `${name}.ko*`])).trim().split("\n")[0]!;
     if (found === "") continue;
@@ -138,6 +150,8 @@ interface RunKind {
   name: string;
   /** The workload's arguments. */
   args?: string;
+  /** A static executable in place of the workload. */
+  program?: string;
   /** Keep the guest's RAM in a sparse file `ram` of its directory. */
   ramFile?: boolean;
 }
@@ -145,7 +159,7 @@ interface RunKind {
 /** Boots a guest, and hands it to `take` once the workload is at rest. */
 async function withGuest(
   options: LabOptions,
-  { name, args = "", ramFile = false }: RunKind,
+  { name, args = "", program, ramFile = false }: RunKind,
   take: (guest: Guest, dir: string) => Promise<void>,
 ): Promise<{ dir: string; truth: LabTruth }> {
   const kernel = kernelNamed(options.kernel);
@@ -158,7 +172,8 @@ async function withGuest(
 
   const fetched = await fetchKernel(kernel, cache);
   const sources = [];
-  for (const file of await guestSources()) sources.push(await Deno.readFile(file));
+  const files = program === undefined ? await guestSources() : [`${GUEST}/init.sh`, program];
+  for (const file of files) sources.push(await Deno.readFile(file));
   const settings = [FORMAT, fetched.version, paging, memory, vmcoreinfo, append, args, ramFile];
   const key = await digest([JSON.stringify(settings), ...sources]);
   const known = await Deno.readTextFile(`${dir}/key`).catch(() => "");
@@ -170,7 +185,10 @@ async function withGuest(
   const fresh = `${dir}.new`;
   await Deno.remove(fresh, { recursive: true }).catch(() => {});
   await Deno.mkdir(fresh, { recursive: true });
-  const initrd = await makeInitrd(fresh, fetched.root, args);
+  const initrd = await makeInitrd(fresh, fetched.root, {
+    args,
+    ...(program === undefined ? {} : { path: program }),
+  });
   const { vmlinuz } = fetched;
   if (ramFile && filled) await fill(`${fresh}/ram`, memory * 2 ** 20);
   const guest = await Guest.start({
@@ -307,6 +325,28 @@ export async function labSparse(options: LabOptions): Promise<LabSparse> {
     },
   );
   return { dir, padded: `${dir}/padded.raw`, squeezed: `${dir}/squeezed.raw`, truth };
+}
+
+/** Memory of a guest in which the published tools have run, and what they said of it. */
+export interface LabTools {
+  dir: string;
+  elf: string;
+  /** `operations` alone is told. */
+  truth: LabTruth;
+}
+
+/** Dumps a guest in which the published tools are running. */
+export async function labTools(options: LabOptions): Promise<LabTools> {
+  const program = await buildWorkload({ name: "published_tools", static: true });
+  const { dir, truth } = await withGuest(
+    options,
+    { name: `${dumpName(options)}-tools`, args: "--guest", program },
+    async (guest, dir) => {
+      await guest.command("stop");
+      await guest.dump(`${dir}/guest.elf`, false);
+    },
+  );
+  return { dir, elf: `${dir}/guest.elf`, truth };
 }
 
 /** Two images of one large guest: without any header, and with one that leads to the kernel. */
