@@ -144,16 +144,27 @@ struct {
 #define SCRATCH_BYTES 16384
 #define MAX_OFFSET 8191
 
+/* The ids at the front of a struct cred; the two between them are the saved ones. */
+enum id {
+	ID_UID = 0,
+	ID_GID = 1,
+	ID_EUID = 4,
+	ID_EGID = 5,
+	IDS,
+};
+
 /* Who is behind a request; what is read of it for every request. */
 struct identity {
 	struct task_struct *task;
 	struct task_struct *leader;
 	const struct cred *cred;
+	const struct css_set *cgroups;
 	__u64 id;
+	__u64 image; /* names what it runs: another one after an execve(2) */
 	__u64 start;
 	__u64 exec_count;
 	__u64 caps[3];
-	__u32 ids[8]; /* uid gid suid sgid euid egid fsuid fsgid */
+	__u32 ids[IDS];
 	__u32 auid;
 	__u32 ppid;
 	__u32 valid;
@@ -180,6 +191,14 @@ struct {
 	__type(key, __u64);
 	__type(value, struct process_state);
 } processes SEC(".maps");
+
+/* What was judged of an executable in a process, by identity.image. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u32);
+} verdicts SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -260,6 +279,24 @@ struct {
 	__type(key, __u32);
 	__type(value, struct cursor);
 } cursors SEC(".maps");
+
+/*
+ * One step along a pointer. Since 6.0 the tracepoint says of what type its request is, and a program
+ * may follow such pointers itself; everywhere else each step is a call, which takes ten times as
+ * long. `typed` is a constant in every copy of a function.
+ */
+#define READ(typed, pointer, field)                                                               \
+	({                                                                                        \
+		typeof((pointer)->field) value;                                                   \
+		if (typed)                                                                        \
+			value = (pointer)->field;                                                 \
+		else                                                                              \
+			BPF_CORE_READ_INTO(&value, pointer, field);                               \
+		value;                                                                            \
+	})
+
+/* What was a pointer that the verifier follows, and is only a number once it was in memory. */
+#define number_of(place) (*(volatile __u64 *)&(place))
 
 /* The compiler may not know what an offset was masked with, or it takes the mask away. */
 #define BOUND(x, mask)                                                                            \
@@ -546,48 +583,49 @@ static __always_inline __u32 put_cgroup(struct scratch *scratch, __u32 at, struc
 	return section_head(scratch, at, SECTION_CGROUP, off, i == 32);
 }
 
-static __always_inline void identify(struct identity *who, struct task_struct *task, __u32 pid,
-				     bool sq_thread)
+static __always_inline struct task_struct *current_task(const bool typed)
 {
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	__u64 hash;
-
-	who->task = task;
-	who->leader = leader;
-	who->valid = VALID_PPID;
-	who->start = BPF_CORE_READ(leader, start_boottime);
-	who->exec_count = BPF_CORE_READ(leader, self_exec_id);
-	if (who->start)
-		who->valid |= VALID_START;
-	who->ppid = BPF_CORE_READ(leader, real_parent, tgid);
-	/* The ring's thread keeps the credentials of when the ring was made. */
-	who->cred = sq_thread ? BPF_CORE_READ(leader, cred) : BPF_CORE_READ(task, cred);
-	if (!bpf_probe_read_kernel(who->ids, sizeof(who->ids),
-				   (void *)who->cred + bpf_core_field_offset(struct cred, uid)) &&
-	    !bpf_probe_read_kernel(who->caps, sizeof(who->caps),
-				   (void *)who->cred +
-					   bpf_core_field_offset(struct cred, cap_inheritable)))
-		who->valid |= VALID_CRED;
-	who->auid = -1;
-	if (bpf_core_field_exists(task->loginuid)) {
-		who->auid = BPF_CORE_READ(leader, loginuid.val);
-		who->valid |= VALID_AUID;
-	}
-	bpf_probe_read_kernel(who->comm, sizeof(who->comm),
-			      (void *)leader + bpf_core_field_offset(struct task_struct, comm));
-
-	hash = mix(who->start, (__u64)pid << 32 | who->ppid);
-	hash = mix(hash, who->exec_count ^ (__u64)who->auid << 32);
-	hash = mix(hash, (__u64)BPF_CORE_READ(leader, cgroups));
-	hash = mix(hash, (__u64)who->ids[0] << 32 | who->ids[1]);
-	hash = mix(hash, (__u64)who->ids[4] << 32 | who->ids[5]);
-	hash = mix(hash, who->caps[0]);
-	hash = mix(hash, who->caps[1]);
-	hash = mix(hash, who->caps[2]);
-	hash = mix(hash, who->comm[0]);
-	hash = mix(hash, who->comm[1]);
-	who->id = hash;
+	if (typed)
+		return (void *)bpf_get_current_task_btf();
+	return (void *)bpf_get_current_task();
 }
+
+static __always_inline void read_ids(struct identity *who, const struct cred *cred,
+				     const bool typed)
+{
+	if (!typed) {
+		bpf_probe_read_kernel(who->ids, sizeof(who->ids),
+				      (void *)cred + bpf_core_field_offset(struct cred, uid));
+		return;
+	}
+	who->ids[ID_UID] = cred->uid.val;
+	who->ids[ID_GID] = cred->gid.val;
+	who->ids[ID_EUID] = cred->euid.val;
+	who->ids[ID_EGID] = cred->egid.val;
+}
+
+static __always_inline void read_auid(struct identity *who, struct task_struct *leader,
+				      const bool typed)
+{
+	who->auid = -1;
+	if (!bpf_core_field_exists(leader->loginuid))
+		return;
+	who->auid = READ(typed, leader, loginuid.val);
+	who->valid |= VALID_AUID;
+}
+
+static __always_inline void read_image(struct identity *who, struct task_struct *leader,
+				       const bool typed)
+{
+	who->start = READ(typed, leader, start_boottime);
+	who->exec_count = READ(typed, leader, self_exec_id);
+	who->image = mix(mix(who->start, READ(typed, leader, tgid)), who->exec_count);
+}
+
+/*
+ * A filter of the config, as far as it asks for ids and for the executable; what it means says
+ * lib/chain/process_filter.ts. Only what is asked for is read.
+ */
 
 static __always_inline bool id_listed(__u32 kind, __u32 id)
 {
@@ -596,21 +634,104 @@ static __always_inline bool id_listed(__u32 kind, __u32 id)
 	return bpf_map_lookup_elem(&ids, &key);
 }
 
-/* What the process filter says, as far as ids decide it; lib/chain/process_filter.ts has the meaning. */
-static __always_inline enum verdict judge_ids(const struct identity *who)
+/* Whether the executable is one that the filter lists, once that was judged: once for each. */
+static __always_inline enum verdict judge_image(__u64 image)
 {
-	if (!filter_uids && !filter_euids && !filter_auids)
-		return filter_binary ? VERDICT_NONE : VERDICT_PASS;
-	if ((filter_uids && !id_listed(0, who->ids[0])) ||
-	    (filter_euids && !id_listed(1, who->ids[4])) ||
-	    (filter_auids && (who->valid & VALID_AUID) && !id_listed(2, who->auid)))
-		return filter_deny ? VERDICT_PASS : VERDICT_DROP;
-	/* What cannot be read fulfils no condition. */
-	if (filter_auids && !(who->valid & VALID_AUID))
-		return filter_deny ? VERDICT_PASS : VERDICT_NONE;
-	if (filter_binary)
+	__u32 slot = JUDGEMENT_SLOT(image), verdict, *known;
+	__u64 *judgement, word;
+
+	known = bpf_map_lookup_elem(&verdicts, &image);
+	if (known)
+		return *known;
+	judgement = bpf_map_lookup_elem(&judgements, &slot);
+	word = judgement ? *judgement : 0;
+	verdict = JUDGEMENT_VERDICT(word);
+	if (verdict == VERDICT_NONE || word != JUDGEMENT(image, verdict))
 		return VERDICT_NONE;
-	return filter_deny ? VERDICT_DROP : VERDICT_PASS;
+	/* Another one may take its place. */
+	bpf_map_update_elem(&verdicts, &image, &verdict, BPF_ANY);
+	return verdict;
+}
+
+static __always_inline enum verdict judge(struct identity *who, struct task_struct *leader,
+					  const struct cred *cred, const bool typed)
+{
+	const enum verdict no = filter_deny ? VERDICT_PASS : VERDICT_DROP;
+	const enum verdict yes = filter_deny ? VERDICT_DROP : VERDICT_PASS;
+	enum verdict listed;
+
+	if (!filter_uids && !filter_euids && !filter_auids && !filter_binary)
+		return VERDICT_PASS;
+	if (filter_uids || filter_euids) {
+		read_ids(who, cred, typed);
+		if ((filter_uids && !id_listed(0, who->ids[ID_UID])) ||
+		    (filter_euids && !id_listed(1, who->ids[ID_EUID])))
+			return no;
+	}
+	if (filter_auids) {
+		/* What cannot be read fulfils no condition. */
+		if (!bpf_core_field_exists(leader->loginuid))
+			return filter_deny ? VERDICT_PASS : VERDICT_NONE;
+		read_auid(who, leader, typed);
+		if (!id_listed(2, who->auid))
+			return no;
+	}
+	if (!filter_binary)
+		return yes;
+	read_image(who, leader, typed);
+	listed = judge_image(who->image);
+	if (listed == VERDICT_NONE)
+		return VERDICT_NONE;
+	return listed == VERDICT_PASS ? yes : no;
+}
+
+static __always_inline void identify(struct identity *who, struct task_struct *task,
+				     struct task_struct *leader, const struct cred *cred, __u32 pid,
+				     const bool typed)
+{
+	const void *caps = (void *)cred + bpf_core_field_offset(struct cred, cap_inheritable);
+	const void *comm = (void *)leader + bpf_core_field_offset(struct task_struct, comm);
+	struct task_struct *parent = READ(typed, leader, real_parent);
+	__u64 hash;
+
+	who->task = task;
+	who->leader = leader;
+	who->cred = cred;
+	who->cgroups = READ(typed, leader, cgroups);
+	who->valid = 0;
+	read_image(who, leader, typed);
+	if (who->start)
+		who->valid |= VALID_START;
+	if (parent) {
+		who->ppid = READ(typed, parent, tgid);
+		who->valid |= VALID_PPID;
+	}
+	read_ids(who, cred, typed);
+	if (typed) {
+		who->caps[0] = *(const __u64 *)caps;
+		who->caps[1] = *(const __u64 *)(caps + 8);
+		who->caps[2] = *(const __u64 *)(caps + 16);
+		who->valid |= VALID_CRED;
+		who->comm[0] = *(const __u64 *)comm;
+		who->comm[1] = *(const __u64 *)(comm + 8);
+	} else {
+		if (!bpf_probe_read_kernel(who->caps, sizeof(who->caps), caps))
+			who->valid |= VALID_CRED;
+		bpf_probe_read_kernel(who->comm, sizeof(who->comm), comm);
+	}
+	read_auid(who, leader, typed);
+
+	hash = mix(who->image, (__u64)pid << 32 | who->ppid);
+	hash = mix(hash, who->auid);
+	hash = mix(hash, number_of(who->cgroups));
+	hash = mix(hash, (__u64)who->ids[ID_UID] << 32 | who->ids[ID_GID]);
+	hash = mix(hash, (__u64)who->ids[ID_EUID] << 32 | who->ids[ID_EGID]);
+	hash = mix(hash, who->caps[0]);
+	hash = mix(hash, who->caps[1]);
+	hash = mix(hash, who->caps[2]);
+	hash = mix(hash, who->comm[0]);
+	hash = mix(hash, who->comm[1]);
+	who->id = hash;
 }
 
 /* AT_SECURE from the auxiliary vector that execve(2) left, and why. */
@@ -707,16 +828,17 @@ __noinline int describe_process(__u32 program, __u32 pid, __u32 current)
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->head.process = who->id;
 	record->start = who->start;
+	record->image = who->image;
 	record->exec_count = who->exec_count;
 	record->cap_inheritable = who->caps[0];
 	record->cap_permitted = who->caps[1];
 	record->cap_effective = who->caps[2];
 	record->pid = pid;
 	record->ppid = who->ppid;
-	record->uid = who->ids[0];
-	record->gid = who->ids[1];
-	record->euid = who->ids[4];
-	record->egid = who->ids[5];
+	record->uid = who->ids[ID_UID];
+	record->gid = who->ids[ID_GID];
+	record->euid = who->ids[ID_EUID];
+	record->egid = who->ids[ID_EGID];
 	record->auid = who->auid;
 	record->valid = who->valid;
 	__builtin_memcpy(record->comm, who->comm, sizeof(record->comm));
@@ -747,36 +869,21 @@ __noinline int describe_process(__u32 program, __u32 pid, __u32 current)
 	return write_record(scratch, at);
 }
 
-/*
- * The process's place in the cache; its description is written before its first request. Of
- * ourselves it is in any case: what is told of us is compared with what we know.
- */
+/* The process's place in the cache; its description is written before its first request. */
 static __always_inline struct process_state *meet_process(__u32 program, struct counters *row,
-							  struct identity *who, __u32 pid,
-							  bool ourselves)
+							  struct identity *who, __u32 pid)
 {
 	struct process_state *state = bpf_map_lookup_elem(&processes, &who->id);
 
 	if (!state) {
-		struct process_state fresh = {
-			.verdict = judge_ids(who),
-			.pid = pid,
-		};
+		struct process_state fresh = {};
 
 		bpf_map_update_elem(&processes, &who->id, &fresh, BPF_ANY);
 		state = bpf_map_lookup_elem(&processes, &who->id);
 		if (!state)
 			return NULL;
 	}
-	if (filter_binary && state->verdict == VERDICT_NONE) {
-		__u32 slot = JUDGEMENT_SLOT(who->id);
-		__u64 *judgement = bpf_map_lookup_elem(&judgements, &slot);
-		__u64 word = judgement ? *judgement : 0;
-
-		if (word == JUDGEMENT(who->id, JUDGEMENT_VERDICT(word)))
-			state->verdict = JUDGEMENT_VERDICT(word);
-	}
-	if ((state->verdict != VERDICT_DROP || ourselves) && !state->described) {
+	if (!state->described) {
 		/* Only now: what was not written is described again with the next request. */
 		if (describe_process(program, pid, true))
 			row->lost_other++;
@@ -788,14 +895,18 @@ static __always_inline struct process_state *meet_process(__u32 program, struct 
 
 /* Open files. */
 
-static __always_inline struct file *file_of(struct task_struct *task, __s32 fd)
+static __always_inline struct file *file_of(struct task_struct *task, __s32 fd, const bool typed)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **slots = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
+	struct files_struct *files = READ(typed, task, files);
+	struct fdtable *table;
+	struct file **slots, *file = NULL;
 
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+	if (!files)
 		return NULL;
+	table = READ(typed, files, fdt);
+	if (!table || fd < 0 || (__u32)fd >= READ(typed, table, max_fds))
+		return NULL;
+	slots = READ(typed, table, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
 	return file;
 }
@@ -1365,48 +1476,62 @@ __noinline int put_arguments(__u32 program, __u32 at, __u64 address, __u32 opcod
 	return at;
 }
 
-static __always_inline __u64 user_data_of(struct io_kiocb *request)
+static __always_inline __u64 user_data_of(struct io_kiocb *request, const bool typed)
 {
 	if (bpf_core_field_exists(request->cqe.user_data))
-		return BPF_CORE_READ(request, cqe.user_data);
+		return READ(typed, request, cqe.user_data);
 	return BPF_CORE_READ((struct io_kiocb___v518 *)request, user_data);
 }
 
-static __always_inline bool is_sq_thread(struct task_struct *task, struct io_ring_ctx *ring)
+/*
+ * The ring's own thread is of the kernel's making: one of the process since 5.12, though never its
+ * first, and one of the kernel's own before.
+ */
+static __always_inline bool is_sq_thread(struct task_struct *task, struct io_ring_ctx *ring,
+					 __u64 pid_tgid, const bool typed)
 {
-	/* Of the kernel's making: in the process since 5.12, and one of the kernel's own before. */
-	return (BPF_CORE_READ(ring, flags) & IORING_SETUP_SQPOLL) &&
-	       (BPF_CORE_READ(task, flags) & (PF_IO_WORKER | PF_USER_WORKER | PF_KTHREAD));
+	if (pid_tgid >> 32 == (__u32)pid_tgid &&
+	    !bpf_core_field_exists(struct io_ring_ctx, sqo_task))
+		return false;
+	return (READ(typed, ring, flags) & IORING_SETUP_SQPOLL) &&
+	       (READ(typed, task, flags) & (PF_IO_WORKER | PF_USER_WORKER | PF_KTHREAD));
+}
+
+static __always_inline __u32 filters_of(struct task_struct *task, const bool typed)
+{
+	if (!bpf_core_field_exists(task->seccomp.filter_count))
+		return 0;
+	return READ(typed, task, seccomp.filter_count.counter);
 }
 
 static __always_inline void put_seccomp(struct request_record *record, struct task_struct *task,
-					struct task_struct *leader)
+					struct task_struct *leader, bool is_leader,
+					const bool typed)
 {
-	__u32 mode = 0, filters = 0;
+	__u32 mode = 0, filters = 0, more;
 
 	if (bpf_core_field_exists(task->seccomp.mode)) {
-		mode = BPF_CORE_READ(task, seccomp.mode);
-		if (bpf_core_field_exists(task->seccomp.filter_count))
-			filters = BPF_CORE_READ(task, seccomp.filter_count.counter);
-		if (leader != task) {
-			__u32 leader_mode = BPF_CORE_READ(leader, seccomp.mode);
-			__u32 leader_filters = 0;
-
-			if (bpf_core_field_exists(task->seccomp.filter_count))
-				leader_filters =
-					BPF_CORE_READ(leader, seccomp.filter_count.counter);
-			if (leader_mode > mode)
-				mode = leader_mode;
-			if (leader_filters > filters)
-				filters = leader_filters;
+		mode = READ(typed, task, seccomp.mode);
+		filters = filters_of(task, typed);
+		if (!is_leader) {
+			more = READ(typed, leader, seccomp.mode);
+			if (more > mode)
+				mode = more;
+			more = filters_of(leader, typed);
+			if (more > filters)
+				filters = more;
 		}
 	}
 	record->head.seccomp_mode = mode;
 	record->seccomp_filters = filters;
 }
 
+/* Requests of different opcodes have the same name. */
+#define MIXED 0xff
+
 /* Remembers that completions of a request are wanted: its opcode, above how many there are. */
-static __always_inline void await(struct io_ring_ctx *ring, __u64 user_data, __u8 opcode)
+static __always_inline void await(struct control *control, struct io_ring_ctx *ring,
+				  __u64 user_data, __u8 opcode)
 {
 	struct awaited key = { .ring = (__u64)ring, .user_data = user_data };
 	__u32 *known = bpf_map_lookup_elem(&awaiting, &key);
@@ -1414,6 +1539,9 @@ static __always_inline void await(struct io_ring_ctx *ring, __u64 user_data, __u
 
 	if (known && *known >> 24 == opcode)
 		value = *known + 1;
+	else if (known)
+		value = (__u32)MIXED << 24 | ((*known & 0xffffff) + 1);
+	control->awaiting = 1;
 	bpf_map_update_elem(&awaiting, &key, &value, BPF_ANY);
 }
 
@@ -1471,7 +1599,7 @@ static __always_inline __u32 put_cred(struct scratch *scratch, __u32 at, struct 
 			      (void *)creds + bpf_core_field_offset(struct cred, uid) + 16);
 	if (sqe)
 		personality = BPF_CORE_READ(sqe, personality);
-	if (uid == who->ids[0] && euid == who->ids[4] && !personality)
+	if (uid == who->ids[ID_UID] && euid == who->ids[ID_EUID] && !personality)
 		return at;
 	return put_u64(scratch, at, SECTION_CRED, personality, (__u64)euid << 32 | uid);
 }
@@ -1481,7 +1609,7 @@ static __always_inline struct file *file_of_request(struct io_kiocb *request,
 						    const struct io_uring_sqe *sqe,
 						    struct io_ring_ctx *ring,
 						    struct task_struct *task, __u8 opcode,
-						    __u32 flags)
+						    __u32 flags, const bool typed)
 {
 	__s32 fd;
 
@@ -1494,18 +1622,18 @@ static __always_inline struct file *file_of_request(struct io_kiocb *request,
 	else if (!bpf_core_field_exists(request->cqe.fd))
 		return BPF_CORE_READ(request, file);
 	else
-		fd = BPF_CORE_READ(request, cqe.fd);
+		fd = READ(typed, request, cqe.fd);
 	if (flags & IOSQE_FIXED_FILE)
 		return fixed_file_of(ring, fd);
-	return file_of(task, fd);
+	return file_of(task, fd, typed);
 }
 
 /* Whose ring it is that a thread of the kernel's own serves, through 5.11; else who is here. */
-static __always_inline struct task_struct *submitter_of(struct io_ring_ctx *ring)
+static __always_inline struct task_struct *submitter_of(struct io_ring_ctx *ring, bool sq_thread)
 {
-	struct task_struct *task = (void *)bpf_get_current_task(), *owner;
+	struct task_struct *task = current_task(false), *owner;
 
-	if (!bpf_core_field_exists(struct io_ring_ctx, sqo_task) || !is_sq_thread(task, ring))
+	if (!sq_thread || !bpf_core_field_exists(struct io_ring_ctx, sqo_task))
 		return task;
 	owner = BPF_CORE_READ(ring, sqo_task);
 	return owner ? owner : task;
@@ -1517,16 +1645,18 @@ static __always_inline struct task_struct *submitter_of(struct io_ring_ctx *ring
  */
 static __always_inline int record_request(struct io_kiocb *request, struct io_ring_ctx *ring,
 					  __u8 opcode, __u64 user_data, __u32 program,
-					  const struct io_uring_sqe *sqe, __s32 error)
+					  const struct io_uring_sqe *sqe, __s32 error,
+					  const bool typed)
 {
 	const bool refused = program == PROGRAM_FAILED || error;
 	struct request_record *record;
 	struct process_state *state = NULL;
+	struct task_struct *current = current_task(typed), *task = current, *leader;
+	const struct cred *cred, *creds = NULL;
 	struct identity *who;
 	struct scratch *scratch;
 	struct counters *row;
 	struct control *control;
-	struct task_struct *task = submitter_of(ring);
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	__u32 pid = pid_tgid >> 32, cpu, zero = 0, key = program, at = sizeof(*record);
 	__u32 flags = 0, unsure;
@@ -1540,8 +1670,6 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 	control = bpf_map_lookup_elem(&controls, &zero);
 	if (!row || !scratch || !control)
 		return 0;
-	if (bpf_core_field_exists(struct io_ring_ctx, sqo_task))
-		pid = BPF_CORE_READ(task, tgid);
 	who = &scratch->who;
 	row->seen++;
 	canary = user_data == control->canary && !refused;
@@ -1550,24 +1678,36 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		return 0;
 	}
 	canary = canary && opcode == OP_NOP;
-	if (!canary) {
-		if ((filter_opcodes && !wanted_opcodes[opcode]) ||
-		    (filter_pids && !bpf_map_lookup_elem(&pids, &pid))) {
-			row->filtered++;
-			return 0;
-		}
+
+	/* The filter, the cheapest conditions first. */
+	if (filter_opcodes && !canary && !wanted_opcodes[opcode])
+		goto filtered;
+	sq_thread = ring && is_sq_thread(current, ring, pid_tgid, typed);
+	if (!typed) {
+		task = submitter_of(ring, sq_thread);
+		if (bpf_core_field_exists(struct io_ring_ctx, sqo_task))
+			pid = BPF_CORE_READ(task, tgid);
 	}
-	sq_thread = ring && is_sq_thread((void *)bpf_get_current_task(), ring);
-	identify(who, task, pid, sq_thread);
-	state = meet_process(program, row, who, pid, canary);
-	if (!canary && state && state->verdict == VERDICT_DROP) {
-		row->filtered++;
+	if (filter_pids && !canary && !bpf_map_lookup_elem(&pids, &pid))
+		goto filtered;
+	leader = READ(typed, task, group_leader);
+	if (!leader)
 		return 0;
-	}
+	cred = READ(typed, task, cred);
+	/* That thread keeps the credentials of when the ring was made. */
+	if (sq_thread)
+		cred = READ(typed, leader, cred);
+	if (!cred)
+		return 0;
+	if (!canary && judge(who, leader, cred, typed) == VERDICT_DROP)
+		goto filtered;
+	/* Of ourselves, too: what is told of us is compared with what we know. */
+	identify(who, task, leader, cred, pid, typed);
+	state = meet_process(program, row, who, pid);
 
 	if ((request || sqe) && !refused && !canary) {
-		flags = request ? BPF_CORE_READ(request, flags) : BPF_CORE_READ(sqe, flags);
-		file = file_of_request(request, sqe, ring, who->task, opcode, flags);
+		flags = request ? READ(typed, request, flags) : BPF_CORE_READ(sqe, flags);
+		file = file_of_request(request, sqe, ring, task, opcode, flags, typed);
 		if (file) {
 			socket = is_socket(file);
 			if (!socket)
@@ -1594,17 +1734,17 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 	record->flags = flags;
 	record->fd = -1;
 	record->buf_index = 0;
-	put_seccomp(record, who->task, who->leader);
+	put_seccomp(record, task, leader, record->tid == pid, typed);
 
 	if (sqe) {
 		at = put_entry(program, at, (__u64)sqe);
 	} else if (request && !refused) {
-		record->buf_index = BPF_CORE_READ(request, buf_index);
+		record->buf_index = READ(typed, request, buf_index);
 		if (bpf_core_field_exists(request->cqe.fd))
-			record->fd = BPF_CORE_READ(request, cqe.fd);
+			record->fd = READ(typed, request, cqe.fd);
 		else
 			entry_fd(record, ring, user_data);
-		at = put_arguments(program, at, (__u64)request, opcode);
+		at = put_arguments(program, at, number_of(record->request), opcode);
 	}
 	if (sqe || !request || refused)
 		record->head.bits |= BIT_NO_FD;
@@ -1613,11 +1753,10 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		*(__s32 *)&scratch->data[at + 8] = error;
 		at = section_head(scratch, at, SECTION_RESULT, 4, 0);
 	} else if (!request || bpf_core_field_exists(request->creds)) {
-		const struct cred *creds = request ? BPF_CORE_READ(request, creds) : NULL;
-
-		task = (void *)bpf_get_current_task();
+		if (request)
+			creds = READ(typed, request, creds);
 		if (!creds)
-			creds = BPF_CORE_READ(task, cred);
+			creds = READ(typed, current, cred);
 		if (creds != who->cred)
 			at = put_cred(scratch, at, who, creds, ring, user_data);
 	}
@@ -1639,7 +1778,11 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 	}
 	row->written++;
 	if (!canary && !refused && (opcode == OP_ACCEPT || want_tracking))
-		await(ring, user_data, opcode);
+		await(control, ring, user_data, opcode);
+	return 0;
+
+filtered:
+	row->filtered++;
 	return 0;
 }
 
@@ -1666,20 +1809,20 @@ static __always_inline void leave_mark(__u64 request)
 	mark->request = request;
 }
 
-static __always_inline int on_submit(struct bpf_raw_tracepoint_args *ctx, __u32 program)
+static __always_inline int on_submit(void *ctx, __u32 program, const bool typed)
 {
 	struct io_ring_ctx *ring;
 	struct io_kiocb *request;
 	__u64 user_data;
 	__u8 opcode;
 
-	if (submit_form == 3) {
+	if (!typed && submit_form == 3) {
 		ring = (void *)ARG(ctx, 0);
 		user_data = ARG(ctx, 2);
 		return record_request(NULL, ring, ARG(ctx, 1), user_data, program,
-				      sqe_named(ring, user_data), 0);
+				      sqe_named(ring, user_data), 0, false);
 	}
-	if (submit_form == 2)
+	if (!typed && submit_form == 2)
 		request = (void *)ARG(ctx, 1);
 	else
 		request = (void *)ARG(ctx, 0);
@@ -1689,31 +1832,45 @@ static __always_inline int on_submit(struct bpf_raw_tracepoint_args *ctx, __u32 
 		else if (marked((__u64)request))
 			return 0;
 	}
-	ring = BPF_CORE_READ(request, ctx);
-	opcode = BPF_CORE_READ(request, opcode);
-	user_data = user_data_of(request);
+	ring = READ(typed, request, ctx);
+	opcode = READ(typed, request, opcode);
+	user_data = user_data_of(request, typed);
 	/* Through 5.18 one of a chain comes here also when it was refused, and was not prepared. */
-	if (submit_form == 2 && BPF_CORE_READ(request, flags) & REQ_F_FAIL) {
+	if (!typed && submit_form == 2 && BPF_CORE_READ(request, flags) & REQ_F_FAIL) {
 		if (failed_form != FORM_NONE)
 			return 0;
 		return record_request(request, ring, opcode, user_data, program,
 				      sqe_named(ring, user_data),
-				      BPF_CORE_READ((struct io_kiocb___v518 *)request, result));
+				      BPF_CORE_READ((struct io_kiocb___v518 *)request, result),
+				      false);
 	}
-	return record_request(request, ring, opcode, user_data, program, NULL, 0);
+	return record_request(request, ring, opcode, user_data, program, NULL, 0, typed);
+}
+
+/* Of each pair one is loaded: the first where the tracepoint's types are known. */
+SEC("tp_btf/io_uring_submit_req")
+int submit_typed(void *ctx)
+{
+	return on_submit(ctx, PROGRAM_SUBMIT, true);
 }
 
 SEC("raw_tp/io_uring_submit_req")
-int submit(struct bpf_raw_tracepoint_args *ctx)
+int submit(void *ctx)
 {
-	return on_submit(ctx, PROGRAM_SUBMIT);
+	return on_submit(ctx, PROGRAM_SUBMIT, false);
 }
 
 /* The same once more: runs what the kernel would not let the first one see. */
-SEC("raw_tp/io_uring_submit_req")
-int submit_again(struct bpf_raw_tracepoint_args *ctx)
+SEC("tp_btf/io_uring_submit_req")
+int submit_again_typed(void *ctx)
 {
-	return on_submit(ctx, PROGRAM_SUBMIT_AGAIN);
+	return on_submit(ctx, PROGRAM_SUBMIT_AGAIN, true);
+}
+
+SEC("raw_tp/io_uring_submit_req")
+int submit_again(void *ctx)
+{
+	return on_submit(ctx, PROGRAM_SUBMIT_AGAIN, false);
 }
 
 /* A request that was refused: by its preparation, a restriction or a filter of the ring. */
@@ -1737,7 +1894,7 @@ int failed(struct bpf_raw_tracepoint_args *ctx)
 	if (request)
 		ring = BPF_CORE_READ(request, ctx);
 	return record_request(request, ring, BPF_CORE_READ(sqe, opcode),
-			      BPF_CORE_READ(sqe, user_data), PROGRAM_FAILED, sqe, error);
+			      BPF_CORE_READ(sqe, user_data), PROGRAM_FAILED, sqe, error, false);
 }
 
 /* Completions. */
@@ -1748,8 +1905,8 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 {
 	struct awaited awaited = { .ring = (__u64)ring, .user_data = user_data };
 	__u32 cpu, key = program, zero = 0, at = sizeof(struct result_record);
+	struct control *control = bpf_map_lookup_elem(&controls, &zero);
 	struct result_record *record;
-	struct control *control;
 	struct scratch *scratch;
 	struct counters *row;
 	__u32 *known = NULL;
@@ -1768,7 +1925,6 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 	}
 	row = row_of(program, &cpu);
 	scratch = bpf_map_lookup_elem(&scratches, &key);
-	control = bpf_map_lookup_elem(&controls, &zero);
 	if (!row || !scratch || !control)
 		return 0;
 	row->seen++;
@@ -1787,7 +1943,7 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 	record->res = res;
 	record->cqe_flags = cqe_flags;
 	if (accepted && res >= 0) {
-		struct file *file = file_of((void *)bpf_get_current_task(), res);
+		struct file *file = file_of(current_task(false), res, false);
 
 		if (file && is_socket(file))
 			at = put_socket(program, at, SECTION_PEER, 0, (__u64)file);
@@ -1805,16 +1961,28 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 	return 0;
 }
 
+/* Whether a completion may be one that is awaited, before anything is read of it. */
+static __always_inline bool awaits_any(void)
+{
+	__u32 zero = 0;
+	struct control *control = bpf_map_lookup_elem(&controls, &zero);
+
+	return want_results || (control && control->awaiting);
+}
+
 SEC("raw_tp/io_uring_complete")
 int complete(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct io_ring_ctx *ring = (void *)ARG(ctx, 0);
 
+	if (!awaits_any())
+		return 0;
 	if (complete_form == 1) {
-		struct io_uring_cqe *cqe = (void *)ARG(ctx, 2);
+		struct io_uring_cqe cqe;
 
-		return record_result(ring, (void *)ARG(ctx, 1), BPF_CORE_READ(cqe, user_data),
-				     BPF_CORE_READ(cqe, res), BPF_CORE_READ(cqe, flags),
+		if (bpf_probe_read_kernel(&cqe, sizeof(cqe), (void *)ARG(ctx, 2)))
+			return 0;
+		return record_result(ring, (void *)ARG(ctx, 1), cqe.user_data, cqe.res, cqe.flags,
 				     PROGRAM_COMPLETE);
 	}
 	if (complete_form == 2)
@@ -1828,6 +1996,8 @@ int complete(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp/io_uring_cqe_overflow")
 int overflow(struct bpf_raw_tracepoint_args *ctx)
 {
+	if (!awaits_any())
+		return 0;
 	return record_result((void *)ARG(ctx, 0), NULL, ARG(ctx, 1), ARG(ctx, 2), ARG(ctx, 3),
 			     PROGRAM_OVERFLOW);
 }
@@ -1839,8 +2009,9 @@ static __always_inline struct scratch *begin(__u32 program, struct counters **ro
 					     __u32 *pid, struct io_ring_ctx *ring)
 {
 	__u32 key = program;
-	struct process_state *state;
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task = current_task(false);
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	const struct cred *cred = BPF_CORE_READ(task, cred);
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
 
 	*pid = bpf_get_current_pid_tgid() >> 32;
@@ -1850,10 +2021,10 @@ static __always_inline struct scratch *begin(__u32 program, struct counters **ro
 	if (filter_pids && !bpf_map_lookup_elem(&pids, pid))
 		return NULL;
 	(*row)->seen++;
-	identify(&scratch->who, task, *pid, false);
-	state = meet_process(program, *row, &scratch->who, *pid, false);
-	if (state && state->verdict == VERDICT_DROP)
+	if (judge(&scratch->who, leader, cred, false) == VERDICT_DROP)
 		return NULL;
+	identify(&scratch->who, task, leader, cred, *pid, false);
+	meet_process(program, *row, &scratch->who, *pid);
 	return scratch;
 }
 
@@ -1948,7 +2119,7 @@ int created(struct bpf_raw_tracepoint_args *ctx)
 	record->pid = pid;
 	record->tid = bpf_get_current_pid_tgid();
 	record->valid = RING_QUEUES | RING_CREATOR | RING_PENDING;
-	record->creator_uid = scratch->who.ids[0];
+	record->creator_uid = scratch->who.ids[ID_UID];
 	put_ring_seccomp(record, task, BPF_CORE_READ(task, group_leader), pid);
 	return finish(scratch, row, sizeof(*record));
 }
@@ -2015,6 +2186,8 @@ __noinline int describe_ring(__u64 task_address, __u64 ring_address, __u32 fd, _
 {
 	struct task_struct *task = (struct task_struct *)task_address;
 	struct io_ring_ctx *ring = (struct io_ring_ctx *)ring_address;
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	const struct cred *cred = BPF_CORE_READ(task, cred);
 	__u32 cpu, key = PROGRAM_ITERATE, pid = BPF_CORE_READ(task, tgid);
 	struct counters *row = row_of(PROGRAM_ITERATE, &cpu);
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
@@ -2030,11 +2203,11 @@ __noinline int describe_ring(__u64 task_address, __u64 ring_address, __u32 fd, _
 	row->seen++;
 	if (filter_pids && !bpf_map_lookup_elem(&pids, &pid))
 		return 0;
-	identify(&scratch->who, task, pid, false);
+	if (judge(&scratch->who, leader, cred, false) == VERDICT_DROP)
+		return 0;
+	identify(&scratch->who, task, leader, cred, pid, false);
 	/* Without its arguments this is not the description that requests refer to. */
 	scratch->who.id ^= 1;
-	if (judge_ids(&scratch->who) == VERDICT_DROP)
-		return 0;
 	if (describe_process(PROGRAM_ITERATE, pid, false)) {
 		row->lost_other++;
 		return 0;

@@ -132,6 +132,7 @@ enum found_by {
 /* RECORD_PROCESS */
 struct process_record {
 	struct record head; /* .process names it */
+	__u64 image; /* names what it runs: another one after an execve(2) */
 	__u64 start; /* of the group leader, ns since boot */
 	__u64 exec_count;
 	__u64 cap_inheritable;
@@ -242,6 +243,7 @@ struct control {
 	__u64 canary; /* user_data of our own requests: they pass every filter */
 	__u64 probe; /* first 8 bytes of the address that our own CONNECT names */
 	__u64 address_place; /* where the kernel keeps it, as found there */
+	__u64 awaiting; /* a completion has been asked for since the start */
 };
 
 /* Where CONNECT and BIND keep their copy of the address: the types do not tell. */
@@ -251,7 +253,7 @@ enum address_place {
 	ADDRESS_IN_MESSAGE, /* in an io_async_msghdr: from 6.10 */
 };
 
-/* A process in the kernel's cache; what the filter said of it. */
+/* What the filter said of a process, or of what it runs. */
 enum verdict {
 	VERDICT_NONE,
 	VERDICT_PASS,
@@ -259,25 +261,25 @@ enum verdict {
 };
 
 /*
- * What user space says of a process, in a map that it writes through memory: it may not call bpf(2)
- * any more. Process and verdict are one word, so that no half of it is ever read.
+ * What user space says of an executable in a process (process_record.image), in a map that it
+ * writes through memory: it may not call bpf(2) any more. Name and verdict are one word, so that no
+ * half of it is ever read.
  */
 #define JUDGEMENTS		4096u
 #define JUDGEMENT_SLOT(id)	((__u32)((id) ^ (id) >> 32) % JUDGEMENTS)
 #define JUDGEMENT(id, verdict)	(((id) & ~3ULL) | (verdict))
 #define JUDGEMENT_VERDICT(word)	((word) & 3ULL)
 
+/* A process in the kernel's cache. */
 struct process_state {
 	__u64 window; /* which part of the ring buffer's life `used` counts */
 	__u32 used; /* bytes written in it */
-	__u32 verdict;
 	__u32 described; /* its record was written */
-	__u32 pid;
 };
 
 #define MAX_PATH	4096
 #define MAX_ARGS	1024
 #define MAX_COMPONENTS	64
-#define WIRE_ABI	2u
+#define WIRE_ABI	3u
 
 #endif /* __IOURING_H */

@@ -65,6 +65,11 @@ typedef struct {
 
 struct cred {
 	kuid_t uid;
+	kuid_t gid;
+	kuid_t suid;
+	kuid_t sgid;
+	kuid_t euid;
+	kuid_t egid;
 	kernel_cap_t cap_inheritable;
 	kernel_cap_t cap_permitted;
 	kernel_cap_t cap_effective;

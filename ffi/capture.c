@@ -39,9 +39,11 @@
 #define WAIT_BUSY_MS 2
 #define WAIT_IDLE_MS 20
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
+/* BPF_LOG_STATS of the kernel's bpf_verifier.h: a line of counts and nothing else. */
+#define VERIFIER_STATISTICS 4
 
-static const char *const program_names[PROGRAMS] = {
-	[PROGRAM_SUBMIT] = "submit",	   [PROGRAM_SUBMIT_AGAIN] = "submit_again",
+/* choose_submit() names the first two. */
+static const char *program_names[PROGRAMS] = {
 	[PROGRAM_FAILED] = "failed",	   [PROGRAM_COMPLETE] = "complete",
 	[PROGRAM_OVERFLOW] = "overflow",   [PROGRAM_REGISTER] = "registered",
 	[PROGRAM_CREATE] = "created",	   [PROGRAM_ITERATE] = "rings_of_files",
@@ -139,7 +141,7 @@ static const struct {
 	FIELD(ring_record, sq_pid), FIELD(ring_record, sq_tid), FIELD(ring_record, sq_cpu),
 	FIELD(ring_record, creator_uid), FIELD(ring_record, seccomp_filters),
 	FIELD(ring_record, valid),
-	SIZE(process_record), FIELD(process_record, start), FIELD(process_record, exec_count),
+	SIZE(process_record), FIELD(process_record, image), FIELD(process_record, start), FIELD(process_record, exec_count),
 	FIELD(process_record, cap_inheritable), FIELD(process_record, cap_permitted),
 	FIELD(process_record, cap_effective), FIELD(process_record, pid),
 	FIELD(process_record, ppid), FIELD(process_record, uid), FIELD(process_record, gid),
@@ -302,6 +304,11 @@ int32_t iouring_capture_try(void)
 	return 0;
 }
 
+static void leave_out(const char *program)
+{
+	bpf_program__set_autoload(bpf_object__find_program_by_name(capture.object, program), false);
+}
+
 /* Opens the object. `btf` is the path of the kernel's types, or empty for the kernel's own. */
 int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *btf,
 				    uint32_t verbose)
@@ -338,8 +345,7 @@ int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *b
 	}
 	/* The kernel finds what an iterator hangs on by its own types alone. */
 	for (int i = 0; access(KERNEL_BTF, R_OK) && i < ITERATORS; i++)
-		bpf_program__set_autoload(
-			bpf_object__find_program_by_name(capture.object, iterators[i]), false);
+		leave_out(iterators[i]);
 	capture.cpus = libbpf_num_possible_cpus();
 	return 0;
 }
@@ -416,25 +422,67 @@ static const struct btf_param *tracepoint(const char *name, int *count)
 	return btf_params(type) + 1;
 }
 
-static bool is_pointer(const struct btf_param *parameter)
+/* A type of the kernel behind its qualifiers and names. */
+static const struct btf_type *resolve(uint32_t id)
 {
-	uint32_t id = parameter->type;
 	const struct btf_type *type = btf__type_by_id(capture.kernel, id);
 
 	while (type && (btf_is_mod(type) || btf_is_typedef(type)))
 		type = btf__type_by_id(capture.kernel, type->type);
+	return type;
+}
+
+static bool is_pointer(const struct btf_param *parameter)
+{
+	const struct btf_type *type = resolve(parameter->type);
+
 	return type && btf_is_ptr(type);
+}
+
+static bool is_pointer_to_struct(const struct btf_param *parameter)
+{
+	const struct btf_type *type = is_pointer(parameter) ?
+		resolve(resolve(parameter->type)->type) : NULL;
+
+	return type && btf_is_struct(type);
+}
+
+/*
+ * Of the two forms of the submit programs, chooses the one that follows pointers by itself where it
+ * may: since 6.0 the request comes with its type.
+ */
+static int choose_submit(const struct btf_param *request, bool may_be_typed)
+{
+	static const char *const forms[2][2] = {
+		{ "submit", "submit_again" },
+		{ "submit_typed", "submit_again_typed" },
+	};
+	const bool *again = constant("want_again", sizeof(*again));
+	bool typed = may_be_typed && is_pointer_to_struct(request);
+
+	for (int i = 0; i < 2; i++) {
+		struct bpf_program *program;
+		int error;
+
+		leave_out(forms[!typed][i]);
+		program_names[PROGRAM_SUBMIT + i] = forms[typed][i];
+		program = bpf_object__find_program_by_name(capture.object, forms[typed][i]);
+		error = typed ? bpf_program__set_attach_target(program, 0, capture.submit_name) : 0;
+		if (error)
+			return error;
+	}
+	if (!again || !*again)
+		leave_out(forms[typed][1]);
+	return 0;
 }
 
 #define MAX_NESTING 8
 
 static bool has_member(uint32_t id, const char *name, int depth)
 {
-	const struct btf_type *type = btf__type_by_id(capture.kernel, id);
+	const struct btf_type *type = resolve(id);
 	const struct btf_member *member;
 
-	while (type && (btf_is_mod(type) || btf_is_typedef(type)))
-		type = btf__type_by_id(capture.kernel, type->type);
 	if (!type || !btf_is_composite(type) || depth > MAX_NESTING)
 		return false;
 	member = btf_members(type);
@@ -454,10 +502,10 @@ static void set_form(uint32_t program, const char *name, uint32_t form)
 }
 
 /* Learns from BTF how this kernel's tracepoints pass what they pass. */
-static int probe_forms(void)
+static int probe_forms(bool may_be_typed)
 {
 	const struct btf_param *parameters;
-	int count;
+	int count, error;
 
 	capture.submit_name = "io_uring_submit_req";
 	parameters = tracepoint(capture.submit_name, &count);
@@ -469,19 +517,20 @@ static int probe_forms(void)
 		return -ENOENT;
 	set_form(PROGRAM_SUBMIT, "submit_form",
 		 count <= 2 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
+	error = choose_submit(parameters, may_be_typed && count <= 2);
+	if (error)
+		return error;
 
 	parameters = tracepoint("io_uring_complete", &count);
 	if (!parameters)
-		bpf_program__set_autoload(
-			bpf_object__find_program_by_name(capture.object, "complete"), false);
+		leave_out("complete");
 	else
 		set_form(PROGRAM_COMPLETE, "complete_form",
 			 count == 3 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
 
 	parameters = tracepoint("io_uring_req_failed", &count);
 	if (!parameters)
-		bpf_program__set_autoload(
-			bpf_object__find_program_by_name(capture.object, "failed"), false);
+		leave_out("failed");
 	set_form(PROGRAM_FAILED, "failed_form",
 		 !parameters ? 0 : count == 3 ? 1 : count == 4 ? 2 : 3);
 
@@ -489,8 +538,7 @@ static int probe_forms(void)
 	if (parameters)
 		set_form(PROGRAM_REGISTER, "register_form", count == 5 ? 1 : 2);
 	if (!tracepoint("io_uring_cqe_overflow", &count))
-		bpf_program__set_autoload(
-			bpf_object__find_program_by_name(capture.object, "overflow"), false);
+		leave_out("overflow");
 	return 0;
 }
 
@@ -558,10 +606,32 @@ static int open_canary(void)
 	return fd;
 }
 
-/* Verifies and loads the programs. */
-int32_t iouring_capture_load(uint32_t ring_bytes)
+/* What the verifier says of a program that it has accepted: how many instructions it followed. */
+static void print_instructions(void)
 {
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, capture.object) {
+		size_t size;
+		const char *log = bpf_program__log_buf(program, &size);
+		const char *processed = log ? strstr(log, "processed ") : NULL;
+
+		if (processed)
+			fprintf(stderr, "verifier: %s: %.*s\n", bpf_program__name(program),
+				(int)strcspn(processed, "("), processed);
+	}
+}
+
+/*
+ * Verifies and loads the programs. `may_be_typed` lets them follow pointers of the kernel's types by
+ * themselves, where the kernel offers that.
+ */
+int32_t iouring_capture_load(uint32_t ring_bytes, uint32_t may_be_typed)
+{
+	static char logs[16][4096];
+	struct bpf_program *program;
 	struct bpf_map *map;
+	size_t count = 0;
 	const uint32_t *abi;
 	long error;
 
@@ -570,9 +640,18 @@ int32_t iouring_capture_load(uint32_t ring_bytes)
 	abi = constant("wire_abi", sizeof(*abi));
 	if (!abi || *abi != WIRE_ABI)
 		return -EPROTO;
-	error = probe_forms();
+	error = probe_forms(may_be_typed);
 	if (error)
 		return error;
+	/* In a second attempt it is to say instead why it refuses. */
+	if (capture.verbose && may_be_typed) {
+		bpf_object__for_each_program(program, capture.object) {
+			if (count == sizeof(logs) / sizeof(logs[0]))
+				break;
+			bpf_program__set_log_level(program, VERIFIER_STATISTICS);
+			bpf_program__set_log_buf(program, logs[count++], sizeof(logs[0]));
+		}
+	}
 	bpf_object__for_each_map(map, capture.object) {
 		if (!strcmp(bpf_map__name(map), "records"))
 			bpf_map__set_max_entries(map, ring_bytes);
@@ -582,6 +661,8 @@ int32_t iouring_capture_load(uint32_t ring_bytes)
 	error = bpf_object__load(capture.object);
 	if (error)
 		return error;
+	if (capture.verbose)
+		print_instructions();
 
 	capture.counters_size = (size_t)capture.cpus * PROGRAMS * sizeof(struct counters);
 	capture.counters_size = (capture.counters_size + 4095) & ~4095ul;
@@ -626,7 +707,10 @@ int32_t iouring_capture_attach(uint32_t index)
 	if (!program || bpf_program__fd(program) < 0)
 		return -ENOENT;
 	hook = hooks[index] ? hooks[index] : capture.submit_name;
-	capture.links[index] = bpf_program__attach_raw_tracepoint(program, hook);
+	if (bpf_program__type(program) == BPF_PROG_TYPE_TRACING)
+		capture.links[index] = bpf_program__attach_trace(program);
+	else
+		capture.links[index] = bpf_program__attach_raw_tracepoint(program, hook);
 	error = libbpf_get_error(capture.links[index]);
 	if (error) {
 		capture.links[index] = NULL;
@@ -662,12 +746,12 @@ int32_t iouring_capture_add_id(uint32_t kind, uint32_t id)
 	return bpf_map_update_elem(fd, &key, &one, BPF_ANY) ? -errno : 0;
 }
 
-/* Tells the programs what to do with the requests of a process that they have described. */
-int32_t iouring_capture_judge(uint64_t process, uint32_t verdict)
+/* Tells the programs whether the filter lists what a process runs, by process_record.image. */
+int32_t iouring_capture_judge(uint64_t image, uint32_t verdict)
 {
 	if (!capture.judgements)
 		return -EINVAL;
-	__atomic_store_n(&capture.judgements[JUDGEMENT_SLOT(process)], JUDGEMENT(process, verdict),
+	__atomic_store_n(&capture.judgements[JUDGEMENT_SLOT(image)], JUDGEMENT(image, verdict),
 			 __ATOMIC_RELAXED);
 	return 0;
 }

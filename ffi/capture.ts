@@ -25,8 +25,8 @@ const SYMBOLS = {
   iouring_capture_open: { parameters: ["buffer", "u64", "buffer", "u32"], result: "i32" },
   // int32_t iouring_capture_set(const char *name, const uint8_t *value, uint32_t size)
   iouring_capture_set: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
-  // int32_t iouring_capture_load(uint32_t ring_bytes)
-  iouring_capture_load: { parameters: ["u32"], result: "i32" },
+  // int32_t iouring_capture_load(uint32_t ring_bytes, uint32_t may_be_typed)
+  iouring_capture_load: { parameters: ["u32", "u32"], result: "i32" },
   // int32_t iouring_capture_attach(uint32_t program)
   iouring_capture_attach: { parameters: ["u32"], result: "i32" },
   // int32_t iouring_capture_new_name(void)
@@ -39,7 +39,7 @@ const SYMBOLS = {
   iouring_capture_add_pid: { parameters: ["u32"], result: "i32" },
   // int32_t iouring_capture_add_id(uint32_t kind, uint32_t id)
   iouring_capture_add_id: { parameters: ["u32", "u32"], result: "i32" },
-  // int32_t iouring_capture_judge(uint64_t process, uint32_t verdict)
+  // int32_t iouring_capture_judge(uint64_t image, uint32_t verdict)
   iouring_capture_judge: { parameters: ["u64", "u32"], result: "i32" },
   // int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity, uint32_t timeout_ms)
   iouring_capture_poll: { parameters: ["buffer", "u32", "u32"], result: "i32" },
@@ -157,7 +157,22 @@ const MEMBERS: readonly {
  * @throws {UnsupportedHostError} This host does not allow it.
  */
 export function openCapture(library: CaptureLibrary, options: CaptureOptions): CaptureDevice {
-  const { symbols, object } = library;
+  // Types from a file are not the ones that the kernel checks typed programs with.
+  if (options.btf !== undefined) return loadCapture(library, options, { mayBeTyped: false });
+  try {
+    return loadCapture(library, options, { mayBeTyped: true });
+  } catch (error) {
+    if (!(error instanceof UnsupportedHostError)) throw error;
+    // A verifier may not follow what another one does; calls pass in all of them.
+    return loadCapture(library, options, { mayBeTyped: false });
+  }
+}
+
+function loadCapture(
+  { symbols, object }: CaptureLibrary,
+  options: CaptureOptions,
+  form: { mayBeTyped: boolean },
+): CaptureDevice {
   const opened = symbols.iouring_capture_open(
     object,
     BigInt(object.length),
@@ -172,7 +187,7 @@ export function openCapture(library: CaptureLibrary, options: CaptureOptions): C
     );
   }
   try {
-    return new KernelCapture(symbols, options);
+    return new KernelCapture(symbols, options, form);
   } catch (error) {
     symbols.iouring_capture_close();
     throw error;
@@ -187,13 +202,13 @@ class KernelCapture implements CaptureDevice {
   readonly #symbols: Symbols;
   #closed = false;
 
-  constructor(symbols: Symbols, options: CaptureOptions) {
+  constructor(symbols: Symbols, options: CaptureOptions, { mayBeTyped }: { mayBeTyped: boolean }) {
     this.#symbols = symbols;
     const text = new Uint8Array(16_384);
     const length = symbols.iouring_capture_layout(text, text.length);
     this.layout = new TextDecoder().decode(text.subarray(0, length));
     this.#configure(options);
-    const loaded = symbols.iouring_capture_load(options.ringBytes);
+    const loaded = symbols.iouring_capture_load(options.ringBytes, mayBeTyped ? 1 : 0);
     if (loaded < 0) throw refusal(symbols, "load the BPF programs", loaded);
     this.#fillMaps(options);
     this.coverage = this.#attach(options);
@@ -216,11 +231,11 @@ class KernelCapture implements CaptureDevice {
     return Math.max(0, Number(this.#symbols.iouring_capture_misses(program)));
   }
 
-  judge(process: bigint, pass: boolean): void {
+  judge(image: bigint, listed: boolean): void {
     // One that another takes the place of passes here, and is left out further on.
     this.#symbols.iouring_capture_judge(
-      process,
-      this.#value(pass ? "VERDICT_PASS" : "VERDICT_DROP"),
+      image,
+      this.#value(listed ? "VERDICT_PASS" : "VERDICT_DROP"),
     );
   }
 
@@ -266,9 +281,12 @@ class KernelCapture implements CaptureDevice {
     for (const opcode of options.opcodes) wanted[opcode] = 1;
     const shift = Math.log2(options.ringBytes / 4);
     const flag = (value: boolean) => Uint8Array.of(value ? 1 : 0);
+    const selects = options.pids.length + options.opcodes.length > 0 || options.binary ||
+      [options.uids, options.euids, options.auids].some((ids) => ids !== undefined);
     const constants: [name: string, value: Uint8Array][] = [
       ["want_results", flag(options.results)],
       ["want_again", flag(options.again)],
+      ["want_tracking", flag(options.results && selects)],
       ["filter_pids", flag(options.pids.length > 0)],
       ["filter_opcodes", flag(options.opcodes.length > 0)],
       ["filter_uids", flag(options.uids !== undefined)],

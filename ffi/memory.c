@@ -17,13 +17,16 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
+#ifdef __x86_64__
+#include <immintrin.h>
 #endif
 
-#define IOURING_MEMORY_ABI 1
+#define IOURING_MEMORY_ABI 2
 #define MAX_IMAGES 16
 #define MAX_PATTERN 64
+#define MAX_PATTERNS 64
+/* All patterns are looked for in so much before the next: a processor's first cache holds it. */
+#define CACHED (32ULL << 10)
 /* How much of the file one step of a search maps in, and drops again where the file is large. */
 #define WINDOW (32ULL << 20)
 /* Files from this size on are dropped window by window, so that RSS stays bounded. */
@@ -240,11 +243,25 @@ int32_t iouring_image_shrank(int32_t handle)
 	return atomic_load(&image->shrank);
 }
 
+/* A pattern as memory.ts passes it. Matches lie at offsets that are `phase` modulo `align`. */
+struct search_pattern {
+	uint8_t bytes[MAX_PATTERN];
+	uint64_t len;
+	uint64_t align;
+	uint64_t phase;
+};
+
 struct pattern {
 	const uint8_t *bytes;
 	uint32_t len;
 	/* The two bytes of the pattern that memory holds least of. */
 	uint32_t rare[2];
+	uint64_t align;
+	uint64_t phase;
+	/* Offsets of matches, how many there are, and how many there is room for. */
+	uint64_t *out;
+	uint32_t count;
+	uint32_t limit;
 };
 
 /* Rough: how common a byte is in a memory image. Zeros, then -1 and pointers, then text. */
@@ -260,10 +277,18 @@ static int commonness(uint8_t byte)
 	return 1;
 }
 
-static void pattern_init(struct pattern *pattern, const uint8_t *bytes, uint32_t len)
+static int pattern_init(struct pattern *pattern, const struct search_pattern *from)
 {
-	uint32_t first = 0, second;
+	uint32_t first = 0, second, len = (uint32_t)from->len;
+	const uint8_t *bytes = from->bytes;
+	bool zeros = true;
 
+	if (from->len > MAX_PATTERN || !from->align || from->phase >= from->align)
+		return -EINVAL;
+	for (uint32_t i = 0; i < len && zeros; i++)
+		zeros = !bytes[i];
+	if (zeros)
+		return -EINVAL;
 	for (uint32_t i = 1; i < len; i++) {
 		if (commonness(bytes[i]) < commonness(bytes[first]))
 			first = i;
@@ -277,6 +302,9 @@ static void pattern_init(struct pattern *pattern, const uint8_t *bytes, uint32_t
 	pattern->len = len;
 	pattern->rare[0] = first;
 	pattern->rare[1] = second;
+	pattern->align = from->align;
+	pattern->phase = from->phase;
+	return 0;
 }
 
 /*
@@ -285,7 +313,7 @@ static void pattern_init(struct pattern *pattern, const uint8_t *bytes, uint32_t
  */
 static const uint8_t *find(const struct pattern *pattern, const uint8_t *from, const uint8_t *to)
 {
-#ifdef __SSE2__
+#ifdef __x86_64__
 	uint32_t a = pattern->rare[0], b = pattern->rare[1];
 	__m128i want_a = _mm_set1_epi8((char)pattern->bytes[a]);
 	__m128i want_b = _mm_set1_epi8((char)pattern->bytes[b]);
@@ -315,86 +343,142 @@ static const uint8_t *find(const struct pattern *pattern, const uint8_t *from, c
 	return to;
 }
 
-struct matches {
-	uint64_t *out;
-	uint32_t count;
-	uint32_t limit;
-};
-
-/* Matches start at `first` and every `align` bytes after it. */
-struct stride {
-	uint64_t first;
-	uint64_t align;
-};
-
-/* Finds starts in [from, to), none below stride.first; bytes up to to + len - 1 may be read. */
-static void search_window(const uint8_t *base, const struct pattern *pattern, uint64_t from,
-			  uint64_t to, struct stride stride, struct matches *matches)
+#ifdef __x86_64__
+/* The same, twice as fast with several patterns, on processors since 2013 or so. */
+__attribute__((target("avx2"))) static const uint8_t *
+find_avx2(const struct pattern *pattern, const uint8_t *from, const uint8_t *to)
 {
-	if (stride.align > MAX_PATTERN) {
-		/* So far apart that looking at each place beats looking at each byte. */
-		uint64_t at = stride.first + round_up(from - stride.first, stride.align);
+	uint32_t a = pattern->rare[0], b = pattern->rare[1];
+	__m256i want_a = _mm256_set1_epi8((char)pattern->bytes[a]);
+	__m256i want_b = _mm256_set1_epi8((char)pattern->bytes[b]);
 
-		for (; at < to; at += stride.align) {
-			if (memcmp(base + at, pattern->bytes, pattern->len))
-				continue;
-			matches->out[matches->count++] = at;
-			if (matches->count == matches->limit)
-				return;
+	for (; to - from >= 64; from += 64) {
+		__m256i both[2], either;
+		uint64_t mask;
+
+		for (int i = 0; i < 2; i++) {
+			const uint8_t *at = from + 32 * i;
+			__m256i have_a = _mm256_loadu_si256((const __m256i *)(at + a));
+			__m256i have_b = _mm256_loadu_si256((const __m256i *)(at + b));
+
+			both[i] = _mm256_and_si256(_mm256_cmpeq_epi8(have_a, want_a),
+						   _mm256_cmpeq_epi8(have_b, want_b));
+		}
+		either = _mm256_or_si256(both[0], both[1]);
+		if (_mm256_testz_si256(either, either))
+			continue;
+		mask = (uint32_t)_mm256_movemask_epi8(both[0]) |
+		       (uint64_t)(uint32_t)_mm256_movemask_epi8(both[1]) << 32;
+		for (; mask; mask &= mask - 1) {
+			const uint8_t *at = from + __builtin_ctzll(mask);
+
+			if (!memcmp(at, pattern->bytes, pattern->len))
+				return at;
+		}
+	}
+	return find(pattern, from, to);
+}
+#endif
+
+/* Notes the pattern's starts in [from, to); bytes up to to + len - 1 may be read. */
+static void search_part(const uint8_t *base, struct pattern *pattern, uint64_t from, uint64_t to)
+{
+	const uint8_t *(*next)(const struct pattern *, const uint8_t *, const uint8_t *) = find;
+
+	if (pattern->align > MAX_PATTERN) {
+		/* So far apart that looking at each place beats looking at each byte. */
+		uint64_t phase = from % pattern->align;
+		uint64_t at = from - phase + pattern->phase;
+
+		if (at < from)
+			at += pattern->align;
+		for (; at < to && pattern->count < pattern->limit; at += pattern->align) {
+			if (!memcmp(base + at, pattern->bytes, pattern->len))
+				pattern->out[pattern->count++] = at;
 		}
 		return;
 	}
-	while (from < to) {
-		uint64_t at = (uint64_t)(find(pattern, base + from, base + to) - base);
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		next = find_avx2;
+#endif
+	while (from < to && pattern->count < pattern->limit) {
+		uint64_t at = (uint64_t)(next(pattern, base + from, base + to) - base);
 
-		if (at >= to)
-			return;
-		if ((at - stride.first) % stride.align == 0) {
-			matches->out[matches->count++] = at;
-			if (matches->count == matches->limit)
-				return;
-		}
+		if (at < to && at % pattern->align == pattern->phase)
+			pattern->out[pattern->count++] = at;
 		from = at + 1;
 	}
 }
 
+/* Whether there is a pattern of which not all matches that were asked for have been found. */
+static bool any_wanted(const struct pattern *patterns, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (patterns[i].count < patterns[i].limit)
+			return true;
+	}
+	return false;
+}
+
 /*
- * Writes the offsets at which `bytes` starts to `out`, ascending, at most `limit`; returns their
- * number. A match lies within [start, end) and starts a multiple of `align` after `start`. Holes of
- * a sparse file are not read: the pattern may reach into one, but, not being all zeros, not lie in one.
+ * Notes where the patterns start within [from, to) and end by `end`. All of them are looked for in
+ * a part that the processor's cache holds, before the next part.
  */
-int32_t iouring_image_search(int32_t handle, const uint8_t *bytes, uint32_t len, uint64_t start,
-			     uint64_t end, uint64_t align, uint32_t limit, uint64_t *out)
+static void search_window(const uint8_t *base, struct pattern *patterns, uint32_t count,
+			  uint64_t from, uint64_t to, uint64_t end)
+{
+	while (from < to) {
+		uint64_t part_end = to - from > CACHED ? from + CACHED : to;
+
+		for (uint32_t i = 0; i < count; i++) {
+			uint64_t last = end < patterns[i].len ? 0 : end - patterns[i].len + 1;
+
+			search_part(base, &patterns[i], from, part_end < last ? part_end : last);
+		}
+		from = part_end;
+	}
+}
+
+/*
+ * Looks for `count` patterns in [start, end). Writes the offsets at which pattern i starts to
+ * out + i * limit, ascending, at most `limit` of them, and their number to counts[i]. Holes of a
+ * sparse file are not read: a pattern may reach into one, but, not being all zeros, not lie in one.
+ */
+int32_t iouring_image_search(int32_t handle, const struct search_pattern *wanted, uint32_t count,
+			     uint64_t start, uint64_t end, uint32_t limit, uint64_t *out,
+			     uint32_t *counts)
 {
 	struct image *image = image_get(handle);
-	struct matches matches = { .out = out, .limit = limit };
-	struct pattern pattern;
-	uint64_t next, last, data_end;
+	struct pattern patterns[MAX_PATTERNS];
+	uint64_t next = start, data_end = 0, longest = 0;
 	uint8_t *base;
-	bool zeros = true;
 
 	if (!image)
 		return -EBADF;
-	for (uint32_t i = 0; i < len && zeros; i++)
-		zeros = !bytes[i];
-	if (zeros || len > MAX_PATTERN || !align || limit > INT32_MAX)
+	if (count > MAX_PATTERNS)
 		return -EINVAL;
+	for (uint32_t i = 0; i < count; i++) {
+		int err = pattern_init(&patterns[i], &wanted[i]);
+
+		if (err)
+			return err;
+		patterns[i].out = out + (uint64_t)i * limit;
+		patterns[i].count = 0;
+		patterns[i].limit = limit;
+		if (patterns[i].len > longest)
+			longest = patterns[i].len;
+	}
 	if (end > image->size)
 		end = image->size;
-	if (!limit || end < len || start > end - len)
-		return 0;
 
 	base = atomic_load(&image->addr);
-	pattern_init(&pattern, bytes, len);
 	madvise(base, image->size, MADV_SEQUENTIAL);
-	last = end - len + 1; /* one past the last place a match can start at */
-	next = start;
-	data_end = 0;
-	while (next < last && matches.count < limit) {
+	while (next < end && any_wanted(patterns, count)) {
 		uint64_t to, first_page, behind;
 
 		if (next >= data_end) {
-			/* Where a match starts, a byte that is not zero follows within len - 1. */
+			/* Where a match starts, a byte that is not zero follows within its length. */
 			off_t data = lseek(image->fd, (off_t)next, SEEK_DATA);
 			off_t hole = -1;
 
@@ -406,25 +490,27 @@ int32_t iouring_image_search(int32_t handle, const uint8_t *bytes, uint32_t len,
 			if (hole < 0 || (uint64_t)hole <= next)
 				hole = (off_t)image->size;
 			data_end = (uint64_t)hole;
-			if (data >= 0 && (uint64_t)data > next + len - 1)
-				next = (uint64_t)data - (len - 1);
-			if (next >= last)
+			if (data >= 0 && (uint64_t)data > next + longest - 1)
+				next = (uint64_t)data - (longest - 1);
+			if (next >= end)
 				break;
 		}
 		to = (next / WINDOW + 1) * WINDOW;
 		if (to > data_end)
 			to = data_end;
-		if (to > last)
-			to = last;
+		if (to > end)
+			to = end;
 		first_page = next & ~(page_size - 1);
 		behind = to & ~(page_size - 1);
 		/* Since Linux 5.14; without it each page faults in by itself. */
 		madvise(base + first_page, to - first_page, MADV_POPULATE_READ);
-		search_window(base, &pattern, next, to, (struct stride){ start, align }, &matches);
+		search_window(base, patterns, count, next, to, end);
 		if (image->size >= LARGE_FILE && behind > first_page)
 			madvise(base + first_page, behind - first_page, MADV_DONTNEED);
 		next = to;
 	}
 	madvise(base, image->size, MADV_NORMAL);
-	return (int32_t)matches.count;
+	for (uint32_t i = 0; i < count; i++)
+		counts[i] = patterns[i].count;
+	return 0;
 }

@@ -5,10 +5,10 @@
  */
 
 import { FileError } from "../lib/cli/host.ts";
-import type { ImageFile, SearchOptions } from "../lib/memory/image_file.ts";
+import type { ImageFile, SearchOptions, SearchPattern } from "../lib/memory/image_file.ts";
 
 /** The C side that this binding was written for; `IOURING_MEMORY_ABI` in memory.c. */
-const ABI = 1;
+const ABI = 2;
 
 const SYMBOLS = {
   // uint32_t iouring_memory_abi(void)
@@ -19,10 +19,11 @@ const SYMBOLS = {
   iouring_image_close: { parameters: ["i32"], result: "i32" },
   // int32_t iouring_image_shrank(int32_t handle)
   iouring_image_shrank: { parameters: ["i32"], result: "i32" },
-  // int32_t iouring_image_search(int32_t handle, const uint8_t *bytes, uint32_t len,
-  //   uint64_t start, uint64_t end, uint64_t align, uint32_t limit, uint64_t *out)
+  // int32_t iouring_image_search(int32_t handle, const struct search_pattern *wanted,
+  //   uint32_t count, uint64_t start, uint64_t end, uint32_t limit, uint64_t *out,
+  //   uint32_t *counts)
   iouring_image_search: {
-    parameters: ["i32", "buffer", "u32", "u64", "u64", "u64", "u32", "buffer"],
+    parameters: ["i32", "buffer", "u32", "u64", "u64", "u32", "buffer", "buffer"],
     result: "i32",
   },
 } as const satisfies Deno.ForeignLibraryInterface;
@@ -80,6 +81,8 @@ const TYPE_STATES: Readonly<Record<number, string>> = {
 };
 
 const MAX_PATTERN = 64;
+/** `struct search_pattern`: bytes, length, alignment, phase. */
+const PATTERN_SIZE = MAX_PATTERN + 3 * 8;
 const DEFAULT_LIMIT = 64;
 
 /** Extensions of the files that say more about an image, by how its name ends. */
@@ -150,31 +153,41 @@ export class MappedImage implements ImageFile {
     return this.#shrank;
   }
 
-  search(pattern: Uint8Array, options: SearchOptions = {}): number[] {
-    const { start = 0, end = this.size, align = 1, limit = DEFAULT_LIMIT } = options;
-    if (pattern.length > MAX_PATTERN) {
-      throw new RangeError(
-        `Cannot search for ${pattern.length} bytes: at most ${MAX_PATTERN} are supported`,
-      );
-    }
-    // A short pattern that is on the heap may move; the C side gets a copy that does not.
-    const bytes = pattern.slice();
-    const offsets = new BigUint64Array(limit);
-    const count = this.#library.iouring_image_search(
+  search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
+    const { start = 0, end = this.size, limit = DEFAULT_LIMIT } = options;
+    const wanted = new Uint8Array(patterns.length * PATTERN_SIZE);
+    patterns.forEach(({ bytes, align = 1, phase = 0 }, i) => {
+      if (bytes.length > MAX_PATTERN) {
+        throw new RangeError(
+          `Cannot search for ${bytes.length} bytes: at most ${MAX_PATTERN} are supported`,
+        );
+      }
+      wanted.set(bytes, i * PATTERN_SIZE);
+      const view = new DataView(wanted.buffer, i * PATTERN_SIZE + MAX_PATTERN);
+      view.setBigUint64(0, BigInt(bytes.length), true);
+      view.setBigUint64(8, BigInt(align), true);
+      view.setBigUint64(16, BigInt(phase), true);
+    });
+    const offsets = new BigUint64Array(patterns.length * limit);
+    const counts = new Uint32Array(patterns.length);
+    const status = this.#library.iouring_image_search(
       this.#handle,
-      bytes,
-      bytes.length,
+      wanted,
+      patterns.length,
       BigInt(start),
-      BigInt(end),
-      BigInt(align),
+      BigInt(Math.min(end, this.size)),
       limit,
       offsets,
+      counts,
     );
-    if (count === -EINVAL) {
+    if (status === -EINVAL) {
       throw new RangeError("Cannot search for zeros alone or at an alignment of 0");
     }
-    if (count < 0) throw new TypeError(`Cannot search "${this.name}": it is closed`);
-    return Array.from(offsets.subarray(0, count), Number);
+    if (status < 0) throw new TypeError(`Cannot search "${this.name}": it is closed`);
+    return Array.from(
+      counts,
+      (count, i) => Array.from(offsets.subarray(i * limit, i * limit + count), Number),
+    );
   }
 
   close(): void {

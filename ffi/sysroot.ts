@@ -28,44 +28,52 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   bookworm: ["libbpf1", "libbpf-dev", "zlib1g"],
 };
 
+/** The first line of the list of what was fetched. */
+const WANTED = JSON.stringify(PACKAGES);
+
 /** Where a package may put a library. */
 const FOLDERS = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
 /** The kernel's headers have nothing of the C library, and are this machine's. */
 const KERNEL_HEADERS = ["/usr/include", "/usr/include/x86_64-linux-gnu"];
 
-/** The list of what was fetched to `dir`, with versions; "" where nothing was yet. */
+/** The list of what was fetched to `dir`, with versions; "" where it was not, or was other things. */
 export async function sysrootPackages(dir: string): Promise<string> {
-  return await Deno.readTextFile(`${dir}/list`).catch(() => "");
+  const list = await Deno.readTextFile(`${dir}/list`).catch(() => "");
+  return list.startsWith(WANTED) ? list : "";
+}
+
+async function fetchPackages(dir: string): Promise<void> {
+  await Deno.remove(`${dir}/root`, { recursive: true }).catch(() => {});
+  const packages = [];
+  for (const [suite, names] of Object.entries(PACKAGES)) {
+    const apt = new PrivateApt(`${dir}/${suite}`, suite);
+    await apt.update();
+    packages.push(...await apt.extract(names, `${dir}/root`));
+  }
+  // The linker looks for it by this name, and it is a link to where it would be installed.
+  const linker = `${dir}/root/lib64/ld-linux-x86-64.so.2`;
+  await Deno.remove(linker);
+  await Deno.symlink("../lib/x86_64-linux-gnu/ld-2.31.so", linker);
+  await Deno.writeTextFile(`${dir}/list`, [WANTED, ...packages].join("\n"));
 }
 
 /**
  * The old releases' packages, fetched once.
  *
- * @param dir Where they are kept.
+ * @param path The folder where they are kept.
  * @throws {DebianError} They cannot be had.
  */
-export async function fetchSysroot(dir: string, log: (line: string) => void): Promise<Sysroot> {
+export async function fetchSysroot(path: string, log: (line: string) => void): Promise<Sysroot> {
+  await Deno.mkdir(path, { recursive: true });
+  const dir = await Deno.realPath(path);
+  // Clones may share the folder.
+  using lock = await Deno.open(`${dir}/lock`, { write: true, create: true });
+  await lock.lock(true);
   if (await sysrootPackages(dir) === "") {
-    log(
-      "Getting the C library of Debian 11 and libbpf of Debian 12, to run there and on all later",
-    );
-    await Deno.remove(`${dir}/root`, { recursive: true }).catch(() => {});
-    await Deno.mkdir(dir, { recursive: true });
-    const packages = [];
-    for (const [suite, names] of Object.entries(PACKAGES)) {
-      const apt = new PrivateApt(`${await Deno.realPath(dir)}/${suite}`, suite);
-      await apt.update();
-      packages.push(...await apt.extract(names, `${dir}/root`));
-    }
-    // The linker looks for it by this name, and it is a link to where it would be installed.
-    await Deno.remove(`${dir}/root/lib64/ld-linux-x86-64.so.2`);
-    await Deno.symlink(
-      "../lib/x86_64-linux-gnu/ld-2.31.so",
-      `${dir}/root/lib64/ld-linux-x86-64.so.2`,
-    );
-    await Deno.writeTextFile(`${dir}/list`, packages.join("\n"));
+    log("Getting Debian 11's C library to link with, and libelf, libbpf and zlib to carry");
+    await fetchPackages(dir);
   }
-  const root = await Deno.realPath(`${dir}/root`);
+  const root = `${dir}/root`;
   const headers = KERNEL_HEADERS.flatMap((folder) => ["-idirafter", folder]);
   const find = async (name: "z" | "elf" | "bpf") => {
     for (const folder of FOLDERS) {

@@ -1,6 +1,6 @@
 import { FileError } from "../lib/cli/host.ts";
 import { ByteCache } from "../lib/memory/byte_cache.ts";
-import type { ImageFile, SearchOptions } from "../lib/memory/image_file.ts";
+import type { ImageFile, SearchOptions, SearchPattern } from "../lib/memory/image_file.ts";
 import { type Piece, searchPieces } from "../lib/memory/search_pieces.ts";
 
 /** How much is read and kept at once. */
@@ -53,8 +53,8 @@ export class UnmappedImage implements ImageFile {
     return bytes;
   }
 
-  search(pattern: Uint8Array, options: SearchOptions = {}): number[] {
-    return searchPieces(this.#pieces(options), pattern, options);
+  search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
+    return searchPieces(this.#pieces(options), patterns, options);
   }
 
   beside(): undefined {

@@ -21,7 +21,7 @@ export interface CaptureOptions {
   readonly uids?: readonly number[];
   readonly euids?: readonly number[];
   readonly auids?: readonly number[];
-  /** The process filter has a condition on the executable, decided per process out here. */
+  /** The process filter has a condition on the executable, decided out here, once for each. */
   readonly binary: boolean;
   /** The process filter is turned round. */
   readonly deny: boolean;
@@ -60,8 +60,8 @@ export interface CaptureDevice {
   readonly cpus: number;
   /** How often the kernel did not run a program; 0 where it does not say. */
   misses(program: ProgramIndex): number;
-  /** Decides what becomes of a process's requests from now on. */
-  judge(process: bigint, pass: boolean): void;
+  /** Says whether the filter lists what a process runs, by the name of that; the kernel keeps it. */
+  judge(image: bigint, listed: boolean): void;
   /** Submits a NOP of our own; 0, or a negative errno. */
   canary(userData: bigint): number;
   /** Runs an iterator of the object, whose records come through {@linkcode poll}; 0 or a negative errno. */

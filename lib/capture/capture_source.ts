@@ -7,6 +7,7 @@ import { type CaptureDevice, type StopSignal, UnsupportedHostError } from "./cap
 import { Decoder } from "./decoder.ts";
 import { LossCounter } from "./loss_counter.ts";
 import { PreparedCommands } from "./prepared.ts";
+import type { ProcessDescription } from "./process_table.ts";
 
 /** Room for one batch. A record is at most 64 KiB, and two must fit. */
 const BATCH_BYTES = 1 << 20;
@@ -175,12 +176,14 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   }];
 }
 
-/** Judges each process once, by the same code that judges records, and lets the kernel keep it. */
-function judge(device: CaptureDevice, config: ProcessFilterConfig) {
-  const filter = processFilter(config);
-  return (process: { id: bigint; block: object; missing: readonly string[] }) => {
-    const verdict = filter({ process: process.block, missing: process.missing });
-    device.judge(process.id, verdict === "pass");
+/**
+ * Judges what each process runs once, by the same code that judges records, and lets the kernel
+ * keep it. The filter's other conditions are the kernel's.
+ */
+function judge(device: CaptureDevice, { binary }: ProcessFilterConfig) {
+  const filter = processFilter(binary === undefined ? {} : { binary });
+  return ({ image, block, missing }: ProcessDescription) => {
+    device.judge(image, filter({ process: block, missing }) === "pass");
   };
 }
 

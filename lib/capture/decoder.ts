@@ -24,7 +24,7 @@ import { eventLine } from "./event_line.ts";
 import { FileTable } from "./file_table.ts";
 import { COMMAND_BYTES, type PreparedCommands } from "./prepared.ts";
 import { ProcessDecoder } from "./process_decoder.ts";
-import { ProcessTable, type ThreadBlock } from "./process_table.ts";
+import { type ProcessDescription, ProcessTable, type ThreadBlock } from "./process_table.ts";
 import { RingDecoder } from "./ring_decoder.ts";
 import { type Section, SectionReader } from "./sections.ts";
 import { socketPeer, socketTarget } from "./socket_target.ts";
@@ -64,9 +64,7 @@ export interface DecoderOptions {
   /** Wait for every completion; without it, for those of ACCEPT. */
   readonly results: boolean;
   /** Told of every process that is described. */
-  readonly onProcess?: (
-    process: { id: bigint; block: IOUringEvent["process"]; missing: readonly string[] },
-  ) => void;
+  readonly onProcess?: (process: ProcessDescription) => void;
 }
 
 /** What has been decoded so far. */
@@ -304,11 +302,7 @@ export class Decoder {
   #process(view: DataView, at: number, size: number): void {
     const description = this.#processDecoder.decode(view, at, size);
     this.#processes.add(description);
-    this.#onProcess?.({
-      id: BigInt(description.high) << 32n | BigInt(description.low),
-      block: description.block,
-      missing: description.missing,
-    });
+    this.#onProcess?.(description);
   }
 
   #ring(view: DataView, at: number): void {

@@ -103,6 +103,7 @@ export class ProcessDecoder {
     return {
       low: view.getUint32(name, true),
       high: view.getUint32(name + 4, true),
+      image: u64("image"),
       block,
       missing,
       unverified,

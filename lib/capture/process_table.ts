@@ -6,6 +6,8 @@ export interface ProcessDescription {
   /** Names the description: halves of 64 bits. */
   readonly low: number;
   readonly high: number;
+  /** Names what the process runs: another one after an execve(2). */
+  readonly image: bigint;
   /** `tid` is that of the leader. */
   readonly block: ProcessBlock;
   /** Paths of the block's keys that could not be read. */

@@ -109,9 +109,16 @@ function shortName(opcode: unknown, number: unknown): string {
   return printable(opcode.replace(/^IORING_OP_/, ""));
 }
 
-/** Names, each once, with how often where that is more than once. */
+/** Kinds of requests that are named of one state; what else there is, is counted. */
+const NAMED = 6;
+
+/** Names, each once, with how often where that is more than once; those that are not known last. */
 function counted(names: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
-  return [...counts].map(([name, times]) => times === 1 ? name : `${name}x${times}`).join(",");
+  const kinds = [...counts].sort(([a], [b]) => Number(a === "?") - Number(b === "?"));
+  const shown = kinds.slice(0, kinds.length > NAMED + 1 ? NAMED : kinds.length)
+    .map(([name, times]) => times === 1 ? name : `${name}x${times}`);
+  const left = kinds.slice(shown.length).reduce((sum, [, times]) => sum + times, 0);
+  return left === 0 ? shown.join(",") : `${shown.join(",")},… ${left} more`;
 }

@@ -46,6 +46,10 @@ export function severityRank(severity: unknown): number {
 interface RingUse {
   /** Processes that hold it. */
   readonly holders: ReadonlySet<unknown>;
+  /** Those, and their descendants that use it. */
+  readonly family: Set<unknown>;
+  /** The creator's executable. */
+  readonly executable: unknown;
   /** When others used it first, ms since 1970. */
   readonly strangers: Map<unknown, number>;
 }
@@ -118,7 +122,7 @@ export class Classifier {
     const found = new Set<number>();
     switch (record.type) {
       case "IOUringEntry":
-        this.#rings.set(record.ctx_addr, { holders: holdersOf(fields), strangers: new Map() });
+        this.#rings.set(record.ctx_addr, ringUse(fields));
         this.#judgeRecord(fields, this.#ofRing, found);
         this.#judgeRequests(fields, new RingMemory(this.#remembered), found);
         break;
@@ -183,7 +187,7 @@ export class Classifier {
   #compile(rule: number, condition: RuleCondition): Alternative {
     const ofRecord: ((record: Fields) => boolean)[] = [];
     const ofRequest: ((request: RequestView, memory: RingMemory) => boolean)[] = [];
-    const { seccomp, process, foreign, operation, setup_flags, without_fd } = condition;
+    const { seccomp, process, foreign, inherited, operation, setup_flags, without_fd } = condition;
     if (seccomp !== undefined) ofRecord.push((record) => hasSeccomp(record) === seccomp);
     if (operation !== undefined) {
       const operations = new Set<unknown>(operation);
@@ -195,15 +199,23 @@ export class Classifier {
       );
     }
     if (without_fd !== undefined) ofRecord.push((record) => isWithoutFd(record) === without_fd);
-    if (foreign !== undefined) ofRecord.push((record) => this.#isForeign(record) === foreign);
+    if (foreign !== undefined) {
+      ofRecord.push((record) => (this.#strangerOf(record) === "foreign") === foreign);
+    }
+    if (inherited !== undefined) {
+      ofRecord.push((record) => (this.#strangerOf(record) === "inherited") === inherited);
+    }
     if (process !== undefined) {
       const judge = processFilter(process);
       ofRecord.push((record) => judge(record) === "pass");
     }
 
-    const { rejected, other_credentials, sqe_flags, target, op_info, after } = condition;
+    const { rejected, errno, other_credentials, sqe_flags, target, op_info, after } = condition;
     if (rejected !== undefined) {
       ofRequest.push(({ request }) => (fieldsOf(request.io_uring).rejected === true) === rejected);
+    }
+    if (errno !== undefined && errno.length > 0) {
+      ofRequest.push(({ request }) => errno.includes(String(fieldsOf(request.result).errno)));
     }
     if (other_credentials !== undefined) {
       ofRequest.push((request) => hasOtherCredentials(request) === other_credentials);
@@ -231,22 +243,23 @@ export class Classifier {
     return { rule, ofRecord, ofRequest };
   }
 
-  #isForeign(record: Fields): boolean {
-    if (record.type === "IOUringEntry") {
-      const holders = holdersOf(record);
-      const { creator_pid: creator } = record;
-      return holders.size > 1 || isPid(creator) && holders.size > 0 && !holders.has(creator);
-    }
+  /** Who uses or holds the record's ring beside its creator. */
+  #strangerOf(record: Fields): "foreign" | "inherited" | undefined {
+    if (record.type === "IOUringEntry") return strangerOfEntry(record);
     const ctx = fieldsOf(record.io_uring).ctx;
-    const { pid } = fieldsOf(record.process);
+    const { pid, ppid, binary_path } = fieldsOf(record.process);
     const ring = typeof ctx === "string" ? this.#rings.get(ctx) : undefined;
     if (ring === undefined || ring.holders.size === 0 || !isPid(pid) || ring.holders.has(pid)) {
-      return false;
+      return undefined;
+    }
+    if (ring.family.has(ppid) && binary_path === ring.executable) {
+      if (ring.family.size < MAX_STRANGERS) ring.family.add(pid);
+      return "inherited";
     }
     const now = Date.parse(String(record.timestamp));
     const since = ring.strangers.get(pid);
     if (since === undefined && ring.strangers.size < MAX_STRANGERS) ring.strangers.set(pid, now);
-    return since !== undefined && now - since > SETTLED_MS;
+    return since !== undefined && now - since > SETTLED_MS ? "foreign" : undefined;
   }
 }
 
@@ -299,13 +312,29 @@ function holdersOf(entry: Fields): ReadonlySet<unknown> {
   return new Set(pids.filter(isPid));
 }
 
+function ringUse(entry: Fields): RingUse {
+  const holders = holdersOf(entry);
+  const executable = fieldsOf(entry.process).binary_path;
+  return { holders, family: new Set(holders), executable, strangers: new Map() };
+}
+
+/** Names are all that an entry tells of a ring's other holders. */
+function strangerOfEntry(entry: Fields): "foreign" | "inherited" | undefined {
+  const holders = holdersOf(entry);
+  const { creator_pid: creator } = entry;
+  const isGone = isPid(creator) && holders.size > 0 && !holders.has(creator);
+  if (holders.size < 2 && !isGone) return undefined;
+  const names = new Set(arrayOf(entry.owners).map((owner) => fieldsOf(owner).comm));
+  return !isGone && names.size === 1 ? "inherited" : "foreign";
+}
+
 function isPid(pid: unknown): boolean {
   return typeof pid === "number" && pid !== 0 && pid !== UNKNOWN_ID;
 }
 
 /** What `times` and `distinct_paths` ask; it counts the requests that come to it. */
 function countCondition(condition: RuleCondition, index: number) {
-  const { times, distinct_paths } = condition;
+  const { times, distinct_paths, lookups_only = false } = condition;
   if (times !== undefined) {
     return (request: RequestView, memory: RingMemory) =>
       memory.reaches(request, index, { least: times });
@@ -318,8 +347,10 @@ function countCondition(condition: RuleCondition, index: number) {
     const slash = path.lastIndexOf("/");
     return memory.reaches(request, index, {
       least: distinct_paths,
+      lookupsOnly: lookups_only,
       group: path.slice(0, slash),
-      name: path.slice(slash + 1),
+      // One buffer may have held one name after another.
+      ...(request.isOutdated("path") ? {} : { name: path.slice(slash + 1) }),
     });
   };
 }

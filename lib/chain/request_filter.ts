@@ -67,9 +67,17 @@ export function pathFinder(
 function isOf(owner: PathOwner, { forms }: PathUse, { record }: RequestView): boolean {
   const { pid, tid, binary_path: executable } = fieldsOf(record.process);
   const path = forms.at(-1)!;
-  if (owner === "own_executable") return executable !== "" && path === executable;
+  if (owner === "own_executable") {
+    return typeof executable === "string" && executable !== "" &&
+      merged(path) === merged(executable);
+  }
   const other = OTHER_PROCESS.exec(path)?.[1];
   return other !== undefined && Number(other) !== pid && Number(other) !== tid;
+}
+
+/** A path in the tree where /bin and its like are links into /usr. */
+function merged(path: string): string {
+  return path.replace(/^(?=\/(?:s?bin|lib)\/)/, "/usr");
 }
 
 function peerCondition(

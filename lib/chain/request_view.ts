@@ -9,7 +9,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** A path that a request names or works on, and what it does to it. */
 export interface PathUse extends MatchablePath {
-  /** Empty for a request that neither reads nor changes it: CLOSE, FSYNC. */
+  /** Empty for a request that neither reads nor changes it: CLOSE, FSYNC, STATX. */
   readonly access: readonly Access[];
 }
 
@@ -35,9 +35,7 @@ const ACCESS_OF_OPCODE: Readonly<Record<string, readonly Access[]>> = {
   IORING_OP_WRITEV: WRITE,
   IORING_OP_WRITE_FIXED: WRITE,
   IORING_OP_WRITEV_FIXED: WRITE,
-  IORING_OP_STATX: READ,
-  IORING_OP_GETXATTR: READ,
-  IORING_OP_FGETXATTR: READ,
+  IORING_OP_SPLICE: WRITE,
   IORING_OP_SETXATTR: WRITE,
   IORING_OP_FSETXATTR: WRITE,
   IORING_OP_FTRUNCATE: WRITE,
@@ -62,13 +60,16 @@ export function possibleAccess(opcode: number): readonly Access[] {
   return isVaried ? ANY_ACCESS : ACCESS[opcode] ?? NO_ACCESS;
 }
 
-/** Sets of the `missing` lists of records: a ring may have 32768 requests, and each asks. */
-const MISSING_PATHS = new WeakMap<readonly unknown[], ReadonlySet<unknown>>();
+/**
+ * Sets of the `missing` and `unverified` lists of records: a ring may have 32768 requests, and each
+ * asks.
+ */
+const SETS = new WeakMap<readonly unknown[], ReadonlySet<unknown>>();
 
-function pathsOf(missing: readonly unknown[]): ReadonlySet<unknown> {
-  let paths = MISSING_PATHS.get(missing);
-  if (paths === undefined) MISSING_PATHS.set(missing, paths = new Set(missing));
-  return paths;
+function setOf(list: readonly unknown[]): ReadonlySet<unknown> {
+  let set = SETS.get(list);
+  if (set === undefined) SETS.set(list, set = new Set(list));
+  return set;
 }
 
 /**
@@ -100,9 +101,18 @@ export class RequestView {
 
   /** Whether a key of `op_info` that belongs there could not be read. */
   isUnread(...keys: readonly string[]): boolean {
-    const missing = arrayOf(this.record.missing);
-    if (missing.length === 0) return false;
-    const paths = pathsOf(missing);
+    return this.#isListed(this.record.missing, keys);
+  }
+
+  /** Whether a key of `op_info` was read from memory that its process may have used again since. */
+  isOutdated(key: string): boolean {
+    return this.record.type === "IOUringEntry" && this.#isListed(this.record.unverified, [key]);
+  }
+
+  #isListed(list: unknown, keys: readonly string[]): boolean {
+    const listed = arrayOf(list);
+    if (listed.length === 0) return false;
+    const paths = setOf(listed);
     return keys.some((key) => paths.has(`${this.#place}op_info.${key}`));
   }
 
@@ -176,25 +186,32 @@ export class RequestView {
   }
 }
 
-const NOT_PLAIN = /\/\.{0,2}(?:\/|$)|^(?!\/)|^\/proc\/(?:self|thread-self|\d+)\/root(?:\/|$)/;
-const OTHER_ROOT = /^\/proc\/(?:self|thread-self|\d+)\/root(?=\/|$)/;
+const NOT_PLAIN = /\/\.{0,2}(?:\/|$)|^(?!\/)|^\/proc\/.*\/(?:root|cwd)(?:\/|$)/;
+const ROOT = /^\/proc\/(?:self|thread-self|\d+)(?:\/task\/\d+)?\/root$/;
+const OWN_DIRECTORY = /^\/proc\/(?:self(?:\/task\/\d+)?|thread-self)\/cwd$/;
 
 /**
  * A path without the ways of writing it that hide what it is: relative, with `.`, `..` or doubled
- * slashes, or through a process's root in `/proc`. Symbolic links are not looked up.
+ * slashes, or through the root or the working directory of a process in `/proc`. Other symbolic
+ * links are not looked up.
  */
 function plainPath(path: string, directory: () => string | undefined): string {
   if (!NOT_PLAIN.test(path)) return path;
   const base = path.startsWith("/") ? "" : directory();
   if (base === undefined) return path;
-  const names: string[] = [];
+  let plain = "";
   for (const name of `${base}/${path}`.split("/")) {
-    if (name === "..") names.pop();
-    else if (name !== "" && name !== ".") names.push(name);
+    if (name === "" || name === ".") continue;
+    plain = name === ".." ? plain.slice(0, plain.lastIndexOf("/")) : `${plain}/${name}`;
+    if (name === "root" && ROOT.test(plain)) {
+      plain = "";
+    } else if (name === "cwd" && OWN_DIRECTORY.test(plain)) {
+      const own = directory();
+      if (own === undefined) return path;
+      plain = own === "/" ? "" : own;
+    }
   }
-  let plain = `/${names.join("/")}`;
-  while (OTHER_ROOT.test(plain)) plain = plain.replace(OTHER_ROOT, "") || "/";
-  return plain;
+  return plain === "" ? "/" : plain;
 }
 
 /** What opening a file is for, by its flags. */

@@ -68,7 +68,7 @@ function ringWords(entry: Fields): string[] {
     `${cell(entry.ctx_addr)}  ${cell(entry.sq_entries)} submissions, ` +
     `${cell(entry.cq_entries)} completions`,
     `found by ${names(entry.found_by)}` +
-    (entry.confidence === undefined ? "" : `, ${cell(entry.confidence)}`),
+    (entry.confidence === undefined ? "" : ` (${cell(entry.confidence)})`),
   ];
   const flags = names(entry.setup_flags).replaceAll("IORING_SETUP_", "");
   if (flags !== "") lines.push(`set up with ${flags}`);
@@ -92,7 +92,7 @@ function ownerWords(owner: Fields): string {
 
 function seccompWords(entry: Fields): string[] {
   const state = seccompCell(entry);
-  if (state === "off") return [];
+  if (state === "off" || state === "?") return [];
   const { filters, denies, denies_some, bypassed_by } = fieldsOf(entry.seccomp);
   const lines = [typeof filters === "number" ? `${state}, ${count(filters, "filter")}` : state];
   if (names(denies) !== "") lines.push(`denies ${names(denies)}`);

@@ -6,9 +6,16 @@ import type { RequestView } from "./request_view.ts";
 /** Descriptors of all rings together, and counts, that are remembered at a time. */
 const MAX_DESCRIPTORS = 16_384;
 const MAX_COUNTS = 4096;
+/** Names that count until something else is done with them, and those of one count that no longer do. */
+const MAX_LOOKUPS = 16_384;
+const MAX_LEFT = 4096;
 /** ms within which repeated requests count together. */
 const WINDOW_MS = 1000;
 const CLOSE = opcodeNumber("IORING_OP_CLOSE");
+/** What gives a descriptor as its result. */
+const OPENING: ReadonlySet<number | undefined> = new Set(
+  ["OPENAT", "OPENAT2", "SOCKET", "ACCEPT"].map((name) => opcodeNumber(`IORING_OP_${name}`)),
+);
 /** Results of a connection that is still being made. */
 const PENDING_ERRORS: ReadonlySet<unknown> = new Set(["EINPROGRESS", "EALREADY", "EISCONN"]);
 
@@ -18,6 +25,21 @@ interface Count {
   times: number;
   /** The different names, where those are counted. */
   readonly names: Set<string>;
+  /** Names that count no more. */
+  readonly left: Set<string>;
+  /** The last request that came to be counted. */
+  last: RequestView | undefined;
+}
+
+/** What is counted, and up to where. */
+export interface Counting {
+  /** The count that is reached or not. */
+  readonly least: number;
+  /** What is counted once only, within `group`. */
+  readonly group?: string;
+  readonly name?: string;
+  /** A name counts no more once the ring does something else with it. */
+  readonly lookupsOnly?: boolean;
 }
 
 /**
@@ -28,6 +50,8 @@ export class RingMemory {
   readonly #remembered: ReadonlySet<number>;
   readonly #done = new BoundedMap<string, Set<number>>(MAX_DESCRIPTORS);
   readonly #counts = new BoundedMap<string, Count>(MAX_COUNTS);
+  /** Counts that may lose a name, by ring and name. */
+  readonly #lookups = new BoundedMap<string, Count>(MAX_LOOKUPS);
 
   /** @param remembered The opcodes that {@linkcode hasDone} is asked for. */
   constructor(remembered: ReadonlySet<number>) {
@@ -37,17 +61,21 @@ export class RingMemory {
   /** Takes note of a request that was judged. */
   note(request: RequestView): void {
     const { opcode } = request;
+    if (this.#lookups.size > 0) this.#discount(request);
     if (opcode === undefined) return;
     if (opcode === CLOSE) {
       this.#done.delete(placeOf(request));
-    } else if (this.#remembered.has(opcode) && !hasFailed(request)) {
+    } else if (OPENING.has(opcode)) {
+      const { res } = fieldsOf(request.request.result);
+      if (typeof res === "number") this.#done.delete(placeOf(request, String(res)));
+    } else if (this.#remembered.has(opcode) && !hasFailed(request) && !isLocal(request)) {
       const place = placeOf(request);
       const done = this.#done.get(place) ?? new Set();
       this.#done.set(place, done.add(opcode));
     }
   }
 
-  /** Whether the same ring has done one of `opcodes` with the request's descriptor before. */
+  /** Whether the same process has done one of `opcodes` with the request's descriptor before. */
   hasDone(request: RequestView, opcodes: ReadonlySet<number>): boolean {
     // Where descriptors are not told, READ and WRITE may be of anything.
     if (request.descriptor === undefined && !isOfSocket(request)) return false;
@@ -59,32 +87,47 @@ export class RingMemory {
    * Counts a request that fulfils a condition.
    *
    * @param condition Tells the condition from others.
-   * @param least The count that is reached or not.
-   * @param name What is counted once only, within `group`.
    */
-  reaches(
-    request: RequestView,
-    condition: number,
-    { least, group, name }: { least: number; group?: string; name?: string },
-  ): boolean {
+  reaches(request: RequestView, condition: number, counting: Counting): boolean {
+    const { least, group, name, lookupsOnly } = counting;
     const key = `${condition} ${ringOf(request)} ${group ?? ""}`;
     const now = Date.parse(String(request.record.timestamp));
     let count = this.#counts.get(key);
     if (count === undefined || Math.abs(now - count.since) > WINDOW_MS) {
-      count = { since: now, times: 0, names: new Set() };
+      count = { since: now, times: 0, names: new Set(), left: new Set(), last: undefined };
       this.#counts.set(key, count);
     }
-    if (name !== undefined && count.names.has(name)) return count.times >= least;
-    if (count.times < least) {
+    count.last = request;
+    const isNew = name === undefined || !count.names.has(name) && !count.left.has(name);
+    if (isNew && count.times < least) {
       count.times++;
       if (name !== undefined) count.names.add(name);
+      if (name !== undefined && lookupsOnly) {
+        this.#lookups.set(`${ringOf(request)} ${name}`, count);
+      }
     }
     return count.times >= least;
+  }
+
+  /** Takes the names that a request uses from the counts of mere lookups. */
+  #discount(request: RequestView): void {
+    const ring = ringOf(request);
+    for (const { forms } of request.paths) {
+      const path = forms.at(-1)!;
+      const name = path.slice(path.lastIndexOf("/") + 1);
+      const key = `${ring} ${name}`;
+      const count = this.#lookups.get(key);
+      if (count === undefined || count.last === request) continue;
+      this.#lookups.delete(key);
+      if (count.names.delete(name)) count.times--;
+      if (count.left.size < MAX_LEFT) count.left.add(name);
+    }
   }
 
   clear(): void {
     this.#done.clear();
     this.#counts.clear();
+    this.#lookups.clear();
   }
 }
 
@@ -94,12 +137,20 @@ function ringOf({ record }: RequestView): string {
   return typeof ctx === "string" ? ctx : `pid ${fieldsOf(record.process).pid}`;
 }
 
-function placeOf(request: RequestView): string {
-  return `${ringOf(request)} ${request.descriptor ?? ""}`;
+/** A descriptor is its process's, a slot of a file table its ring's. */
+function placeOf(request: RequestView, descriptor = request.descriptor ?? ""): string {
+  const { pid } = fieldsOf(request.record.process);
+  const isSlot = descriptor.startsWith("slot") || typeof pid !== "number";
+  return `${isSlot ? ringOf(request) : `pid ${pid}`} ${descriptor}`;
 }
 
 function isOfSocket({ opcode }: RequestView): boolean {
   return opcode !== undefined && OPCODES[opcode]?.category === "network";
+}
+
+/** A socket of the unix family reaches no other host. */
+function isLocal({ info }: RequestView): boolean {
+  return info.family === "AF_UNIX";
 }
 
 function hasFailed({ request }: RequestView): boolean {

@@ -1,4 +1,4 @@
-import { cutToWidth, displayWidth } from "../record/display_width.ts";
+import { cutFront, cutToWidth, displayWidth } from "../record/display_width.ts";
 
 const GAP = "  ";
 /** Rows that are measured before the widths are settled. */
@@ -20,6 +20,8 @@ export interface Column {
   readonly flexible?: boolean;
   /** Aligned to the right: numbers. */
   readonly right?: boolean;
+  /** What tells is at the end: it is cut at the front. */
+  readonly tail?: boolean;
 }
 
 /** How a {@linkcode Table} looks. */
@@ -104,9 +106,11 @@ export class Table {
     const { columns, color } = this.#options;
     const padded = cells.map((cell, i) => {
       const width = this.#widths![i]!;
-      const text = columns === undefined ? cell : cutToWidth(cell, width);
+      const { right, tail } = this.#columns[i]!;
+      const cut = tail ? cutFront : cutToWidth;
+      const text = columns === undefined ? cell : cut(cell, width);
       const padding = " ".repeat(Math.max(0, width - displayWidth(text)));
-      return this.#columns[i]!.right ? padding + text : text + padding;
+      return right ? padding + text : text + padding;
     });
     const line = padded.join(GAP).trimEnd();
     const fitted = columns === undefined ? line : cutToWidth(line, columns);

@@ -1,4 +1,4 @@
-import { cutToWidth } from "../record/display_width.ts";
+import { wrapToWidth } from "../record/display_width.ts";
 import { printable, printableField } from "../record/printable.ts";
 import type { StreamRecord } from "../record/records.ts";
 import {
@@ -20,7 +20,7 @@ import { count } from "./tally.ts";
 const RINGS: readonly Column[] = [
   { title: "PID", right: true, max: 10 },
   { title: "COMM", max: 16, min: 8 },
-  { title: "CTX", max: 18 },
+  { title: "CTX", max: 18, min: 9, tail: true },
   { title: "OPS", flexible: true },
   { title: "SECCOMP", max: 8 },
   { title: "FOUND_BY", max: 16, min: 8 },
@@ -126,10 +126,11 @@ export class TableSink implements Sink {
   #writeDetail(entry: Record<string, unknown>): void {
     const { columns, color } = this.#options;
     const style = styleOf(entry);
-    for (const [i, line] of ringDetail(entry).entries()) {
-      const fitted = columns === undefined ? line : cutToWidth(line, columns);
+    for (const [i, whole] of ringDetail(entry).entries()) {
       const styled = color && i === 0 && style !== "";
-      this.#lines.add(styled ? `\x1b[${style}m${fitted}\x1b[0m` : fitted);
+      for (const line of columns === undefined ? [whole] : wrapToWidth(whole, columns)) {
+        this.#lines.add(styled ? `\x1b[${style}m${line}\x1b[0m` : line);
+      }
     }
   }
 

@@ -1,5 +1,11 @@
 import { parseIpRange } from "../uapi/ip_address.ts";
-import { OPCODE_CATEGORIES, opcodeNumber, OPCODES, opcodesOfCategory } from "../uapi/opcodes.ts";
+import {
+  OPCODE_CATEGORIES,
+  opcodeNumber,
+  OPCODES,
+  opcodesOfCategory,
+  UNKNOWN_OPCODE,
+} from "../uapi/opcodes.ts";
 import { parseGlob } from "./glob.ts";
 import { choice, integer, integerOrText, list, mapping, quote, text } from "./schema.ts";
 
@@ -15,7 +21,7 @@ export interface PathConfig {
 
 /** Which requests. All that are given must match; an empty or absent list is "any". */
 export interface EventFilterConfig {
-  /** Names (`IORING_OP_OPENAT`) and categories (`network`). */
+  /** Names (`IORING_OP_OPENAT`, `UNKNOWN` for all that have none) and categories (`network`). */
   readonly opcode?: readonly string[];
   readonly path?: PathConfig;
   /** Addresses and CIDR ranges of the peer. */
@@ -32,6 +38,8 @@ export interface PortRange {
 
 const PORT_RANGE = /^(\d{1,5})-(\d{1,5})$/;
 const MAX_PORT = 65_535;
+/** Opcodes are one byte. */
+const NAMELESS = Array.from({ length: 256 }, (_, number) => number).slice(OPCODES.length);
 
 /** Reads a port or a range of ports; a text says what is wrong with it. */
 export function parsePortRange(port: number | string): PortRange | string {
@@ -49,6 +57,7 @@ export function parsePortRange(port: number | string): PortRange | string {
 /** The numbers of the opcodes that names and categories stand for. */
 export function opcodeNumbers(words: readonly string[]): Set<number> {
   return new Set(words.flatMap((word) => {
+    if (word === UNKNOWN_OPCODE) return NAMELESS;
     const number = opcodeNumber(word);
     return number === undefined ? opcodesOfCategory(word) : [number];
   }));
@@ -79,6 +88,7 @@ export const ABSOLUTE_PREFIX = text({ maxBytes: 255, check: absolute, schema: { 
 export const OPCODE = choice("opcode or category", [
   ...OPCODE_CATEGORIES,
   ...OPCODES.map(({ name }) => name),
+  UNKNOWN_OPCODE,
 ]);
 
 export const PATH = mapping<PathConfig>({

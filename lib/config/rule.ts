@@ -1,5 +1,9 @@
 import type { Severity } from "../record/records.ts";
+import { ERRNO_NAMES } from "../uapi/errno.ts";
+import type { FlagTable } from "../uapi/flags.ts";
 import { ADDRESS, OPCODE, PATH, type PathConfig, PORT } from "./event_filter.ts";
+import { REGISTER_OPS } from "../uapi/register_ops.ts";
+import { SETUP_FLAGS, SQE_FLAGS } from "../uapi/ring_flags.ts";
 import { PROCESS_FILTER, type ProcessFilterConfig } from "./process_filter.ts";
 import {
   boolean,
@@ -48,20 +52,29 @@ export interface RuleCondition {
   readonly other_credentials?: boolean;
   /** The kernel refused the request before it ran. */
   readonly rejected?: boolean;
-  /** The same ring has done one of these with the same descriptor before. */
+  /** The request ended with one of these errors, where its result is known. */
+  readonly errno?: readonly string[];
+  /** The same process has done one of these with the same descriptor before. */
   readonly after?: readonly string[];
   /** The ring has done this often what the rest of the condition says, within a second. */
   readonly times?: number;
-  /** As `times`, counting different names within one directory. */
+  /**
+   * As `times`, counting different names within one directory. A name that was read from a
+   * process's memory long after its use may have been another then, so each of those counts.
+   */
   readonly distinct_paths?: number;
+  /** Of `distinct_paths`: a name that the ring also does something else with does not count. */
+  readonly lookups_only?: boolean;
   /** The operation of an `IOUringRegister`. */
   readonly operation?: readonly string[];
   /** At least one of these `IORING_SETUP_*` flags of an `IOUringEntry` is set. */
   readonly setup_flags?: readonly string[];
   /** The ring has no file descriptor: `/proc/PID/fd` does not show it. */
   readonly without_fd?: boolean;
-  /** The ring is used or held by a process that did not create it. */
+  /** The ring is used or held by a process that did not create it, and did not inherit it either. */
   readonly foreign?: boolean;
+  /** The ring is used or held by a child of its creator that runs the same program. */
+  readonly inherited?: boolean;
 }
 
 /** A named finding. */
@@ -109,13 +122,8 @@ const TECHNIQUE = text({
   schema: { pattern: "^TA?\\d{4}(\\.\\d{3})?$" },
 });
 
-function word(prefix: string) {
-  return text({
-    maxBytes: 64,
-    check: (name) =>
-      name.startsWith(prefix) ? undefined : `${quote(name)} does not start with ${prefix}`,
-    schema: { pattern: `^${prefix}` },
-  });
+function flag(what: string, table: FlagTable) {
+  return choice(what, table.map(([, name]) => name));
 }
 
 const COUNT = integer({ min: 2, max: 1000 });
@@ -135,22 +143,25 @@ const CONDITION = mapping<RuleCondition>({
   port: list(PORT),
   target: list(choice<TargetKind>("target", ["file", "socket", "pipe", "unknown"])),
   op_info: dictionary(list(VALUE)),
-  sqe_flags: list(word("IOSQE_")),
+  sqe_flags: list(flag("SQE flag", SQE_FLAGS)),
   other_credentials: boolean("The request runs with credentials that are not its process's"),
   rejected: boolean("The kernel refused the request before it ran"),
-  after: list(OPCODE, "The same ring has done this with the same descriptor before"),
+  errno: list(choice("error", ERRNO_NAMES), "The request ended with one of these errors"),
+  after: list(OPCODE, "The same process has done this with the same descriptor before"),
   times: COUNT,
   distinct_paths: COUNT,
-  operation: list(word("IORING_")),
-  setup_flags: list(word("IORING_SETUP_")),
+  lookups_only: boolean("Names that the ring also does something else with do not count"),
+  operation: list(choice("operation", REGISTER_OPS)),
+  setup_flags: list(flag("setup flag", SETUP_FLAGS)),
   without_fd: boolean("The ring has no file descriptor"),
-  foreign: boolean("The ring is used or held by a process that did not create it"),
+  foreign: boolean("The ring is used or held by a process that did not create or inherit it"),
+  inherited: boolean("The ring is used or held by a child of its creator, of the same program"),
 }, { about: "All that is given must hold", check: conditionProblem });
 
 /** Keys that ask about a record rather than about one of its requests. */
 const OF_REGISTER: readonly (keyof RuleCondition)[] = ["operation"];
 const OF_RING: readonly (keyof RuleCondition)[] = ["setup_flags", "without_fd"];
-const OF_ANY: readonly (keyof RuleCondition)[] = ["process", "seccomp", "foreign"];
+const OF_ANY: readonly (keyof RuleCondition)[] = ["process", "seccomp", "foreign", "inherited"];
 
 /** What a condition looks at. */
 export type ConditionScope = "request" | "register" | "ring" | "any";

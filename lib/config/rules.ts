@@ -37,6 +37,50 @@ const NAME_FILE = [
   "IORING_OP_SETXATTR",
 ];
 
+/** Files below `/proc/net` that list sockets. */
+const SOCKET_TABLES = [
+  "tcp",
+  "tcp6",
+  "udp",
+  "udp6",
+  "udplite",
+  "udplite6",
+  "raw",
+  "raw6",
+  "unix",
+  "packet",
+];
+
+/** Files of a process and of its threads. */
+function ofProcess(...names: readonly string[]): string[] {
+  return names.flatMap((name) => [`/proc/*/${name}`, `/proc/*/task/*/${name}`]);
+}
+
+/** What tells who was there. */
+const TRACES = {
+  exact: [
+    "/var/run/utmp",
+    "/run/utmp",
+    "/var/log/wtmp",
+    "/var/log/btmp",
+    "/var/log/lastlog",
+    "/var/log/auth.log",
+  ],
+  prefix: [
+    "/var/log/audit/",
+    "/var/log/journal/",
+    "/var/log/secure",
+    "/var/log/syslog",
+    "/var/log/messages",
+  ],
+  glob: inHomes(".*_history"),
+};
+
+/** Globs of files in every home directory. */
+function inHomes(...names: readonly string[]): string[] {
+  return names.flatMap((name) => [`/root/${name}`, `/home/*/${name}`]);
+}
+
 const PUBLISHED = "curing (armosec), RingReaper (MatheuZSecurity)";
 
 /**
@@ -96,19 +140,22 @@ export const RULES: readonly Required<Rule>[] = [
     when: [{
       access: ["read"],
       path: {
-        exact: ["/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers"],
-        prefix: ["/etc/sudoers.d/", "/etc/ssh/ssh_host_", "/etc/krb5.keytab"],
+        exact: [
+          "/etc/shadow",
+          "/etc/shadow-",
+          "/etc/gshadow",
+          "/etc/gshadow-",
+          "/etc/sudoers",
+          "/etc/security/opasswd",
+          "/etc/krb5.keytab",
+        ],
+        prefix: ["/etc/sudoers.d/", "/etc/ssh/ssh_host_", "/root/.ssh/"],
         glob: [
-          "/root/.ssh/id_*",
-          "/home/*/.ssh/id_*",
-          "/root/.aws/credentials",
-          "/home/*/.aws/credentials",
-          "/root/.kube/config",
-          "/home/*/.kube/config",
+          "/home/**/.ssh/**",
+          "/var/lib/*/.ssh/**",
           "/run/secrets/kubernetes.io/**",
           "/var/run/secrets/kubernetes.io/**",
-          "/home/*/.gnupg/private-keys-v1.d/**",
-          "/root/.gnupg/private-keys-v1.d/**",
+          ...inHomes(".aws/credentials", ".kube/config", ".gnupg/private-keys-v1.d/**"),
         ],
       },
     }],
@@ -122,7 +169,18 @@ export const RULES: readonly Required<Rule>[] = [
     next: "Look for what else the process listed, and for a session that it may wait for",
     when: [{
       access: ["read"],
-      path: { exact: ["/var/run/utmp", "/run/utmp", "/var/log/wtmp", "/var/log/lastlog"] },
+      path: {
+        exact: [
+          "/var/run/utmp",
+          "/run/utmp",
+          "/var/log/wtmp",
+          "/var/log/btmp",
+          "/var/log/lastlog",
+          "/var/lib/wtmpdb/wtmp.db",
+          "/var/lib/lastlog/lastlog2.db",
+        ],
+        prefix: ["/run/systemd/sessions/", "/run/systemd/users/"],
+      },
     }],
   },
   {
@@ -135,17 +193,11 @@ export const RULES: readonly Required<Rule>[] = [
     when: [{
       access: ["read"],
       path: {
-        glob: [
-          "/proc/net/tcp",
-          "/proc/net/tcp6",
-          "/proc/net/udp",
-          "/proc/net/udp6",
-          "/proc/net/unix",
-          "/proc/*/net/tcp",
-          "/proc/*/net/tcp6",
-          "/proc/*/net/udp",
-          "/proc/*/net/udp6",
-        ],
+        glob: SOCKET_TABLES.flatMap((table) => [
+          `/proc/net/${table}`,
+          `/proc/*/net/${table}`,
+          `/proc/*/task/*/net/${table}`,
+        ]),
       },
     }],
   },
@@ -160,14 +212,7 @@ export const RULES: readonly Required<Rule>[] = [
       access: ["read", "write"],
       path_of: "other_process",
       path: {
-        glob: [
-          "/proc/*/comm",
-          "/proc/*/cmdline",
-          "/proc/*/status",
-          "/proc/*/stat",
-          "/proc/*/exe",
-          "/proc/*/fd/*",
-        ],
+        glob: ofProcess("comm", "cmdline", "status", "stat", "exe", "fd/*", "cgroup"),
       },
     }],
   },
@@ -183,13 +228,7 @@ export const RULES: readonly Required<Rule>[] = [
       access: ["read", "write"],
       path_of: "other_process",
       path: {
-        glob: [
-          "/proc/*/maps",
-          "/proc/*/smaps",
-          "/proc/*/mem",
-          "/proc/*/environ",
-          "/proc/*/task/*/mem",
-        ],
+        glob: ofProcess("maps", "smaps", "smaps_rollup", "numa_maps", "mem", "environ", "auxv"),
       },
     }],
   },
@@ -207,6 +246,7 @@ export const RULES: readonly Required<Rule>[] = [
         prefix: [
           "/sys/kernel/tracing/",
           "/sys/kernel/debug/tracing/",
+          "/sys/kernel/debug/kprobes/",
           "/sys/fs/bpf/",
           "/sys/kernel/security/",
           "/sys/fs/selinux/",
@@ -225,19 +265,21 @@ export const RULES: readonly Required<Rule>[] = [
   },
   {
     id: "indicator-removal",
-    title: "Log or shell history removed",
+    title: "Log or shell history removed or emptied",
     severity: "medium",
     attack: ["T1070.002", "T1070.003"],
     reference: "MITRE ATT&CK T1070",
     next: "Compare with logs that were sent elsewhere; recover the file from the disk",
-    when: [{
-      access: ["remove"],
-      path: {
-        exact: ["/var/log/wtmp", "/var/log/btmp", "/var/log/lastlog", "/var/log/auth.log"],
-        prefix: ["/var/log/audit/", "/var/log/secure", "/var/log/syslog", "/var/log/messages"],
-        glob: ["/root/.*_history", "/home/*/.*_history"],
+    when: [
+      { access: ["remove"], path: TRACES },
+      // Emptied, or linked to where nothing is kept.
+      { opcode: ["IORING_OP_FTRUNCATE"], path: TRACES },
+      {
+        opcode: ["IORING_OP_SYMLINKAT", "IORING_OP_LINKAT", "IORING_OP_RENAMEAT"],
+        access: ["write"],
+        path: TRACES,
       },
-    }],
+    ],
   },
   {
     id: "persistence-write",
@@ -253,8 +295,11 @@ export const RULES: readonly Required<Rule>[] = [
           "/etc/crontab",
           "/etc/anacrontab",
           "/etc/rc.local",
+          "/etc/inittab",
           "/etc/profile",
           "/etc/bash.bashrc",
+          "/etc/zsh/zshrc",
+          "/etc/zsh/zprofile",
           "/etc/environment",
           "/etc/ld.so.preload",
           "/etc/ld.so.conf",
@@ -263,40 +308,59 @@ export const RULES: readonly Required<Rule>[] = [
           "/etc/group",
           "/etc/sudoers",
           "/etc/modules",
+          "/etc/ssh/sshd_config",
+          // Programs that the kernel starts.
+          "/proc/sys/kernel/core_pattern",
+          "/proc/sys/kernel/modprobe",
+          "/proc/sys/fs/binfmt_misc/register",
+          "/sys/kernel/uevent_helper",
         ],
         prefix: [
           "/etc/cron.",
           "/var/spool/cron/",
+          "/var/spool/at/",
           "/etc/systemd/",
-          "/lib/systemd/system",
-          "/usr/lib/systemd/system",
+          "/lib/systemd/",
+          "/usr/lib/systemd/",
+          "/usr/local/lib/systemd/",
           "/run/systemd/system/",
           "/etc/init.d/",
-          "/etc/rc",
+          "/etc/init/",
           "/etc/profile.d/",
           "/etc/ld.so.conf.d/",
           "/etc/pam.d/",
           "/etc/sudoers.d/",
           "/etc/udev/rules.d/",
           "/etc/modules-load.d/",
+          "/etc/modprobe.d/",
+          "/lib/modules/",
+          "/usr/lib/modules/",
           "/etc/update-motd.d/",
           "/etc/xdg/autostart/",
+          "/etc/apt/apt.conf.d/",
+          "/etc/NetworkManager/dispatcher.d/",
+          "/etc/ssh/sshd_config.d/",
         ],
         glob: [
-          "/root/.ssh/authorized_keys*",
-          "/home/*/.ssh/authorized_keys*",
-          "/root/.bashrc",
-          "/root/.bash_profile",
-          "/root/.profile",
-          "/root/.zshrc",
-          "/home/*/.bashrc",
-          "/home/*/.bash_profile",
-          "/home/*/.profile",
-          "/home/*/.zshrc",
-          "/root/.config/systemd/user/**",
-          "/home/*/.config/systemd/user/**",
-          "/root/.config/autostart/**",
-          "/home/*/.config/autostart/**",
+          "/etc/rc[0-6S].d/*",
+          "/etc/network/if-*.d/*",
+          "/lib/**/security/pam_*.so",
+          "/usr/lib/**/security/pam_*.so",
+          ...inHomes(
+            ".ssh/authorized_keys*",
+            ".ssh/rc",
+            ".bashrc",
+            ".bash_profile",
+            ".bash_login",
+            ".bash_logout",
+            ".profile",
+            ".zshrc",
+            ".zshenv",
+            ".zprofile",
+            ".config/systemd/user/**",
+            ".config/autostart/**",
+            ".config/fish/config.fish",
+          ),
         ],
       },
     }],
@@ -309,11 +373,7 @@ export const RULES: readonly Required<Rule>[] = [
     reference: "MITRE ATT&CK T1554",
     next: "Verify the program against its package",
     when: [
-      {
-        opcode: ["IORING_OP_RENAMEAT", "IORING_OP_LINKAT", "IORING_OP_SYMLINKAT"],
-        access: ["write"],
-        path: { prefix: ["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/"] },
-      },
+      { access: ["write"], path: { prefix: ["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/"] } },
       {
         opcode: ["IORING_OP_SETXATTR", "IORING_OP_FSETXATTR"],
         op_info: { name: ["security.capability"] },
@@ -340,6 +400,8 @@ export const RULES: readonly Required<Rule>[] = [
         ],
       },
       distinct_paths: 16,
+      // A program that copies them reads or makes a file of the same name.
+      lookups_only: true,
     }],
   },
   {
@@ -365,13 +427,31 @@ export const RULES: readonly Required<Rule>[] = [
     when: [{ setup_flags: ["IORING_SETUP_SQPOLL"] }],
   },
   {
+    id: "unusual-ring",
+    title: "Ring in memory of its process, or closed to requests at first",
+    severity: "info",
+    attack: ["T1106"],
+    reference: "io_uring_setup(2), IORING_SETUP_NO_MMAP and IORING_SETUP_R_DISABLED",
+    next: "Nothing by itself; few programs ask for it",
+    when: [{ setup_flags: ["IORING_SETUP_NO_MMAP", "IORING_SETUP_R_DISABLED"] }],
+  },
+  {
     id: "foreign-ring",
-    title: "Ring in the hands of a process that did not create it",
+    title: "Ring in the hands of a process that neither created nor inherited it",
     severity: "medium",
     attack: ["T1055"],
     reference: "io_uring(7): a ring is inherited over fork(2) and can be sent over a unix socket",
-    next: "Find out how the ring got there: fork, SCM_RIGHTS or pidfd_getfd(2)",
+    next: "Find out how the ring got there: SCM_RIGHTS, pidfd_getfd(2), or another program's fork",
     when: [{ foreign: true }],
+  },
+  {
+    id: "inherited-ring",
+    title: "Ring in the hands of a child of the process that created it",
+    severity: "low",
+    attack: ["T1055"],
+    reference: "PostgreSQL 18 makes its rings before it forks; malware can do the same",
+    next: "Check whether the program is a server that shares its rings among its processes",
+    when: [{ inherited: true }],
   },
   {
     id: "personality-switch",
@@ -412,7 +492,19 @@ export const RULES: readonly Required<Rule>[] = [
     attack: ["T1082"],
     reference: "io_uring_req_failed: what the kernel, a restriction or a BPF filter refuses",
     next: "Look at what was tried: opcodes that do not exist are a search for a weakness",
-    when: [{ rejected: true, times: 16 }],
+    when: [
+      { rejected: true, times: 16 },
+      { rejected: true, opcode: ["UNKNOWN"], times: 3 },
+    ],
+  },
+  {
+    id: "restricted-request",
+    title: "Request that its ring does not allow",
+    severity: "low",
+    attack: ["T1106"],
+    reference: "io_uring_register(2), IORING_REGISTER_RESTRICTIONS and IORING_REGISTER_BPF_FILTER",
+    next: "Look at what was tried: a program that is confined to a ring has gone beyond it",
+    when: [{ rejected: true, errno: ["EACCES"] }],
   },
   {
     id: "device-command",

@@ -24,6 +24,7 @@ import {
 import type { Vmcoreinfo } from "./vmcoreinfo.ts";
 
 const BANNER = "Linux version ";
+const BANNER_BYTES = new TextEncoder().encode(BANNER);
 const MAX_BANNER = 512;
 /** The banner is in the image twice or so: as it is linked, and in the log. */
 const MOST_BANNERS = 256;
@@ -46,7 +47,8 @@ export function findAnchors(space: AddressSpace, vmcoreinfo: Vmcoreinfo | undefi
   for (const { start, length, physical } of space.mappings(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
     if (!space.budget.spend(UNITS_PER_SEARCH)) break;
     const within = { start: physical, end: physical + length, limit: MOST_BANNERS };
-    for (const hit of space.physical.search(new TextEncoder().encode(BANNER), within)) {
+    const [hits = []] = space.physical.search([{ bytes: BANNER_BYTES }], within);
+    for (const hit of hits) {
       anchors.push({ symbol: "linux_banner", address: start + BigInt(hit - physical) });
     }
   }

@@ -27,11 +27,14 @@ export function* findKallsyms(space: AddressSpace): Generator<KallsymsTables> {
   for (const { start, length, physical } of mappings) {
     const end = physical + length;
     if (!space.budget.spend(UNITS_PER_SEARCH + length / SEARCHED_PER_UNIT)) return;
-    for (const hit of space.physical.search(DIGITS, { start: physical, end, limit: 4096 })) {
+    const within = { start: physical, end, limit: 4096 };
+    const [hits = []] = space.physical.search([{ bytes: DIGITS }], within);
+    for (const hit of hits) {
       const digits = image.offset(start) + (hit - physical);
       const tokens = tokenTables(image, digits);
       if (tokens === undefined) continue;
       for (const markers of findMarkers(image, tokens.table)) {
+        if (space.budget.isSpent) return;
         const names = findNames(image, markers);
         if (names === undefined) continue;
         yield* addressTables(image, names, tokens);

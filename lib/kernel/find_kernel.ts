@@ -27,10 +27,10 @@ import {
   SlidSymbols,
 } from "./symbols.ts";
 import type { KernelTypes } from "./types.ts";
-import { findVmcoreinfo, Vmcoreinfo } from "./vmcoreinfo.ts";
+import { findVmcoreinfo, Vmcoreinfo, vmcoreinfoOf } from "./vmcoreinfo.ts";
 
 /** Ways to find the page tables, in the order in which they are tried. */
-export type PageTableSource = "vmcoreinfo_note" | "vmcoreinfo_memory" | "cpu_state" | "swapper";
+export type PageTableSource = "vmcoreinfo_note" | "cpu_state" | "vmcoreinfo_memory" | "swapper";
 
 /** Where symbols come from: the kernel's own tables, found in one way or the other, or a file. */
 export type SymbolSource = "vmcoreinfo" | "search" | GivenSymbols["source"];
@@ -75,22 +75,34 @@ export interface FindKernelOptions {
   readonly vmcoreinfo: string | undefined;
   readonly sources?: readonly PageTableSource[];
   /** What {@linkcode findVmcoreinfo} finds, where the caller has looked already. */
-  readonly inMemory?: readonly Vmcoreinfo[];
+  readonly inMemory?: Iterable<Vmcoreinfo>;
   /** What may be read in the search; shared by searches that belong together. */
   readonly budget?: ReadBudget;
   /** What is used in place of the kernel's own symbols and types. */
   readonly files?: KernelFiles;
 }
 
+/** What the headers say comes first: the others take a search of all memory. */
 const ALL_SOURCES: readonly PageTableSource[] = [
+  "vmcoreinfo_note",
+  "cpu_state",
+  "vmcoreinfo_memory",
+  "swapper",
+];
+/** A file is checked against VMCOREINFO, and placed by it. */
+const SOURCES_WITH_FILES: readonly PageTableSource[] = [
   "vmcoreinfo_note",
   "vmcoreinfo_memory",
   "cpu_state",
   "swapper",
 ];
 
-/** Finding a kernel takes less than half a million units, whatever the size of the image. */
-const SEARCH_UNITS = 32_000_000;
+/**
+ * Finding a kernel takes less than half a million units, whatever the size of the image. Memory may
+ * hold page tables and symbols that lead nowhere: of former kernels, of guests, or made up.
+ */
+const CANDIDATE_UNITS = 2_000_000;
+const SEARCH_UNITS = 4 * CANDIDATE_UNITS;
 
 /** The budget of a search. */
 export function searchBudget(): ReadBudget {
@@ -120,7 +132,8 @@ export function findKernel(memory: PhysicalMemory, options: FindKernelOptions): 
     // A kernel was found, and of the tables that pass for its own none will do better.
     if (reasons.wrongTypes && candidate.source === "swapper") break;
     reasons.note(0, "page tables were found, but they do not map a kernel");
-    const space = new AddressSpace(memory, candidate.root, budget);
+    const space = new AddressSpace(memory, candidate.root, budget.part(CANDIDATE_UNITS));
+    if (isStale(space, candidate)) continue;
     for (const symbols of symbolTables(space, candidate.vmcoreinfo, files.symbols)) {
       const kernel = reasons.attempt(() => openKernel(space, candidate, { symbols, files }));
       if (kernel !== undefined) return kernel;
@@ -234,13 +247,23 @@ function openKernel(
   const { types, source } = files.types === undefined ? readTypes(space, symbols) : files.types;
   // The search is over: what reads from here on has a budget of its own.
   const program = new Program(new AddressSpace(space.physical, space.pageTable), types, symbols);
+  const info = vmcoreinfo ?? readVmcoreinfo(space, symbols);
   // The banner of a file has named its kernel by now.
   if (files.types !== undefined && files.symbols?.banner === undefined) {
-    const why = whyNotItsTypes(program, files.types, vmcoreinfo);
+    const why = whyNotItsTypes(program, files.types, info);
     if (why !== undefined) throw new Refusal(WRONG_TYPES, why, files.types.file);
   }
   const damage = damageOf(symbols, { types, source });
-  return { program, banner, vmcoreinfo, pageTables, symbols: table, types: source, damage, files };
+  return {
+    program,
+    banner,
+    vmcoreinfo: info,
+    pageTables,
+    symbols: table,
+    types: source,
+    damage,
+    files,
+  };
 }
 
 function damageOf(
@@ -339,10 +362,11 @@ function checkDepth(space: AddressSpace, symbols: KernelSymbols): void {
 
 function* candidates(
   memory: PhysicalMemory,
-  { cpus, vmcoreinfo, sources = ALL_SOURCES, inMemory, files }: FindKernelOptions,
+  { cpus, vmcoreinfo, sources, inMemory, files }: FindKernelOptions,
   budget: ReadBudget,
 ): Generator<Candidate> {
-  for (const source of sources) {
+  const usual = (files?.symbols ?? files?.types) ? SOURCES_WITH_FILES : ALL_SOURCES;
+  for (const source of sources ?? usual) {
     switch (source) {
       case "vmcoreinfo_note":
         if (vmcoreinfo !== undefined) yield* ofVmcoreinfo(new Vmcoreinfo(vmcoreinfo), source);
@@ -360,9 +384,27 @@ function* candidates(
   }
 }
 
+/** Whether what VMCOREINFO leads to are no page tables: they do not map themselves where it says. */
+function isStale(space: AddressSpace, { vmcoreinfo, root }: Candidate): boolean {
+  const table = vmcoreinfo && topTableOf(vmcoreinfo);
+  if (table === undefined) return false;
+  try {
+    return space.translate(table) !== root.root;
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+    // A slice may lack the page that would tell.
+    return error.reason !== "not_in_image";
+  }
+}
+
+/** Virtual address of the kernel's top page table. */
+function topTableOf(info: Vmcoreinfo): bigint | undefined {
+  return info.symbol("swapper_pg_dir") ?? info.symbol("init_top_pgt");
+}
+
 /** Physical address of the page tables that VMCOREINFO names, or undefined. */
 export function pageTablesOf(info: Vmcoreinfo): number | undefined {
-  const table = info.symbol("swapper_pg_dir") ?? info.symbol("init_top_pgt");
+  const table = topTableOf(info);
   const physBase = info.number("phys_base");
   if (table === undefined || physBase === undefined) return undefined;
   const root = Number(table - KERNEL_IMAGE_START + physBase);
@@ -412,7 +454,12 @@ const SWAPPER = new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0");
 /** Anyone can write these bytes into memory; those of the first task must be among the hits. */
 const MOST_SWAPPERS = 65_536;
 /** A kernel's BTF starts so: magic, version 1, flags 0, header of 24 bytes. */
-const BTF_START = new Uint8Array([0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]);
+const BTF_PATTERN = {
+  bytes: new Uint8Array([0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]),
+  align: 4,
+};
+/** Anyone can write these bytes, too. */
+const MOST_BTF_STARTS = 4096;
 const LARGEST_BTF = 64 * 1024 * 1024;
 /** BTF looked at in all; a kernel has 3 to 10 MiB, a machine two or three copies. */
 const MOST_BTF = 2 * LARGEST_BTF;
@@ -420,6 +467,8 @@ const MOST_BTF = 2 * LARGEST_BTF;
 /** Half of the window around the first task in which the kernel's image can lie. */
 const IMAGE_SPAN = 128 * 1024 * 1024;
 const PAGE_SIZE = 4096;
+/** What a look at each page of the window costs of a {@linkcode ReadBudget}. */
+const UNITS_AROUND = 2 * IMAGE_SPAN / PAGE_SIZE;
 const GIB = 1n << 30n;
 /** The image is aligned to this at least, physically and virtually (CONFIG_PHYSICAL_ALIGN). */
 const IMAGE_ALIGN = 2 * 1024 * 1024;
@@ -434,9 +483,12 @@ function* ofSwapper(
   budget: ReadBudget,
   given: KernelTypes | undefined,
 ): Generator<Candidate> {
-  const names = memory.search(SWAPPER, { limit: MOST_SWAPPERS });
+  const [names = [], types = []] = memory.search(
+    [{ bytes: SWAPPER }, BTF_PATTERN],
+    { limit: MOST_SWAPPERS },
+  );
   if (names.length === 0) return;
-  for (const layout of taskLayouts(memory, given)) {
+  for (const layout of taskLayouts(memory, types, given)) {
     for (const comm of names) {
       if (!budget.spend(1)) return;
       const physical = comm - layout.comm;
@@ -459,6 +511,7 @@ function* rootsAround(
 ): Generator<PageTableRoot> {
   const page = physical - physical % PAGE_SIZE;
   const roots: number[] = [];
+  if (!budget.spend(UNITS_AROUND)) return;
   const start = Math.max(0, page - IMAGE_SPAN);
   for (let root = start; root < page + IMAGE_SPAN; root += PAGE_SIZE) {
     // The image is mapped by the last entry of the top table in either depth.
@@ -492,10 +545,14 @@ interface TaskLayout {
 }
 
 /**
- * Layouts by the types that were given, and by every BTF that lies in physical memory in one piece:
+ * Layouts by the types that were given, and by the BTFs that lie in physical memory in one piece:
  * the live one and remnants.
  */
-function taskLayouts(memory: PhysicalMemory, given: KernelTypes | undefined): TaskLayout[] {
+function taskLayouts(
+  memory: PhysicalMemory,
+  starts: readonly number[],
+  given: KernelTypes | undefined,
+): TaskLayout[] {
   const layouts = new Map<string, TaskLayout>();
   const add = (types: KernelTypes) => {
     const members = types.struct("task_struct")?.members;
@@ -507,7 +564,7 @@ function taskLayouts(memory: PhysicalMemory, given: KernelTypes | undefined): Ta
     layouts.set(`${comm} ${realParent} ${tasks}`, { comm, realParent, tasks });
   };
   if (given !== undefined) add(given);
-  for (const types of findBlobs(memory)) add(types);
+  for (const types of findBlobs(memory, starts)) add(types);
   return [...layouts.values()];
 }
 
@@ -546,6 +603,18 @@ function bannerOf(space: AddressSpace, symbols: KernelSymbols): string {
     throw new Refusal(2, "symbols were found, but linux_banner does not hold a kernel's banner");
   }
   return banner;
+}
+
+/** The kernel's own VMCOREINFO, where another way led to it. */
+function readVmcoreinfo(space: AddressSpace, symbols: KernelSymbols): Vmcoreinfo | undefined {
+  const variable = symbols.lookup("vmcoreinfo_data");
+  if (variable === undefined) return undefined;
+  try {
+    return vmcoreinfoOf(space.read(space.readPointer(variable), PAGE_SIZE));
+  } catch (error) {
+    if (!(error instanceof MemoryFault)) throw error;
+    return undefined;
+  }
 }
 
 /** The kernel's own types, and how they were come by. */
@@ -617,7 +686,9 @@ function readGaps(space: AddressSpace, address: bigint, length: number): Uint8Ar
 /** BTF in the kernel's image. */
 function findBtf(space: AddressSpace): Btf | undefined {
   for (const { length, physical } of space.mappings(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
-    for (const types of findBlobs(space.physical, { start: physical, end: physical + length })) {
+    const within = { start: physical, end: physical + length, limit: MOST_BTF_STARTS };
+    const [starts = []] = space.physical.search([BTF_PATTERN], within);
+    for (const types of findBlobs(space.physical, starts)) {
       if (types.struct("task_struct") !== undefined) return types;
     }
   }
@@ -626,7 +697,8 @@ function findBtf(space: AddressSpace): Btf | undefined {
 
 /** BTF of a length anywhere in memory: that of no other kernel has the same to the byte. */
 function findCopy({ physical }: AddressSpace, length: number): Btf | undefined {
-  for (const types of findBlobs(physical)) {
+  const [starts = []] = physical.search([BTF_PATTERN], { limit: MOST_BTF_STARTS });
+  for (const types of findBlobs(physical, starts)) {
     if (types.size === length && types.struct("task_struct") !== undefined) return types;
   }
   return undefined;
@@ -635,10 +707,10 @@ function findCopy({ physical }: AddressSpace, length: number): Btf | undefined {
 /** BTF that lies in physical memory in one piece: the live one and remnants. */
 function* findBlobs(
   memory: PhysicalMemory,
-  within: { readonly start?: number; readonly end?: number } = {},
+  starts: Iterable<number>,
 ): Generator<Btf> {
   let looked = 0;
-  for (const address of memory.search(BTF_START, { ...within, align: 4, limit: 4096 })) {
+  for (const address of starts) {
     const header = memory.read(address, 24);
     const length = header && btfLength(header);
     if (length === undefined || length > LARGEST_BTF || looked + length > MOST_BTF) continue;

@@ -28,7 +28,8 @@ export function findInitTask(program: Program): KernelObject | undefined {
 export function* findSwapperNames(memory: AddressSpace): Generator<bigint> {
   for (const { start, length, physical } of memory.mappings(KERNEL_IMAGE_START, KERNEL_IMAGE_END)) {
     const within = { start: physical, end: physical + length, limit: MOST_HITS };
-    for (const hit of memory.physical.search(SWAPPER, within)) {
+    const [hits = []] = memory.physical.search([{ bytes: SWAPPER }], within);
+    for (const hit of hits) {
       yield start + BigInt(hit - physical);
     }
   }

@@ -6,9 +6,16 @@
  */
 export class ReadBudget {
   #left: number;
+  #whole: ReadBudget | undefined;
 
-  constructor(units: number) {
+  constructor(units: number, whole?: ReadBudget) {
     this.#left = units;
+    this.#whole = whole;
+  }
+
+  /** A budget for one of several walks, so that none takes all: what it spends, this one does too. */
+  part(units: number): ReadBudget {
+    return new ReadBudget(units, this);
   }
 
   /**
@@ -22,12 +29,13 @@ export class ReadBudget {
   /** Takes units; false once there are none left. */
   spend(units: number): boolean {
     this.#left -= units;
-    return this.#left >= 0;
+    this.#whole?.spend(units);
+    return !this.isSpent;
   }
 
   /** Whether something was not read because nothing was left. */
   get isSpent(): boolean {
-    return this.#left < 0;
+    return this.#left < 0 || this.#whole?.isSpent === true;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { PhysicalMemory } from "../memory/physical_memory.ts";
 import { elfNotes } from "../memory/elf_core.ts";
+import { untilNul } from "../uapi/text.ts";
 
 /**
  * What a kernel writes down about itself for crash tools (`kernel/vmcore_info.c`): `KEY=value`
@@ -46,31 +47,45 @@ function parse(text: string | undefined, base: 10 | 16): bigint | undefined {
   return match[1] === "-" ? -value : value;
 }
 
+/** The text that memory begins with, up to the first 0; undefined where there is none. */
+export function vmcoreinfoOf(bytes: Uint8Array): Vmcoreinfo | undefined {
+  const text = new TextDecoder("latin1").decode(untilNul(bytes));
+  return text.startsWith("OSRELEASE=") ? new Vmcoreinfo(text) : undefined;
+}
+
 /**
- * Finds the VMCOREINFO texts that lie in memory. Both copies a kernel keeps start on a page: the
- * data itself, and an ELF note of it. There may be several, of earlier kernels too.
+ * Finds the VMCOREINFO texts that lie in memory, each once. Both copies a kernel keeps start on a
+ * page: the data itself, and an ELF note of it. There may be several, of earlier kernels too. Memory
+ * is searched as far as texts are asked for.
  */
-export function findVmcoreinfo(memory: PhysicalMemory): Vmcoreinfo[] {
-  const found = new Map<string, Vmcoreinfo>();
-  const add = (bytes: Uint8Array | undefined) => {
-    if (bytes === undefined) return;
-    const end = bytes.indexOf(0);
-    const text = new TextDecoder("latin1").decode(end < 0 ? bytes : bytes.subarray(0, end));
-    if (text.startsWith("OSRELEASE=")) found.set(text, new Vmcoreinfo(text));
-  };
-  const search = (pattern: string, offset: number) =>
-    memory.search(new TextEncoder().encode(pattern), { align: PAGE, start: offset, limit: MOST });
-  for (const address of search("OSRELEASE=", 0)) add(memory.read(address, PAGE));
-  // The note's name lies 12 bytes into its page, after three 32-bit sizes.
-  for (const address of search("VMCOREINFO\0", NOTE_NAME)) {
-    const page = memory.read(address - NOTE_NAME, PAGE);
-    if (page === undefined) continue;
-    for (const { data } of elfNotes(page)) add(data);
+export function* findVmcoreinfo(memory: PhysicalMemory): Generator<Vmcoreinfo> {
+  const found = new Set<string>();
+  const top = memory.ranges.at(-1)?.end ?? 0;
+  for (let start = 0; start < top; start += STEP) {
+    const within = { start, end: start + STEP, limit: MOST - found.size };
+    const [texts = [], notes = []] = memory.search(PATTERNS, within);
+    const pages = [...texts, ...notes.map((name) => name - NOTE_NAME)];
+    for (const page of pages.sort((a, b) => a - b)) {
+      const bytes = memory.read(page, PAGE);
+      const parts = bytes === undefined ? [] : [bytes, ...elfNotes(bytes).map(({ data }) => data)];
+      for (const part of parts) {
+        const info = vmcoreinfoOf(part);
+        if (info === undefined || found.has(info.text) || found.size >= MOST) continue;
+        found.add(info.text);
+        yield info;
+      }
+    }
   }
-  return [...found.values()];
 }
 
 const PAGE = 4096;
 /** Anyone can write such a page; the kernel's own must be among the hits. */
 const MOST = 4096;
+/** Offset of the note's name in its page, after three 32-bit sizes. */
 const NOTE_NAME = 12;
+const PATTERNS = [
+  { bytes: new TextEncoder().encode("OSRELEASE="), align: PAGE },
+  { bytes: new TextEncoder().encode("VMCOREINFO\0"), align: PAGE, phase: NOTE_NAME },
+];
+/** Memory searched at once. */
+const STEP = 64 * 1024 * 1024;

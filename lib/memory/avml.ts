@@ -77,7 +77,10 @@ export class Avml implements BlockSource {
           : `the block at ${at} holds less than it says`,
       );
       if (damage.length === MAX_DAMAGE) break;
-      const next = source.search(MAGIC_AND_VERSION, { start: at + 1, limit: 1 })[0];
+      const [[next] = []] = source.search([{ bytes: MAGIC_AND_VERSION }], {
+        start: at + 1,
+        limit: 1,
+      });
       if (next === undefined) break;
       at = next;
     }

@@ -1,5 +1,6 @@
 import { ByteCache } from "./byte_cache.ts";
-import type { AddressRange, PhysicalMemory, PhysicalSearchOptions } from "./physical_memory.ts";
+import type { SearchOptions, SearchPattern } from "./image_file.ts";
+import type { AddressRange, PhysicalMemory } from "./physical_memory.ts";
 import { type Piece, searchPieces } from "./search_pieces.ts";
 
 /** A stretch of physical memory that is encoded by itself. */
@@ -65,8 +66,8 @@ export class BlockMemory implements PhysicalMemory {
     return bytes;
   }
 
-  search(pattern: Uint8Array, options: PhysicalSearchOptions = {}): number[] {
-    return searchPieces(this.#pieces(options), pattern, options);
+  search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
+    return searchPieces(this.#pieces(options), patterns, options);
   }
 
   /** The block that holds `address`, decoded. */
@@ -92,7 +93,7 @@ export class BlockMemory implements PhysicalMemory {
   }
 
   /** Blocks in order. They are not kept: a search would push out what is read again and again. */
-  *#pieces({ start = 0, end = Infinity }: PhysicalSearchOptions): Generator<Piece> {
+  *#pieces({ start = 0, end = Infinity }: SearchOptions): Generator<Piece> {
     for (
       let block = this.#source.seek(start);
       block !== undefined && block.start < end;

@@ -1,4 +1,5 @@
-import type { AddressRange, PhysicalMemory, PhysicalSearchOptions } from "./physical_memory.ts";
+import type { SearchOptions, SearchPattern } from "./image_file.ts";
+import type { AddressRange, PhysicalMemory } from "./physical_memory.ts";
 
 /**
  * Memory of an image that leaves out zeros: what is in the machine's RAM and not in the image reads
@@ -54,8 +55,8 @@ export class ElidedMemory implements PhysicalMemory {
   }
 
   /** No pattern is all zeros; one that reaches into zeros that were left out is not found. */
-  search(pattern: Uint8Array, options?: PhysicalSearchOptions): number[] {
-    return this.#inner.search(pattern, options);
+  search(patterns: readonly SearchPattern[], options?: SearchOptions): number[][] {
+    return this.#inner.search(patterns, options);
   }
 }
 

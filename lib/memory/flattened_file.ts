@@ -1,4 +1,4 @@
-import type { ByteReader, ByteSource, SearchOptions } from "./image_file.ts";
+import type { ByteReader, ByteSource, SearchOptions, SearchPattern } from "./image_file.ts";
 import { type Piece, searchPieces } from "./search_pieces.ts";
 
 /** `MAKEDUMPFILE_SIGNATURE`, padded with zeros. */
@@ -64,8 +64,8 @@ export class FlattenedFile implements ByteSource {
     return missing === 0 || this.damage.length === 0 ? bytes : undefined;
   }
 
-  search(pattern: Uint8Array, options: SearchOptions = {}): number[] {
-    return searchPieces(this.#steps(options), pattern, options);
+  search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
+    return searchPieces(this.#steps(options), patterns, options);
   }
 
   *#steps({ start = 0, end = this.size }: SearchOptions): Generator<Piece> {

@@ -1,12 +1,20 @@
-/** Where a search runs and how much it may return. Offsets are bytes in the file. */
-export interface SearchOptions {
-  /** First offset that a match may start at. Default 0. */
-  readonly start?: number;
-  /** End (exclusive) of the bytes a match may lie in. Default: the file's size. */
-  readonly end?: number;
-  /** A match starts a multiple of this many bytes after `start`. Default 1. */
+/** What to look for, and where it may start. */
+export interface SearchPattern {
+  /** At most 64 bytes, not all of them zero. */
+  readonly bytes: Uint8Array;
+  /** Offsets or addresses of matches are `phase` modulo this. Default 1, which is anywhere. */
   readonly align?: number;
-  /** Most matches returned. Default 64. */
+  /** Less than `align`. Default 0. */
+  readonly phase?: number;
+}
+
+/** Where a search runs, by offsets or addresses, and how much it may return. */
+export interface SearchOptions {
+  /** First place that a match may start at. Default 0. */
+  readonly start?: number;
+  /** End (exclusive) of the bytes a match may lie in. Default: all there is. */
+  readonly end?: number;
+  /** Most matches of each pattern. Default 64. */
   readonly limit?: number;
 }
 
@@ -26,10 +34,11 @@ export interface ByteReader {
 /** Bytes that can be searched, too. */
 export interface ByteSource extends ByteReader {
   /**
-   * Offsets of `pattern`, ascending. Holes of a sparse file are skipped without being read (they
-   * are zeros, so a pattern never is all zeros), and memory use does not grow with the file.
+   * Offsets of each pattern, ascending, found in one pass. Holes of a sparse file are skipped
+   * without being read (they are zeros, so a pattern never is all zeros), and memory use does not
+   * grow with the file.
    */
-  search(pattern: Uint8Array, options?: SearchOptions): number[];
+  search(patterns: readonly SearchPattern[], options?: SearchOptions): number[][];
 }
 
 /**

@@ -8,7 +8,7 @@ import {
   ZStream,
 } from "pako";
 import { ByteCache } from "./byte_cache.ts";
-import type { ByteReader, ByteSource, SearchOptions } from "./image_file.ts";
+import type { ByteReader, ByteSource, SearchOptions, SearchPattern } from "./image_file.ts";
 import { type Piece, searchPieces } from "./search_pieces.ts";
 
 /** How much is inflated, and kept, at once. */
@@ -98,8 +98,8 @@ export class InflatedFile implements ByteSource {
     return bytes;
   }
 
-  search(pattern: Uint8Array, options: SearchOptions = {}): number[] {
-    return searchPieces(this.#pieces(options), pattern, options);
+  search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
+    return searchPieces(this.#pieces(options), patterns, options);
   }
 
   *#pieces({ start = 0, end = this.size }: SearchOptions): Generator<Piece> {

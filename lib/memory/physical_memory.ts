@@ -1,3 +1,5 @@
+import type { SearchOptions, SearchPattern } from "./image_file.ts";
+
 /** A run of physical addresses. */
 export interface AddressRange {
   /** First physical address. */
@@ -31,16 +33,6 @@ export interface PhysicalMemory {
    * any of them is not in the image. Absent is not zero.
    */
   read(address: number, length: number): Uint8Array | undefined;
-  /** Physical addresses of `pattern`, ascending; see {@linkcode ImageFile.search}. */
-  search(pattern: Uint8Array, options?: PhysicalSearchOptions): number[];
-}
-
-/** Options of {@linkcode PhysicalMemory.search}. Addresses are physical. */
-export interface PhysicalSearchOptions {
-  readonly start?: number;
-  readonly end?: number;
-  /** A match starts a multiple of this many bytes after `start`. Default 1. */
-  readonly align?: number;
-  /** Most matches returned. Default 64. */
-  readonly limit?: number;
+  /** Physical addresses of each pattern, ascending; see {@linkcode ByteSource.search}. */
+  search(patterns: readonly SearchPattern[], options?: SearchOptions): number[][];
 }

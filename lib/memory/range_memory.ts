@@ -1,5 +1,5 @@
-import type { ByteSource } from "./image_file.ts";
-import type { MemoryRange, PhysicalMemory, PhysicalSearchOptions } from "./physical_memory.ts";
+import type { ByteSource, SearchOptions, SearchPattern } from "./image_file.ts";
+import type { MemoryRange, PhysicalMemory } from "./physical_memory.ts";
 
 /**
  * Physical memory whose bytes lie unchanged in the file: raw images, ELF cores, LiME. Reads are views
@@ -31,37 +31,49 @@ export class RangeMemory implements PhysicalMemory {
     return this.#source.read(offset, length);
   }
 
-  search(pattern: Uint8Array, options: PhysicalSearchOptions = {}): number[] {
-    const { start = 0, end = Infinity, align = 1, limit = 64 } = options;
-    const hits: number[] = [];
+  search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
+    const { start = 0, end = Infinity, limit = 64 } = options;
+    const hits = patterns.map((): number[] => []);
     let previous: MemoryRange | undefined;
     for (const range of this.ranges) {
-      if (previous?.end === range.start && pattern.length > 1) {
+      if (range.end <= start) continue;
+      if (range.start >= end || hits.every(({ length }) => length >= limit)) break;
+      if (previous?.end === range.start) {
         // What lies across the border is in two places of the file.
-        const border = Math.max(start, range.start - pattern.length + 1);
-        for (let at = border; at < range.start && hits.length < limit; at++) {
-          if ((at - start) % align !== 0 || at + pattern.length > end) continue;
-          const bytes = this.read(at, pattern.length);
-          if (bytes !== undefined && pattern.every((byte, i) => bytes[i] === byte)) hits.push(at);
-        }
-        if (hits.length >= limit) break;
+        patterns.forEach((pattern, i) =>
+          hits[i]!.push(...this.#across(range.start, pattern, { start, end }))
+        );
       }
       previous = range;
-      const from = Math.max(start, range.start);
-      const to = Math.min(end, range.end);
-      if (to - from < pattern.length) continue;
       const shift = range.offset - range.start;
-      const first = start + Math.ceil((from - start) / align) * align;
-      const found = this.#source.search(pattern, {
-        start: first + shift,
-        end: to + shift,
+      const inFile = patterns.map(({ bytes, align = 1, phase = 0 }) => ({
+        bytes,
         align,
-        limit: limit - hits.length,
+        phase: modulo(phase + shift, align),
+      }));
+      const found = this.#source.search(inFile, {
+        start: Math.max(start, range.start) + shift,
+        end: Math.min(end, range.end) + shift,
+        limit,
       });
-      for (const offset of found) hits.push(offset - shift);
-      if (hits.length >= limit) break;
+      found.forEach((offsets, i) => {
+        for (const offset of offsets) hits[i]!.push(offset - shift);
+      });
     }
-    return hits;
+    return hits.map((addresses) => addresses.slice(0, limit));
+  }
+
+  /** Matches that start before a border of ranges and end behind it. */
+  *#across(
+    border: number,
+    { bytes, align = 1, phase = 0 }: SearchPattern,
+    { start, end }: { start: number; end: number },
+  ): Generator<number> {
+    for (let at = Math.max(start, border - bytes.length + 1); at < border; at++) {
+      if (at % align !== phase || at + bytes.length > end) continue;
+      const there = this.read(at, bytes.length);
+      if (there !== undefined && bytes.every((byte, i) => there[i] === byte)) yield at;
+    }
   }
 
   /** The range that holds `address`. */
@@ -93,4 +105,9 @@ export class RangeMemory implements PhysicalMemory {
     }
     return bytes;
   }
+}
+
+/** The remainder that is not negative. */
+function modulo(value: number, divisor: number): number {
+  return (value % divisor + divisor) % divisor;
 }

@@ -1,4 +1,5 @@
-import type { AddressRange, PhysicalMemory, PhysicalSearchOptions } from "./physical_memory.ts";
+import type { SearchOptions, SearchPattern } from "./image_file.ts";
+import type { AddressRange, PhysicalMemory } from "./physical_memory.ts";
 
 const PAGE_SIZE = 4096;
 
@@ -25,8 +26,8 @@ export class RecordingMemory implements PhysicalMemory {
     return bytes;
   }
 
-  search(pattern: Uint8Array, options?: PhysicalSearchOptions): number[] {
-    return this.#inner.search(pattern, options);
+  search(patterns: readonly SearchPattern[], options?: SearchOptions): number[][] {
+    return this.#inner.search(patterns, options);
   }
 
   /** What was read, in runs of whole pages, ascending. Addresses and lengths are bytes. */

@@ -1,4 +1,4 @@
-import type { SearchOptions } from "./image_file.ts";
+import type { SearchOptions, SearchPattern } from "./image_file.ts";
 
 /** Bytes and the address that the first of them has. */
 export interface Piece {
@@ -12,77 +12,84 @@ const WINDOW = 1024 * 1024;
 const SPARSE = 64;
 
 /**
- * Addresses of `pattern` in bytes that come piece by piece, ascending. A match may lie across pieces
- * that follow each other without a gap. Memory use is bounded by the window and one piece.
+ * Addresses of each pattern in bytes that come piece by piece, ascending. A match may lie across
+ * pieces that follow each other without a gap. Memory use is bounded by the window and one piece.
  *
  * `start` and `end` bound the matches, whatever the pieces hold beside that.
  */
 export function searchPieces(
   pieces: Iterable<Piece>,
-  pattern: Uint8Array,
-  { start = 0, end = Infinity, align = 1, limit = 64 }: SearchOptions = {},
-): number[] {
-  const hits: number[] = [];
+  patterns: readonly SearchPattern[],
+  { start = 0, end = Infinity, limit = 64 }: SearchOptions = {},
+): number[][] {
+  const hits = patterns.map((): number[] => []);
+  const longest = Math.max(...patterns.map(({ bytes }) => bytes.length));
   const window = new Uint8Array(WINDOW);
-  /** The window holds `length` bytes from address `base` on. */
+  /** The window holds `length` bytes from address `base` on; `done` of them have been searched. */
   let base = 0;
   let length = 0;
+  let done = 0;
   const search = () => {
-    const from = Math.max(0, start - base);
-    const to = Math.min(length, end - base);
-    const phase = ((start - base) % align + align) % align;
-    for (const at of findBytes(window.subarray(0, Math.max(0, to)), pattern, from, phase, align)) {
-      if (hits.length === limit) break;
-      hits.push(base + at);
-    }
+    const bytes = window.subarray(0, Math.max(0, Math.min(length, end - base)));
+    patterns.forEach((pattern, i) => {
+      // Of those that start before, what ends in the bytes searched has been found.
+      const from = Math.max(0, start - base, done - pattern.bytes.length + 1);
+      const found = hits[i]!;
+      for (const at of findBytes(bytes, pattern, { base, from })) {
+        if (found.length >= limit) break;
+        found.push(base + at);
+      }
+    });
   };
   for (const piece of pieces) {
     if (piece.start !== base + length) {
       search();
       base = piece.start;
       length = 0;
+      done = 0;
     }
-    for (let done = 0; done < piece.bytes.length;) {
+    for (let taken = 0; taken < piece.bytes.length;) {
       if (length === WINDOW) {
         search();
         // What is left may be the front of a match.
-        const kept = pattern.length - 1;
+        const kept = longest - 1;
         window.copyWithin(0, length - kept, length);
         base += length - kept;
         length = kept;
+        done = kept;
       }
-      const part = piece.bytes.subarray(done, done + WINDOW - length);
+      const part = piece.bytes.subarray(taken, taken + WINDOW - length);
       window.set(part, length);
       length += part.length;
-      done += part.length;
+      taken += part.length;
     }
-    if (hits.length === limit) return hits;
+    if (hits.every((found) => found.length >= limit)) return hits;
   }
   search();
   return hits;
 }
 
-/** Offsets from `from` on that are `phase` modulo `align` and start with `pattern`. */
+/** Offsets from `from` on at which bytes, whose first has the address `base`, hold a pattern. */
 function* findBytes(
   bytes: Uint8Array,
-  pattern: Uint8Array,
-  from: number,
-  phase: number,
-  align: number,
+  { bytes: wanted, align = 1, phase = 0 }: SearchPattern,
+  { base, from }: { base: number; from: number },
 ): Generator<number> {
-  const last = bytes.length - pattern.length;
+  const last = bytes.length - wanted.length;
   if (align >= SPARSE) {
-    for (let at = from + ((phase - from) % align + align) % align; at <= last; at += align) {
-      if (startsWith(bytes, at, pattern)) yield at;
+    const before = (base + from) % align;
+    const first = from + phase - before + (before > phase ? align : 0);
+    for (let at = first; at <= last; at += align) {
+      if (startsWith(bytes, at, wanted)) yield at;
     }
     return;
   }
-  const rare = rarest(pattern);
-  const byte = pattern[rare]!;
+  const rare = rarest(wanted);
+  const byte = wanted[rare]!;
   for (let at = bytes.indexOf(byte, from + rare); at >= 0; at = bytes.indexOf(byte, at + 1)) {
     const first = at - rare;
     if (first > last) return;
-    if ((first - phase) % align === 0 && startsWith(bytes, first, pattern)) yield first;
+    if ((base + first) % align === phase && startsWith(bytes, first, wanted)) yield first;
   }
 }
 

@@ -46,6 +46,44 @@ export function cutToWidth(text: string, columns: number): string {
   return `${cut}…`;
 }
 
+/** The same with the beginning cut away: `…` stands for it. */
+export function cutFront(text: string, columns: number): string {
+  const reversed = (part: string) => [...part].reverse().join("");
+  return reversed(cutToWidth(reversed(text), columns));
+}
+
+/**
+ * Printable text in lines of at most `columns`, broken at spaces, and within words that are longer
+ * than a line. Lines after the first are indented by 4 columns more than the first is.
+ */
+export function wrapToWidth(text: string, columns: number): string[] {
+  if (displayWidth(text) <= columns) return [text];
+  const [spaces] = /^ */.exec(text)!;
+  const isWide = spaces.length + 4 < columns / 2;
+  const next = isWide ? `${spaces}    ` : "";
+  const lines: string[] = [];
+  let line = isWide ? spaces : "";
+  // A word with the spaces before it.
+  for (const [word] of text.slice(spaces.length).matchAll(/ *[^ ]+/g)) {
+    if (displayWidth(line + word) <= columns) {
+      line += word;
+      continue;
+    }
+    if (line.trim() !== "") {
+      lines.push(line);
+      line = next;
+    }
+    for (const character of word.trimStart()) {
+      if (displayWidth(line + character) > columns) {
+        lines.push(line);
+        line = next;
+      }
+      line += character;
+    }
+  }
+  return [...lines, line];
+}
+
 /** Columns of one character: 0, 1 or 2. */
 function characterWidth(character: string): number {
   const code = character.codePointAt(0)!;

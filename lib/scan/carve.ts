@@ -1,3 +1,4 @@
+import type { SearchPattern } from "../memory/image_file.ts";
 import { type DirectMap, findDirectMap } from "../kernel/direct_map.ts";
 import { findInitTask } from "../kernel/init_task.ts";
 import type { KernelObject, Program } from "../kernel/program.ts";
@@ -19,14 +20,14 @@ export interface CarvedRings {
   readonly requests: ReadonlyMap<bigint, readonly KernelObject[]>;
 }
 
-/** Called as a search goes on: bytes done of all, and what is looked for. */
+/** Called as a search goes on: bytes done of all, and what is being done. */
 export type CarveProgress = (done: number, total: number, what: string) => void;
 
 const PAGE_SIZE = 4096;
 /** Searched in one call; between calls progress is said. */
 const CHUNK = 256 * 1024 * 1024;
 const HITS_AT_ONCE = 4096;
-/** Anyone can fill memory with what looks like what is looked for. */
+/** Of each kind. Anyone can fill memory with what looks like what is looked for. */
 const MAX_CANDIDATES = 1_000_000;
 const MAX_REQUESTS = 1_000_000;
 /** `enum` of the scheduler's classes: every task points to one. */
@@ -36,14 +37,34 @@ const PID_MAX_LIMIT = 4 * 1024 * 1024;
 const FILE_REF_MAXREF = 0x7fffffffffffffffn;
 const LOWER_HALF_END = 1n << 63n;
 
+/** One kind of object that memory is searched for. */
+interface Kind {
+  /** In the plural, for people. */
+  readonly what: string;
+  readonly type: string;
+  /** What stands in each such object, that many bytes from its beginning. */
+  readonly patterns: readonly SearchPattern[];
+  readonly offset: number;
+  /** Looks at one that may be such an object. */
+  take(object: KernelObject, physical: number): void;
+}
+
 /** Finds what is in memory by its own bytes, whether or not any list leads to it. */
 export class Carver {
+  /** Live tasks: by their scheduling class, proven by the pid that leads back to them. */
+  readonly tasks: KernelObject[] = [];
   #context: ScanContext;
   #program: Program;
   #map: DirectMap | undefined;
   #progress: CarveProgress;
-  #candidates = 0;
+  /** Rings by files that are open, by the address of their contexts. */
+  #open = new Map<bigint, FoundRing>();
+  /** Contexts of rings that have been torn down. */
+  #freed: KernelObject[] = [];
+  /** Pages that begin with a `struct io_rings`, by physical address. */
+  #headers = new Map<number, KernelObject>();
 
+  /** Searches all memory, in one pass where the kernel names what is looked for. */
   constructor(context: ScanContext, progress: CarveProgress = () => {}) {
     this.#context = context;
     this.#program = context.program;
@@ -56,34 +77,24 @@ export class Carver {
         "where the kernel maps all memory cannot be told",
         "whatever a search of memory would find",
       );
+      return;
     }
-  }
-
-  /** Live tasks: by their scheduling class, proven by the pid that leads back to them. */
-  tasks(): KernelObject[] {
-    const { symbols } = this.#program;
-    const classes = SCHED_CLASSES.flatMap((name) => symbols.lookup(name) ?? []);
-    const found: KernelObject[] = [];
-    if (classes.length === 0) {
-      this.#notRun("tasks", "the kernel does not name its scheduling classes");
-    }
-    for (const address of classes) {
-      const hits = this.#pointersTo(address, {
-        type: "task_struct",
-        member: "sched_class",
-        what: "tasks",
-      });
-      for (const task of hits) if (readable(() => isTask(task))) found.push(task);
-    }
-    return found;
+    const operations = this.#program.symbols.lookup("io_uring_fops");
+    this.#search([
+      this.#taskKind(),
+      operations === undefined ? undefined : this.#fileKind(operations),
+      this.#freedKind(),
+      this.#headerKind(),
+    ]);
   }
 
   /** Rings that are not among `known`. */
   rings(known: readonly FoundRing[]): CarvedRings {
+    this.#learnOperations(known);
     const contexts = new Set(known.map(({ ctx }) => ctx.address));
-    const live = this.#openRings(known, contexts);
+    const live = [...this.#open.values()].filter(({ ctx }) => !contexts.has(ctx.address));
     for (const { ctx } of live) contexts.add(ctx.address);
-    const headers = this.#headers();
+    const headers = new Map(this.#headers);
     for (const { ctx } of [...known, ...live]) headers.delete(this.#headerOf(ctx) ?? -1);
     const requests = this.#requests(contexts);
     const freed = this.#freedRings(contexts, headers).map((ring) =>
@@ -92,49 +103,95 @@ export class Carver {
     return { rings: [...live, ...freed], headers: [...headers.values()], requests };
   }
 
-  /** Rings by files that are open but in no table of descriptors. */
-  #openRings(known: readonly FoundRing[], contexts: ReadonlySet<bigint>): FoundRing[] {
-    const operations = this.#program.symbols.lookup("io_uring_fops") ??
-      known.flatMap(({ file }) => file && readable(() => file.pointer("f_op")) || []).at(0);
-    if (operations === undefined) {
-      this.#notRun("open files of rings", "no symbol io_uring_fops, and no ring to learn it from");
-      return [];
+  #taskKind(): Kind | undefined {
+    const { symbols } = this.#program;
+    const classes = SCHED_CLASSES.flatMap((name) => symbols.lookup(name) ?? []);
+    if (classes.length === 0) {
+      this.#notRun("tasks", "the kernel does not name its scheduling classes");
+      return undefined;
     }
-    const found = new Map<bigint, FoundRing>();
-    const hits = this.#pointersTo(operations, { type: "file", member: "f_op", what: "open files" });
-    for (const file of hits) {
-      const ctx = readable(() =>
-        isOpen(file) ? this.#program.object("io_ring_ctx", file.pointer("private_data")) : undefined
-      );
-      if (ctx === undefined || contexts.has(ctx.address) || found.has(ctx.address)) continue;
-      if (!readable(() => hasQueues(ctx) && this.#headerOf(ctx) !== undefined)) continue;
-      found.set(ctx.address, carvedRing(ctx, file));
-    }
-    return [...found.values()];
+    return this.#pointing("task_struct", "sched_class", {
+      what: "tasks",
+      to: classes,
+      take: (task) => {
+        if (readable(() => isTask(task))) this.tasks.push(task);
+      },
+    });
   }
 
-  /**
-   * Rings that have been torn down: their contexts, freed and not used again, still hold the work
-   * that did it (`exit_work`, since Linux 5.7). Queues that fit one are its own; they are taken out
-   * of `headers`.
-   */
+  /** Rings by files that are open, whether or not in a table of descriptors. */
+  #fileKind(operations: bigint): Kind {
+    return this.#pointing("file", "f_op", {
+      what: "open files",
+      to: [operations],
+      take: (file) => {
+        const ctx = readable(() =>
+          isOpen(file)
+            ? this.#program.object("io_ring_ctx", file.pointer("private_data"))
+            : undefined
+        );
+        if (ctx === undefined || this.#open.has(ctx.address)) return;
+        if (!readable(() => hasQueues(ctx) && this.#headerOf(ctx) !== undefined)) return;
+        this.#open.set(ctx.address, carvedRing(ctx, file));
+      },
+    });
+  }
+
+  /** Where no symbol names what files of rings do, it is learned from a ring. */
+  #learnOperations(known: readonly FoundRing[]): void {
+    if (this.#program.symbols.lookup("io_uring_fops") !== undefined) return;
+    const [operations] = known.flatMap(({ file }) =>
+      file && readable(() => file.pointer("f_op")) || []
+    );
+    if (operations !== undefined) this.#search([this.#fileKind(operations)]);
+    else {
+      this.#notRun("open files of rings", "no symbol io_uring_fops, and no ring to learn it from");
+    }
+  }
+
+  /** Freed contexts that were not used again still hold the work that freed them (Linux 5.7). */
+  #freedKind(): Kind | undefined {
+    const work = this.#program.symbols.lookup("io_ring_exit_work");
+    if (work === undefined || !this.#program.has("io_ring_ctx", "exit_work.func")) {
+      this.#notRun("contexts of freed rings", "the kernel does not name the work that frees them");
+      return undefined;
+    }
+    return this.#pointing("io_ring_ctx", "exit_work.func", {
+      what: "freed rings",
+      to: [work],
+      take: (ctx) => {
+        if (readable(() => wasRing(ctx))) this.#freed.push(ctx);
+      },
+    });
+  }
+
+  #headerKind(): Kind {
+    const offset = this.#program.offsetOf("io_rings", "cq_ring_entries");
+    const patterns: SearchPattern[] = [];
+    for (let entries = 1; entries <= MAX_CQ_ENTRIES; entries *= 2) {
+      const bytes = new Uint8Array(4);
+      new DataView(bytes.buffer).setUint32(0, entries, true);
+      patterns.push({ bytes, align: PAGE_SIZE, phase: offset });
+    }
+    return {
+      what: "queues",
+      type: "io_rings",
+      patterns,
+      offset,
+      take: (rings, physical) => {
+        if (readable(() => isHeader(rings))) this.#headers.set(physical, rings);
+      },
+    };
+  }
+
+  /** Rings that have been torn down. Queues that fit one are its own, and are taken out of `headers`. */
   #freedRings(
     contexts: ReadonlySet<bigint>,
     headers: Map<number, KernelObject>,
   ): FoundRing[] {
-    const work = this.#program.symbols.lookup("io_ring_exit_work");
-    if (work === undefined || !this.#program.has("io_ring_ctx", "exit_work.func")) {
-      this.#notRun("contexts of freed rings", "the kernel does not name the work that frees them");
-      return [];
-    }
     const found: FoundRing[] = [];
-    const hits = this.#pointersTo(work, {
-      type: "io_ring_ctx",
-      member: "exit_work.func",
-      what: "freed rings",
-    });
-    for (const ctx of hits) {
-      if (contexts.has(ctx.address) || !readable(() => wasRing(ctx))) continue;
+    for (const ctx of this.#freed) {
+      if (contexts.has(ctx.address)) continue;
       const own = this.#headerOf(ctx);
       const fitting = [...headers].filter(([at, rings]) =>
         (own === undefined || at === own) && readable(() => fits(ctx, rings))
@@ -150,25 +207,6 @@ export class Carver {
   /** Physical address of a ring's shared memory. */
   #headerOf(ctx: KernelObject): number | undefined {
     return readable(() => this.#program.memory.translate(ctx.pointer("rings")));
-  }
-
-  /** Pages that begin with a `struct io_rings`, by physical address. */
-  #headers(): Map<number, KernelObject> {
-    const found = new Map<number, KernelObject>();
-    if (this.#map === undefined) return found;
-    const offset = this.#program.offsetOf("io_rings", "cq_ring_entries");
-    for (let entries = 1; entries <= MAX_CQ_ENTRIES; entries *= 2) {
-      const pattern = new Uint8Array(4);
-      new DataView(pattern.buffer).setUint32(0, entries, true);
-      const hits = this.#search(pattern, { align: PAGE_SIZE, offset, what: "queues" });
-      for (const physical of hits) {
-        const address = this.#map.addressOf(physical);
-        if (address === undefined) continue;
-        const rings = this.#program.object("io_rings", address);
-        if (readable(() => isHeader(rings))) found.set(physical, rings);
-      }
-    }
-    return found;
   }
 
   /**
@@ -214,10 +252,11 @@ export class Carver {
     const stride = cache.number("size");
     if (order > 10 || stride < 8) return;
     const top = BigInt(Math.ceil((memory.physical.ranges.at(-1)?.end ?? 0) / PAGE_SIZE));
-    const pattern = pointerBytes(cache.address);
+    const pattern = { bytes: pointerBytes(cache.address), align: 8 };
     for (const part of memory.mappings(base, base + top * pageSize)) {
-      const within = { align: 8, start: part.physical, end: part.physical + part.length };
-      for (const hit of this.#search(pattern, { ...within, what: "requests" })) {
+      const within = { start: part.physical, end: part.physical + part.length };
+      const [hits = []] = memory.physical.search([pattern], { ...within, limit: HITS_AT_ONCE });
+      for (const hit of this.#allOf(pattern, hits, within.end)) {
         const entry = part.start + BigInt(hit - part.physical) - BigInt(offset) - base;
         if (entry % pageSize !== 0n) continue;
         const start = Number(entry / pageSize) * PAGE_SIZE;
@@ -229,46 +268,53 @@ export class Carver {
     }
   }
 
-  /** Objects whose member points to an address. */
-  *#pointersTo(
-    address: bigint,
-    { type, member, what }: { type: string; member: string; what: string },
-  ): Generator<KernelObject> {
-    if (this.#map === undefined || !this.#program.has(type, member)) return;
-    const offset = this.#program.offsetOf(type, member);
-    for (const hit of this.#search(pointerBytes(address), { align: 8, what })) {
-      const object = hit < offset ? undefined : this.#map.addressOf(hit - offset);
-      if (object !== undefined) yield this.#program.object(type, object);
+  /** Objects with a member that points to one of some addresses. */
+  #pointing(
+    type: string,
+    member: string,
+    { what, to, take }: { to: readonly bigint[] } & Pick<Kind, "what" | "take">,
+  ): Kind {
+    const patterns = to.map((address) => ({ bytes: pointerBytes(address), align: 8 }));
+    return { what, type, patterns, offset: this.#program.offsetOf(type, member), take };
+  }
+
+  /** Searches all memory for some kinds of objects at once. */
+  #search(asked: readonly (Kind | undefined)[]): void {
+    const kinds = asked.filter((kind) => kind !== undefined);
+    const { physical } = this.#program.memory;
+    const top = physical.ranges.at(-1)?.end ?? 0;
+    const wanted = kinds.flatMap((kind) => kind.patterns.map((pattern) => ({ kind, pattern })));
+    const patterns = wanted.map(({ pattern }) => pattern);
+    const candidates = new Map(kinds.map((kind) => [kind, 0]));
+    for (let start = 0; start < top; start += CHUNK) {
+      const end = Math.min(start + CHUNK, top);
+      const found = physical.search(patterns, { start, end, limit: HITS_AT_ONCE });
+      for (const [i, { kind, pattern }] of wanted.entries()) {
+        for (const hit of this.#allOf(pattern, found[i]!, end)) {
+          const count = candidates.get(kind)! + 1;
+          candidates.set(kind, count);
+          if (count > MAX_CANDIDATES) {
+            if (count === MAX_CANDIDATES + 1) this.#giveUp(kind.what);
+            break;
+          }
+          const address = this.#map?.addressOf(hit - kind.offset);
+          if (address !== undefined) {
+            kind.take(this.#program.object(kind.type, address), hit - kind.offset);
+          }
+        }
+      }
+      this.#progress(end, top, "bytes searched");
     }
   }
 
-  /** Physical addresses at which, `offset` bytes on, a pattern stands. */
-  *#search(
-    pattern: Uint8Array,
-    { align, offset = 0, start = 0, end, what }: {
-      align: number;
-      offset?: number;
-      start?: number;
-      end?: number;
-      what: string;
-    },
-  ): Generator<number> {
+  /** Hits of a pattern up to `end`: the first of them, and those for which there was no room. */
+  *#allOf(pattern: SearchPattern, first: readonly number[], end: number): Generator<number> {
     const { physical } = this.#program.memory;
-    const top = end ?? physical.ranges.at(-1)?.end ?? 0;
-    for (let from = start; from < top; from += CHUNK) {
-      const to = Math.min(from + CHUNK, top);
-      let next = from + offset;
-      for (;;) {
-        const options = { start: next, end: to, align, limit: HITS_AT_ONCE };
-        const hits = physical.search(pattern, options);
-        for (const hit of hits) {
-          if (++this.#candidates > MAX_CANDIDATES) return this.#giveUp(what);
-          yield hit - offset;
-        }
-        if (hits.length < HITS_AT_ONCE) break;
-        next = hits.at(-1)! + align;
-      }
-      if (end === undefined) this.#progress(to, top, `bytes searched for ${what}`);
+    for (let hits = first;;) {
+      yield* hits;
+      if (hits.length < HITS_AT_ONCE) return;
+      const options = { start: hits.at(-1)! + 1, end, limit: HITS_AT_ONCE };
+      [hits = []] = physical.search([pattern], options);
     }
   }
 

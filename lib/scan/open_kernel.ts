@@ -63,7 +63,7 @@ export function openKernelOf(
     const found = { kernel: findKernelIn(opened, options), memory, layout: undefined };
     return opened.elided ? withElided(found, diagnostics) : found;
   }
-  const inMemory = findVmcoreinfo(memory);
+  const inMemory = [...findVmcoreinfo(memory)];
   const isAbove = (info: Vmcoreinfo) => (pageTablesOf(info) ?? 0) >= FOUR_GIB;
   const above = findSqueezed(raw, memory, { inMemory: inMemory.filter(isAbove), files });
   if (above !== undefined) return rawLayout(raw, above, diagnostics);

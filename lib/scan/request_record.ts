@@ -14,14 +14,24 @@ import { readCompletedRequest, readPreparedRequest } from "./prepared_request.ts
 import type { RingNotes } from "./ring_notes.ts";
 import type { JoinedRequest } from "./ring_requests.ts";
 
+/** Where a request's file is looked up. */
+export interface FilePlace {
+  readonly fd: number;
+  /** `fd` is a slot of the ring's table. */
+  readonly fixed: boolean;
+}
+
 /** What rendering a ring's requests needs to know beside them. */
 export interface RequestSurroundings {
   /** Name of an opcode in this kernel. */
   opcodeName(opcode: number): string;
   /** Memory of the process that a request is of. */
   memoryOf(request: JoinedRequest): ArgumentReader;
-  /** The open file that an fd names, for the ring's process or its table of fixed files. */
-  fileOf(fd: number, fixed: boolean): KernelObject | undefined;
+  /**
+   * The open file that a request's fd names, for the ring's process or its table of fixed files;
+   * undefined where that cannot be the one that the request worked on.
+   */
+  fileOf(request: JoinedRequest, place: FilePlace): KernelObject | undefined;
   /** The ring is a 32-bit process's. */
   readonly compat: boolean;
   readonly notes: RingNotes;
@@ -127,5 +137,6 @@ function fileOf(
     if (file !== undefined) return file;
   }
   if (fields.fd === undefined || fields.fd < 0) return undefined;
-  return around.fileOf(fields.fd, ((fields.flags ?? 0) & IOSQE_FIXED_FILE) !== 0);
+  const fixed = ((fields.flags ?? 0) & IOSQE_FIXED_FILE) !== 0;
+  return around.fileOf(request, { fd: fields.fd, fixed });
 }

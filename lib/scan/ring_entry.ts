@@ -7,6 +7,7 @@ import { setupFlagNames } from "../uapi/ring_flags.ts";
 import { classifyIoUring } from "../uapi/seccomp_bypass.ts";
 import { putText } from "../uapi/text.ts";
 import { dateOfSeconds } from "./clock.ts";
+import { ofClosedFiles } from "./closed_files.ts";
 import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
 import { fileOfFd } from "./file_target.ts";
@@ -241,6 +242,7 @@ function requestsOf(
     memories.set(mm.address, memory);
     return memory;
   };
+  const closed = ofClosedFiles(joined.history);
   const around: RequestSurroundings = {
     opcodeName: (opcode) => opcodeNames.get(opcode) ?? opcodeName(opcode),
     memoryOf: ({ kiocb, state }) => {
@@ -249,8 +251,9 @@ function requestsOf(
         : undefined;
       return memoryOfTask(task ?? (submitter && threadWith(submitter, "mm")));
     },
-    fileOf: (fd, fixed) =>
+    fileOf: (request, { fd, fixed }) =>
       readable(() => {
+        if (closed.has(request)) return undefined;
         if (fixed) return fixedFile(ctx, fd);
         const task = submitter && threadWith(submitter, "files");
         return task && fileOfFd(task, fd);

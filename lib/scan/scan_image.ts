@@ -84,7 +84,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   if (present) {
     const context: ScanContext = { program, clock: readClock(program), diagnostics };
     const carver = options.deep === true ? new Carver(context, options.progress) : undefined;
-    const processes = listProcesses(context, carver?.tasks());
+    const processes = listProcesses(context, carver?.tasks);
     const reached = findRings(context, processes);
     const carved = carver?.rings(reached);
     if (carved !== undefined) findSubmitters(carved.rings, processes);

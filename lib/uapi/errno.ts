@@ -158,6 +158,9 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [531, "ENOGRACE"],
 ]);
 
+/** Every name, by number. */
+export const ERRNO_NAMES: readonly string[] = [...NAMES.values()];
+
 /** The result of a request. */
 export interface RequestResult {
   /** `cqe->res`: what the equivalent system call returns, or a negative error number. */

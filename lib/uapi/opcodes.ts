@@ -38,7 +38,7 @@ export interface Opcode {
 }
 
 /** The name of an opcode that has none. */
-const UNKNOWN_OPCODE = "UNKNOWN";
+export const UNKNOWN_OPCODE = "UNKNOWN";
 
 const NAMES_AND_CATEGORIES: readonly (readonly [name: string, category: OpcodeCategory])[] = [
   ["IORING_OP_NOP", "ring"],

@@ -2,7 +2,7 @@
  * `enum io_uring_register_op` in include/uapi/linux/io_uring.h, at the index of its value, up to
  * Linux 7.3.
  */
-const REGISTER_OPS: readonly string[] = [
+export const REGISTER_OPS: readonly string[] = [
   "IORING_REGISTER_BUFFERS",
   "IORING_UNREGISTER_BUFFERS",
   "IORING_REGISTER_FILES",

@@ -3,7 +3,7 @@ import { flagNames, type FlagTable } from "./flags.ts";
 // All of these are in include/uapi/linux/io_uring.h, up to Linux 7.3.
 
 /** `sqe->flags`. */
-const SQE_FLAGS: FlagTable = [
+export const SQE_FLAGS: FlagTable = [
   [1 << 0, "IOSQE_FIXED_FILE"],
   [1 << 1, "IOSQE_IO_DRAIN"],
   [1 << 2, "IOSQE_IO_LINK"],
@@ -14,7 +14,7 @@ const SQE_FLAGS: FlagTable = [
 ];
 
 /** `io_uring_params.flags`, and `io_ring_ctx.flags`. */
-const SETUP_FLAGS: FlagTable = [
+export const SETUP_FLAGS: FlagTable = [
   [1 << 0, "IORING_SETUP_IOPOLL"],
   [1 << 1, "IORING_SETUP_SQPOLL"],
   [1 << 2, "IORING_SETUP_SQ_AFF"],

@@ -1,18 +1,23 @@
 /**
  * `deno task bench [IMAGE…]`: the time and memory of `dist/iouring scan`, the whole process, beside
  * `sha256sum` of the same file, and beside drgn listing the same rings, in turns. The page cache is
- * warm. Without arguments it takes a few dumps of the lab, and says how to get those that are
- * missing.
+ * warm. Then how fast memory is searched. Without arguments it takes a few dumps of the lab, and
+ * says how to get those that are missing.
  *
  * @module
  */
 
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { cpuUsage } from "node:process";
+import type { SearchPattern } from "../../lib/memory/image_file.ts";
+import { openImage } from "../ffi/open_image.ts";
 import { drgnCommand, drgnMissing } from "../vm/drgn.ts";
 import { PROGRAM, ROOT } from "../paths.ts";
 import { mb, median, print } from "../report.ts";
 
 const RUNS = 5;
+/** Of files beyond the second bound below. */
+const FEW_RUNS = 3;
 const SAMPLE_MS = 2;
 /** Larger files are summed once; those beyond the second bound, which are mostly holes, never. */
 const SUM_OFTEN = 2 ** 30;
@@ -26,6 +31,8 @@ interface Row {
   lab?: string;
   /** The kernel, where the image is one that drgn reads. */
   drgn?: string;
+  /** Flags of the scan. */
+  flags?: readonly string[];
 }
 
 /** A dump of the lab. */
@@ -37,6 +44,9 @@ function labRow(name: string, path: string, lab: string, drgn?: string): Row {
 const NOTE = "--paging 5 --vmcoreinfo";
 const HOLE = "6.1 --paging 4 --memory 5120 --sparse";
 const HIGH = "6.12 --paging 5 --memory 65536 --sparse";
+const LARGE = "6.12 --paging 5 --memory 16384 --large";
+const FULL = `${LARGE} --vmcoreinfo --filled`;
+const FULL_RAW = "6.12-la57-16384m-vmcoreinfo-filled-large/guest.raw";
 const LAB: readonly Row[] = [
   labRow("6.1, 512 MiB, ELF", "6.1-la57-vmcoreinfo/guest.elf", `6.1 ${NOTE}`),
   labRow("6.1, 512 MiB, ELF, paging", "6.1-la57-vmcoreinfo/guest.paging.elf", `6.1 ${NOTE}`, "6.1"),
@@ -50,7 +60,27 @@ const LAB: readonly Row[] = [
   labRow("6.1, 5 GiB, raw, PCI hole kept", "6.1-4level-5120m-sparse/padded.raw", HOLE),
   labRow("6.1, 5 GiB, raw, PCI hole squeezed", "6.1-4level-5120m-sparse/squeezed.raw", HOLE),
   labRow("6.12, 64 GiB, raw, sparse", "6.12-la57-65536m-sparse/padded.raw", HIGH),
+  labRow("6.12, 16 GiB, raw, sparse", "6.12-la57-16384m-large/guest.raw", LARGE),
+  labRow("6.12, 16 GiB, ELF, CPU state", "6.12-la57-16384m-large/guest.elf", LARGE),
+  labRow("6.12, 16 GiB, ELF, note, full", FULL_RAW.replace("raw", "elf"), FULL),
+  labRow("6.12, 16 GiB, raw, full", FULL_RAW, FULL),
+  { ...labRow("6.12, 16 GiB, raw, full, --deep", FULL_RAW, FULL), flags: ["--deep"] },
 ];
+
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+const BTF_HEADER = { bytes: new Uint8Array([0x9f, 0xeb, 1, 0, 24, 0, 0, 0]), align: 4 };
+/** What a scan looks for where no header leads to the kernel, and about as much as `--deep` does. */
+const SEARCHES: Record<string, readonly SearchPattern[]> = {
+  "VMCOREINFO": [
+    { bytes: bytesOf("OSRELEASE="), align: 4096 },
+    { bytes: bytesOf("VMCOREINFO\0"), align: 4096, phase: 12 },
+  ],
+  "the first task, types": [{ bytes: bytesOf("swapper/0\0\0\0") }, BTF_HEADER],
+  "six pointers": Array.from({ length: 6 }, (_, i) => ({
+    bytes: new Uint8Array([0x40 * (i % 4), 0x17 + i, 0x2a, 0x82, 0xff, 0xff, 0xff, 0xff]),
+    align: 8,
+  })),
+};
 
 /** Wall time of one run in ms. */
 function time(command: string, args: string[]): number {
@@ -105,17 +135,17 @@ const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 const ms = (value: number) => `${value.toFixed(0)} ms`;
 
 /** Times one image and prints its row. Throws where it is not, or does not stay, what it was. */
-async function measure({ name, path, drgn }: Row, useDrgn: boolean): Promise<void> {
+async function measure({ name, path, drgn, flags = [] }: Row, useDrgn: boolean): Promise<void> {
   const { size, ino } = statSync(path);
   const times = { scan: [] as number[], sum: [] as number[], drgn: [] as number[] };
   const kernel = kernelAddress(path);
   if (size <= SUM_ONCE) time("sha256sum", [path]);
-  for (let i = 0; i < RUNS; i++) {
-    times.scan.push(time(PROGRAM, ["scan", path]));
+  for (let i = 0; i < (size <= SUM_ONCE ? RUNS : FEW_RUNS); i++) {
+    times.scan.push(time(PROGRAM, ["scan", ...flags, path]));
     if (size <= (i === 0 ? SUM_ONCE : SUM_OFTEN)) times.sum.push(time("sha256sum", [path]));
     if (useDrgn && drgn !== undefined) times.drgn.push(time(...drgnCommand(drgn, path)));
   }
-  const { anon, shmem, file } = await peakMemory(["scan", path]);
+  const { anon, shmem, file } = await peakMemory(["scan", ...flags, path]);
   if (statSync(path).ino !== ino) throw new Error("it was made again meanwhile");
   const scan = median(times.scan);
   const beside = (others: number[]) => {
@@ -134,11 +164,26 @@ async function measure({ name, path, drgn }: Row, useDrgn: boolean): Promise<voi
   );
 }
 
+/** Prints how fast each search goes through an image, by processor time: it is one thread's. */
+function measureSearch({ name, path }: Row): void {
+  using image = openImage(path);
+  const speeds = Object.entries(SEARCHES).map(([what, patterns]) => {
+    const seconds = Array.from({ length: 3 }, () => {
+      const before = cpuUsage();
+      image.search(patterns);
+      const { user, system } = cpuUsage(before);
+      return (user + system) / 1e6;
+    });
+    return `${what} ${(image.size / 2 ** 30 / median(seconds)).toFixed(1)}`;
+  });
+  print(`search of ${name}, GiB/s of a core: ${speeds.join(", ")}`);
+}
+
 const start = Array.from({ length: RUNS }, () => time(PROGRAM, ["--version"]));
 print(`iouring --version: ${ms(median(start))}, file ${mb(statSync(PROGRAM).size)}`);
 const [load = 0] = Deno.loadavg();
 print(
-  `medians of ${RUNS} runs in turns, ${navigator.hardwareConcurrency} CPUs, load ${
+  `medians of ${RUNS} runs in turns, or ${FEW_RUNS} of the largest, ${navigator.hardwareConcurrency} CPUs, load ${
     load.toFixed(1)
   }\n`,
 );
@@ -164,3 +209,5 @@ print(`\nscan/ is its time over that of the command before; a dash is what was n
 print(`sha256sum of files beyond ${gib(SUM_ONCE)}, drgn without a VMCOREINFO note and paging`);
 print("own is RssAnon + RssShmem, mapped is RssFile, with the program's own file");
 for (const note of notes) print(note);
+const full = LAB.find(({ path }) => path.endsWith(FULL_RAW))!;
+if (Deno.args.length === 0 && existsSync(full.path)) measureSearch(full);

@@ -5,6 +5,7 @@ import { RULES } from "../../lib/config/rules.ts";
 import type {
   IOUringEvent,
   IOUringRegister,
+  ProcessBlock,
   RingRequest,
   StreamRecord,
 } from "../../lib/record/records.ts";
@@ -67,10 +68,25 @@ function stats(directory: string, count: number, over: Partial<IOUringEvent> = {
 }
 
 /** A request of process 42 on ring 0x1, so many ms after the first. */
-function use(ms: number): IOUringEvent {
+function use(
+  ms: number,
+  process: Partial<Pick<ProcessBlock, "pid" | "ppid" | "binary_path">> = {},
+): IOUringEvent {
   const timestamp = new Date(Date.UTC(2026, 0, 1) + ms).toISOString();
-  return op("NOP", {}, { uring: { ctx: "0x1" }, timestamp });
+  return op("NOP", {}, {
+    uring: { ctx: "0x1" },
+    timestamp,
+    process: { ...event().process, ...process },
+  });
 }
+
+/** A ring of the parent of process 42. */
+const MADE_BY_PARENT = ring({
+  pid: 1,
+  ctx_addr: "0x1",
+  found_by: ["create"],
+  process: { ...event().process, pid: 1 },
+});
 
 type Case = readonly StreamRecord[];
 
@@ -105,6 +121,11 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
         op("CONNECT", {}, { uring: { ctx: "0x1", fd: 5 } }),
         op("WRITE", { fd: 5, target: SOCKET }, { uring: { ctx: "0x1", fd: 5 } }),
       ],
+      // Descriptors are the process's, whichever ring they are used on.
+      [
+        op("CONNECT", {}, { uring: { ctx: "0x1", fd: 5 } }),
+        op("SEND", { fd: 5 }, { uring: { ctx: "0x2", fd: 5 } }),
+      ],
       // What the published model's events tell: no ring, and no descriptor.
       [op("CONNECT", { addr: "127.0.0.1", port: 443 }), op("RECV")],
       [ring({
@@ -126,7 +147,18 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       ],
       [
         op("CONNECT", {}, { uring: { ctx: "0x1", fd: 5 } }),
-        op("SEND", { fd: 5 }, { uring: { ctx: "0x2", fd: 5 } }),
+        op("SEND", { fd: 5 }, {
+          uring: { ctx: "0x1", fd: 5 },
+          process: { ...event().process, pid: 43 },
+        }),
+      ],
+      [
+        op("CONNECT", {}, { uring: { ctx: "0x1", fd: 5, fixed_file: true } }),
+        op("SEND", { fd: 5 }, { uring: { ctx: "0x2", fd: 5, fixed_file: true } }),
+      ],
+      [
+        op("CONNECT", { family: "AF_UNIX", path: "/run/x" }, { uring: { ctx: "0x1", fd: 5 } }),
+        op("SEND", { fd: 5 }, { uring: { ctx: "0x1", fd: 5 } }),
       ],
       [
         op("CONNECT", {}, { uring: { ctx: "0x1", fd: 5, fixed_file: true } }),
@@ -149,6 +181,14 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
         op("SEND", { fd: 5 }, { uring: { ctx: "0x1", fd: 5 } }),
       ],
       [op("CONNECT", { addr: "127.0.0.1", port: 443 }), op("READ")],
+      // The descriptor was given to a file since.
+      [ring({
+        history: [
+          past("CONNECT", {}, { fd: 5, result: { res: 0 } }),
+          past("OPENAT", { path: "/x" }, { result: { res: 5 } }),
+          past("READ", { fd: 5 }, { fd: 5 }),
+        ],
+      })],
       [ring({
         history: [
           past("CONNECT", {}, { fd: 5, result: { res: -101, errno: "ENETUNREACH" } }),
@@ -170,6 +210,11 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [open("/etc/shadow")],
       [open("/etc/../etc//./shadow")],
       [open("/proc/self/root/etc/shadow")],
+      [open("/proc/1/task/1/root/../etc/shadow")],
+      [op("OPENAT2", { path: "/proc/self/cwd/./shadow", access_flags: "O_RDONLY" }, {
+        process: { ...event().process, cwd: "/etc" },
+      })],
+      [open("/home/a/.ssh/deploy.pem")],
       [op("OPENAT", { path: "shadow", access_flags: "O_RDONLY", dfd: "AT_FDCWD" }, {
         process: { ...event().process, cwd: "/etc" },
       })],
@@ -182,20 +227,29 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [open("/etc/passwd")],
       [open("shadow")],
       [op("CLOSE", { fd: 3, target: { kind: "file", path: "/etc/shadow" } })],
-      [open("/home/a/.ssh/known_hosts")],
+      [op("STATX", { path: "/etc/shadow" })],
+      [open("/proc/1/cwd/../etc/shadow")],
+      [open("/etc/ssh/ssh_config")],
       [op("OPENAT", { path: "" }, { missing: ["op_info.path"] })],
     ],
   },
   "user-discovery": {
-    fires: [[open("/var/run/utmp")], [op("READ", { target: { kind: "file", path: "/run/utmp" } })]],
+    fires: [[open("/var/run/utmp")], [open("/run/systemd/sessions/c1")], [
+      op("READ", { target: { kind: "file", path: "/run/utmp" } }),
+    ]],
     silent: [[open("/var/run/utmp.d")], [open("/run/utmp", "O_WRONLY")]],
   },
   "connection-discovery": {
-    fires: [[open("/proc/net/tcp")], [open("/proc/self/net/tcp6")]],
+    fires: [
+      [open("/proc/net/tcp")],
+      [open("/proc/self/net/tcp6")],
+      [open("/proc/thread-self/net/udp")],
+      [open("/proc/1/task/1/net/unix")],
+    ],
     silent: [[open("/proc/net/dev")], [open("/proc/net/tcp", "O_WRONLY")]],
   },
   "process-discovery": {
-    fires: [[open("/proc/1/comm")], [open("/proc/77/cmdline")]],
+    fires: [[open("/proc/1/comm")], [open("/proc/77/cmdline")], [open("/proc/1/task/9/stat")]],
     silent: [[open("/proc/42/comm")], [open("/proc/self/comm")], [open("/proc/version")]],
   },
   "process-memory": {
@@ -214,6 +268,9 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     fires: [
       [op("UNLINKAT", { path: "/tmp/agent" })],
       [op("RENAMEAT", { old_path: "/tmp/./agent", new_path: "/tmp/x" })],
+      [op("UNLINKAT", { path: "/bin/agent" }, {
+        process: { ...event().process, binary_path: "/usr/bin/agent" },
+      })],
     ],
     silent: [
       [op("UNLINKAT", { path: "/tmp/agent2" })],
@@ -222,7 +279,11 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     ],
   },
   "indicator-removal": {
-    fires: [[op("UNLINKAT", { path: "/root/.bash_history" })]],
+    fires: [
+      [op("UNLINKAT", { path: "/root/.bash_history" })],
+      [op("SYMLINKAT", { old_path: "/dev/null", new_path: "/home/u/.zsh_history" })],
+      [op("FTRUNCATE", { len: 0, target: { kind: "file", path: "/var/log/wtmp" } })],
+    ],
     silent: [[op("UNLINKAT", { path: "/root/notes" })], [open("/root/.bash_history")]],
   },
   "persistence-write": {
@@ -230,16 +291,20 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [open("/etc/cron.d/x", "O_WRONLY", "O_CREAT | O_TRUNC | O_LARGEFILE")],
       [op("SYMLINKAT", { old_path: "/tmp/x", new_path: "/etc/systemd/system/x.service" })],
       [op("LINKAT", { old_path: "/tmp/x", new_path: "/home/u/.ssh/authorized_keys" })],
+      [op("SPLICE", { fd_in: 4, target: { kind: "file", path: "/etc/rc2.d/S01x" } })],
+      [open("/proc/sys/kernel/core_pattern", "O_WRONLY")],
     ],
     silent: [
       [open("/etc/cron.d/x")],
       [open("/tmp/etc/cron.d/x", "O_WRONLY")],
+      [open("/etc/rclone.conf", "O_WRONLY")],
       [op("SYMLINKAT", { old_path: "/etc/systemd/system/x.service", new_path: "/tmp/x" })],
     ],
   },
   "binary-replace": {
     fires: [
       [op("RENAMEAT", { old_path: "/tmp/a", new_path: "/usr/bin/sudo" })],
+      [open("/usr/sbin/sshd", "O_WRONLY", "O_TRUNC | O_LARGEFILE")],
       [op("SETXATTR", { path: "/tmp/a", name: "security.capability", size: 20 })],
     ],
     silent: [
@@ -251,11 +316,31 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     fires: [
       stats("/usr/bin/", 16),
       [ring({ history: stats("/usr/bin/", 16).map(({ op_info }) => past("STATX", op_info)) })],
+      // Among other things that the ring does.
+      stats("/usr/bin/", 16).flatMap((stat, i) => [open(`/srv/log-${i}`), stat]),
+      // One buffer held all the names, and shows the last.
+      [ring({
+        history: Array.from({ length: 16 }, () => past("STATX", { path: "/usr/bin/z" })),
+        unverified: Array.from({ length: 16 }, (_, i) => `history.${i}.op_info.path`),
+      })],
     ],
     silent: [
       stats("/usr/bin/", 15),
+      // A copy, by two tools.
+      stats("/usr/bin/", 40).flatMap((stat, i) => [
+        stat,
+        op("STATX", { path: `/tmp/copy/${i}` }),
+        stat,
+        op("SYMLINKAT", { old_path: "sudo", new_path: `/tmp/copy/${i}` }),
+      ]),
+      stats("/usr/bin/", 40).flatMap((stat, i) => [stat, open(`/usr/bin/${i}`)]),
       stats("/usr/share/doc/", 40),
       Array.from({ length: 40 }, () => op("STATX", { path: "/usr/bin/sudo" })),
+      Array.from(
+        { length: 40 },
+        () => op("STATX", { path: "/usr/bin/sudo" }, { unverified: ["op_info.path"] }),
+      ),
+      [ring({ history: Array.from({ length: 16 }, () => past("STATX", { path: "/usr/bin/z" })) })],
       Array.from({ length: 40 }, (_, i) =>
         op("STATX", { path: `/usr/bin/${i}` }, {
           timestamp: new Date(Date.UTC(2026, 0, 1, 0, 0, i)).toISOString(),
@@ -273,6 +358,25 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     fires: [[ring({ setup_flags: ["IORING_SETUP_SQPOLL"] })]],
     silent: [[ring({ setup_flags: ["IORING_SETUP_IOPOLL"] })]],
   },
+  "unusual-ring": {
+    fires: [[ring({ setup_flags: ["IORING_SETUP_R_DISABLED"] })]],
+    silent: [[ring({ setup_flags: ["IORING_SETUP_CLAMP"] })]],
+  },
+  "inherited-ring": {
+    fires: [
+      // A child, and the child's child.
+      [MADE_BY_PARENT, use(0)],
+      [MADE_BY_PARENT, use(0), use(1, { pid: 43, ppid: 42 })],
+      [ring({ pid: 7, owners: [{ pid: 7, comm: "a", fd: 3 }, { pid: 8, comm: "a", fd: 3 }] })],
+    ],
+    silent: [
+      [MADE_BY_PARENT, use(0, { ppid: 9 })],
+      [MADE_BY_PARENT, use(0, { binary_path: "/tmp/other" })],
+      [MADE_BY_PARENT, use(0, { pid: 1 })],
+      [ring({ pid: 7, owners: [{ pid: 7, comm: "a", fd: 3 }, { pid: 8, comm: "b", fd: 3 }] })],
+      [ring({ pid: 7, owners: [{ pid: 7, comm: "a", fd: 3 }], creator_pid: 6 })],
+    ],
+  },
   "foreign-ring": {
     fires: [
       [ring({ pid: 7, ctx_addr: "0x1", found_by: ["create"] }), use(0), use(2000)],
@@ -280,6 +384,7 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     ],
     silent: [
       [ring({ pid: 42, ctx_addr: "0x1" }), use(0), use(2000)],
+      [MADE_BY_PARENT, use(0), use(2000)],
       [use(0), use(2000)],
       // The address is used again, and the new ring's record comes after its first request.
       [ring({ pid: 7, ctx_addr: "0x1" }), use(0), use(500)],
@@ -317,10 +422,24 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     ],
   },
   "probing": {
-    fires: [Array.from({ length: 16 }, () => op("NOP", {}, { uring: { rejected: true } }))],
+    fires: [
+      Array.from({ length: 16 }, () => op("NOP", {}, { uring: { rejected: true } })),
+      [200, 201, 202].map((opcode_number) =>
+        event({ opcode: "UNKNOWN", io_uring: { opcode_number, rejected: true } as never })
+      ),
+    ],
     silent: [
       Array.from({ length: 15 }, () => op("NOP", {}, { uring: { rejected: true } })),
       Array.from({ length: 40 }, () => op("NOP")),
+    ],
+  },
+  "restricted-request": {
+    fires: [[
+      op("OPENAT", {}, { uring: { rejected: true }, result: { res: -13, errno: "EACCES" } }),
+    ]],
+    silent: [
+      [op("OPENAT", {}, { uring: {}, result: { res: -13, errno: "EACCES" } })],
+      [op("OPENAT", {}, { uring: { rejected: true }, result: { res: -22, errno: "EINVAL" } })],
     ],
   },
   "device-command": {

@@ -194,13 +194,13 @@ const WRONG: readonly (readonly [source: string, ...errors: string[]])[] = [
     '1:64: "X1" is no ATT&CK id, such as T1070.004',
   ],
   [
-    "classifier: {rules: [{id: a, title: x, severity: low, when: {rejected: true, operation: [IORING_X]}}]}\n",
+    "classifier: {rules: [{id: a, title: x, severity: low, when: {rejected: true, operation: [IORING_REGISTER_PROBE]}}]}\n",
     "1:61: Condition never holds: operation is of a registration, setup_flags and without_fd are " +
     "of a ring, other keys of a request",
   ],
   [
     "classifier: {rules: [{id: a, title: x, severity: low, when: [{sqe_flags: [ASYNC], times: 1}]}]}\n",
-    '1:75: "ASYNC" does not start with IOSQE_',
+    '1:75: Unknown SQE flag "ASYNC", did you mean "IOSQE_ASYNC"?',
     "1:90: Number 1 is not from 2 to 1000",
   ],
   ["- a\n", "1:1: Expected keys and values, found a list"],

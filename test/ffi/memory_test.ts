@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { FileError } from "../../lib/cli/host.ts";
 import { openImage, withFolder } from "./open_image.ts";
+import { searchOne } from "../memory/search_one.ts";
 
 const PAGE = 4096;
 const MIB = 2 ** 20;
@@ -45,7 +46,7 @@ Deno.test("MappedImage.close() leaves views of length 0, and can be called again
     image.close();
     assert.equal(bytes.length, 0);
     assert.equal(image.bytes.length, 0);
-    assert.throws(() => image.search(bytesOf("x")), TypeError);
+    assert.throws(() => searchOne(image, bytesOf("x")), TypeError);
   });
 });
 
@@ -118,7 +119,7 @@ Deno.test("MappedImage.search() finds every place, at the borders of pages and o
     const places = [0, 15, 100, 116, PAGE - 3, 2 * PAGE - 1, 5 * PAGE - 6];
     const parts = Object.fromEntries(places.map((place) => [place, "needle"]));
     using image = openImage(makeFile(`${folder}/a`, 5 * PAGE, parts));
-    assert.deepEqual(image.search(bytesOf("needle")), places);
+    assert.deepEqual(searchOne(image, bytesOf("needle")), places);
   });
 });
 
@@ -126,7 +127,7 @@ Deno.test("MappedImage.search() keeps to start, end and limit", () => {
   withFolder((folder) => {
     const parts = { 10: "needle", 20: "needle", 30: "needle" };
     using image = openImage(makeFile(`${folder}/a`, PAGE, parts));
-    const search = (options: object) => image.search(bytesOf("needle"), options);
+    const search = (options: object) => searchOne(image, bytesOf("needle"), options);
     assert.deepEqual(search({ start: 10 }), [10, 20, 30]);
     assert.deepEqual(search({ start: 11 }), [20, 30]);
     assert.deepEqual(search({ end: 36 }), [10, 20, 30]);
@@ -142,13 +143,17 @@ Deno.test("MappedImage.search() keeps to an alignment, small or of a page", () =
   withFolder((folder) => {
     const parts = { 0: "needle", 9: "needle", 16: "needle", 4096: "needle", 9000: "needle" };
     using image = openImage(makeFile(`${folder}/a`, 4 * PAGE, parts));
-    const search = (align: number, start = 0) => image.search(bytesOf("needle"), { align, start });
+    const search = (align: number, phase = 0, start = 0) =>
+      searchOne(image, bytesOf("needle"), { align, phase, start });
     assert.deepEqual(search(8), [0, 16, 4096, 9000]);
-    assert.deepEqual(search(PAGE, 4904), [9000]);
+    assert.deepEqual(search(8, 0, 1), [16, 4096, 9000]);
+    assert.deepEqual(search(8, 1), [9]);
     assert.deepEqual(search(16), [0, 16, 4096]);
     assert.deepEqual(search(PAGE), [0, 4096]);
+    assert.deepEqual(search(PAGE, 0, 1), [4096]);
+    assert.deepEqual(search(PAGE, 808), [9000]);
+    assert.deepEqual(search(PAGE, 808, 9001), []);
     assert.deepEqual(search(PAGE, 8), []);
-    assert.deepEqual(search(8, 9), [9]);
   });
 });
 
@@ -167,13 +172,49 @@ Deno.test("MappedImage.search() takes patterns of any bytes up to 64", () => {
         for (let i = 0; i + length <= bytes.length; i++) {
           if (pattern.every((byte, j) => bytes[i + j] === byte)) expected.push(i);
         }
-        assert.deepEqual(image.search(pattern, { limit: 10_000 }), expected);
+        assert.deepEqual(searchOne(image, pattern, { limit: 10_000 }), expected);
       }
     }
-    assert.throws(() => image.search(new Uint8Array(65).fill(1)), RangeError);
-    assert.throws(() => image.search(new Uint8Array(4)), RangeError);
-    assert.throws(() => image.search(new Uint8Array()), RangeError);
-    assert.throws(() => image.search(bytesOf("x"), { align: 0 }), RangeError);
+    assert.throws(() => searchOne(image, new Uint8Array(65).fill(1)), RangeError);
+    assert.throws(() => searchOne(image, new Uint8Array(4)), RangeError);
+    assert.throws(() => searchOne(image, new Uint8Array()), RangeError);
+    assert.throws(() => searchOne(image, bytesOf("x"), { align: 0 }), RangeError);
+  });
+});
+
+Deno.test("MappedImage.search() finds several patterns at once, each up to the limit", () => {
+  withFolder((folder) => {
+    const path = `${folder}/a`;
+    const bytes = new Uint8Array(200 * 1024).fill(0x2e);
+    // Across the parts in which all are looked for, and at the end of the file.
+    const needles = [5, 32 * 1024 - 3, 64 * 1024, bytes.length - 6];
+    const pins = [0, 32 * 1024 - 1, 100_000, bytes.length - 3];
+    for (const at of needles) bytes.set(bytesOf("needle"), at);
+    for (const at of pins) if (at !== bytes.length - 3) bytes.set(bytesOf("pin"), at);
+    bytes.set([0x11, 0x22], 40_960);
+    Deno.writeFileSync(path, bytes);
+    using image = openImage(path);
+    const patterns = [
+      { bytes: bytesOf("needle") },
+      { bytes: bytesOf("pin") },
+      { bytes: new Uint8Array([0x11, 0x22]), align: PAGE },
+      { bytes: bytesOf("none") },
+    ];
+    const [, ...first] = needles;
+    assert.deepEqual(image.search(patterns), [
+      needles.filter((at) => at !== 32 * 1024 - 3),
+      pins.slice(0, -1),
+      [40_960],
+      [],
+    ]);
+    assert.deepEqual(image.search(patterns, { start: 6, limit: 1 }), [
+      [first[1]],
+      [pins[1]],
+      [40_960],
+      [],
+    ]);
+    assert.deepEqual(image.search([]), []);
+    assert.throws(() => image.search(Array.from({ length: 65 }, () => patterns[0]!)), RangeError);
   });
 });
 
@@ -182,9 +223,9 @@ Deno.test("MappedImage.search() finds what starts or ends in a hole", () => {
     // One page of data amid holes; the pattern's zeros lie in the holes.
     const parts = { [100 * MIB]: "head", [100 * MIB + PAGE - 4]: "tail" };
     using image = openImage(makeFile(`${folder}/a`, 200 * MIB, parts));
-    assert.deepEqual(image.search(bytesOf("\0\0\0head")), [100 * MIB - 3]);
-    assert.deepEqual(image.search(bytesOf("tail\0\0\0")), [100 * MIB + PAGE - 4]);
-    assert.deepEqual(image.search(bytesOf("\0head\0"), { align: PAGE }), []);
+    assert.deepEqual(searchOne(image, bytesOf("\0\0\0head")), [100 * MIB - 3]);
+    assert.deepEqual(searchOne(image, bytesOf("tail\0\0\0")), [100 * MIB + PAGE - 4]);
+    assert.deepEqual(searchOne(image, bytesOf("\0head\0"), { align: PAGE }), []);
   });
 });
 
@@ -195,7 +236,7 @@ Deno.test("MappedImage.search() finds a pattern across the border of two search 
     for (const at of [32 * MIB - 3, 64 * MIB - 6, 64 * MIB]) bytes.set(bytesOf("needle"), at);
     Deno.writeFileSync(path, bytes);
     using image = openImage(path);
-    assert.deepEqual(image.search(bytesOf("needle")), [32 * MIB - 3, 64 * MIB - 6, 64 * MIB]);
+    assert.deepEqual(searchOne(image, bytesOf("needle")), [32 * MIB - 3, 64 * MIB - 6, 64 * MIB]);
   });
 });
 
@@ -206,8 +247,8 @@ Deno.test("MappedImage.search() reads nothing of the holes of a 64 GiB file", ()
     using image = openImage(path);
     const before = statusBytes("RssFile");
     const start = performance.now();
-    assert.deepEqual(image.search(bytesOf("needle")), [9 * GIB + 5, 63 * GIB]);
-    assert.deepEqual(image.search(bytesOf("needle"), { align: PAGE }), [63 * GIB]);
+    assert.deepEqual(searchOne(image, bytesOf("needle")), [9 * GIB + 5, 63 * GIB]);
+    assert.deepEqual(searchOne(image, bytesOf("needle"), { align: PAGE }), [63 * GIB]);
     const duration = performance.now() - start;
     assert.ok(duration < 1000, `it took ${duration} ms`);
     assert.ok(statusBytes("RssFile") - before < 64 * MIB);
@@ -230,10 +271,10 @@ Deno.test("MappedImage reads zeros where the file has shrunk since, and says so"
     let sum = 0;
     for (let i = 0; i < bytes.length; i++) sum += bytes[i]! & 1;
     assert.equal(sum, 10 * MIB + 100);
-    assert.deepEqual(image.search(bytesOf("A"), { start: 10 * MIB + 90 }).length, 10);
+    assert.deepEqual(searchOne(image, bytesOf("A"), { start: 10 * MIB + 90 }).length, 10);
     Deno.truncateSync(path, 0);
     assert.equal(bytes[0], 0);
-    assert.deepEqual(image.search(bytesOf("A")), []);
+    assert.deepEqual(searchOne(image, bytesOf("A")), []);
     assert.equal(bytes.at(-1), 0);
     image.close();
     assert.equal(image.shrank, true);

@@ -4,6 +4,7 @@ import { openMemory } from "../../lib/memory/open_memory.ts";
 import { UnmappedImage } from "../../ffi/unmapped_image.ts";
 import { buildElf } from "../memory/fake_elf.ts";
 import { withFolder } from "./open_image.ts";
+import { searchOne } from "../memory/search_one.ts";
 
 /** Bytes that differ from block to block. */
 function content(length: number): Uint8Array {
@@ -24,8 +25,8 @@ Deno.test("UnmappedImage reads and searches like a mapped one", () => {
     assert.equal(image.read(299_999, 2), undefined);
     assert.equal(image.read(-1, 1), undefined);
     const pattern = bytes.slice(131_070, 131_080);
-    assert.ok(image.search(pattern, { limit: 1000 }).includes(131_070));
-    assert.deepEqual(image.search(pattern, { start: 131_070, end: 131_080 }), [131_070]);
+    assert.ok(searchOne(image, pattern, { limit: 1000 }).includes(131_070));
+    assert.deepEqual(searchOne(image, pattern, { start: 131_070, end: 131_080 }), [131_070]);
     assert.equal(image.shrank, false);
     image.close();
   });
@@ -68,7 +69,7 @@ Deno.test("openMemory() reads what /proc/kcore shows of physical memory", () => 
     assert.deepEqual(memory.read(0x1000, 0x3000), ram);
     assert.equal(memory.read(0x4000, 1), undefined);
     assert.deepEqual(damage, []);
-    assert.deepEqual(memory.search(ram.slice(0x2ff0, 0x2ffa), { align: 16 }), [0x3ff0]);
+    assert.deepEqual(searchOne(memory, ram.slice(0x2ff0, 0x2ffa), { align: 16 }), [0x3ff0]);
     image.close();
   });
 });

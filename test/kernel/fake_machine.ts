@@ -9,11 +9,8 @@ import { AddressSpace } from "../../lib/kernel/address_space.ts";
 import { Btf } from "../../lib/kernel/btf.ts";
 import { Kallsyms } from "../../lib/kernel/kallsyms.ts";
 import { type KernelObject, Program } from "../../lib/kernel/program.ts";
-import type {
-  MemoryRange,
-  PhysicalMemory,
-  PhysicalSearchOptions,
-} from "../../lib/memory/physical_memory.ts";
+import type { SearchOptions, SearchPattern } from "../../lib/memory/image_file.ts";
+import type { MemoryRange, PhysicalMemory } from "../../lib/memory/physical_memory.ts";
 
 const PAGE_SIZE = 4096;
 const PRESENT_WRITABLE_USER = 0x7n;
@@ -66,16 +63,23 @@ export class FakePhysicalMemory implements PhysicalMemory {
   }
 
   /** Page by page: a pattern over a border is not found. */
-  search(pattern: Uint8Array, options: PhysicalSearchOptions = {}): number[] {
-    const { start = 0, end = Infinity, align = 1, limit = 64 } = options;
+  search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
+    return patterns.map((pattern) => this.#searchOne(pattern, options));
+  }
+
+  #searchOne(
+    { bytes: wanted, align = 1, phase = 0 }: SearchPattern,
+    { start = 0, end = Infinity, limit = 64 }: SearchOptions,
+  ): number[] {
     const hits: number[] = [];
-    for (const page of [...this.#pages.keys()].sort((a, b) => a - b)) {
+    const within = [...this.#pages.keys()].filter((page) => page + PAGE_SIZE > start && page < end);
+    for (const page of within.sort((a, b) => a - b)) {
       const bytes = this.#pages.get(page)!;
-      for (let at = bytes.indexOf(pattern[0]!); at >= 0; at = bytes.indexOf(pattern[0]!, at + 1)) {
+      for (let at = bytes.indexOf(wanted[0]!); at >= 0; at = bytes.indexOf(wanted[0]!, at + 1)) {
         const address = page + at;
-        if (address < start || address + pattern.length > end) continue;
-        if ((address - start) % align !== 0 || hits.length >= limit) continue;
-        if (pattern.every((byte, i) => bytes[at + i] === byte)) hits.push(address);
+        if (address < start || address + wanted.length > end) continue;
+        if (address % align !== phase || hits.length >= limit) continue;
+        if (wanted.every((byte, i) => bytes[at + i] === byte)) hits.push(address);
       }
     }
     return hits;

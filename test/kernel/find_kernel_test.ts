@@ -5,9 +5,9 @@ import {
   type FoundKernel,
   type PageTableSource,
   reopenKernel,
-  searchBudget,
 } from "../../lib/kernel/find_kernel.ts";
 import type { Kallsyms } from "../../lib/kernel/kallsyms.ts";
+import { ReadBudget } from "../../lib/kernel/read_budget.ts";
 import { ImageError } from "../../lib/memory/image_error.ts";
 import { RecordingMemory } from "../../lib/memory/recording_memory.ts";
 import { buildBtf, u64 } from "./fake_machine.ts";
@@ -74,6 +74,19 @@ Deno.test("findKernel() tries the ways in order", () => {
   const without = { ...options, vmcoreinfo: undefined };
   assert.equal(findKernel(kernel.memory, without).pageTables, "cpu_state");
   assert.equal(findKernel(kernel.memory, { ...without, cpus: [] }).pageTables, "swapper");
+});
+
+Deno.test("findKernel() reads VMCOREINFO where the state of a CPU led to the kernel", () => {
+  const kernel = smallKernel({ keepsVmcoreinfo: true });
+  // A search of memory would find it, too; the header costs nothing.
+  const { pageTables, vmcoreinfo } = findKernel(kernel.memory, {
+    name: "dump",
+    cpus: cpusOf(kernel),
+    vmcoreinfo: undefined,
+  });
+  assert.equal(pageTables, "cpu_state");
+  assert.equal(vmcoreinfo?.text, kernel.vmcoreinfo());
+  assert.equal(find(smallKernel(), "cpu_state").vmcoreinfo, undefined);
 });
 
 Deno.test("findKernel() searches the symbols where VMCOREINFO does not name their tables", () => {
@@ -225,10 +238,28 @@ Deno.test("findKernel() does not let a damaged page_offset_base decide on the de
 Deno.test("findKernel() gives up among endless decoys, and says so", () => {
   const kernel = smallKernel();
   kernel.memory.remove(kernel.btfAt);
-  const budget = searchBudget();
   // Almost nothing is left for this search.
-  budget.spend(31_995_000);
+  const budget = new ReadBudget(5_000);
   assertRefused(kernel, { cpus: cpusOf(kernel), budget }, /gave up among many/);
+});
+
+Deno.test("findKernel() gets past page tables that map the same page over and over", () => {
+  const kernel = smallKernel();
+  const { memory } = kernel;
+  const text = (value: string) => new TextEncoder().encode(value);
+  // Three tables fill the range of the kernel's image with a quarter of a million pages.
+  const root = 0x20_0000;
+  const entries = (at: number) =>
+    new Uint8Array(512 * 8).map((_, i) => u64(BigInt(at) | 3n)[i % 8]!);
+  [root + 4096, root + 8192, root + 12288, root].forEach((next, i) => {
+    memory.write(root + i * 4096, entries(next));
+  });
+  const info = `SYMBOL(swapper_pg_dir)=${(0xffffffff80000000n + BigInt(root)).toString(16)}\n` +
+    "NUMBER(phys_base)=0\n";
+  memory.write(0x3000, text(`OSRELEASE=6.1.0-decoy\n${info}`));
+  memory.write(0x9000, text(kernel.vmcoreinfo({ kallsyms: false })));
+  const found = findKernel(memory, { name: "dump", cpus: [], vmcoreinfo: undefined });
+  assert.equal(found.vmcoreinfo?.value("OSRELEASE"), "6.1.0-small");
 });
 
 Deno.test("findKernel() finds the first task among thousands of planted names", () => {

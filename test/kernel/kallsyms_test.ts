@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { AddressSpace } from "../../lib/kernel/address_space.ts";
+import { AddressSpace } from "../../lib/kernel/address_space.ts";
 import { findKallsyms } from "../../lib/kernel/find_kallsyms.ts";
 import {
   type AddressEncoding,
@@ -8,6 +8,7 @@ import {
   type KallsymsTables,
 } from "../../lib/kernel/kallsyms.ts";
 import { MemoryFault } from "../../lib/kernel/memory_fault.ts";
+import { ReadBudget } from "../../lib/kernel/read_budget.ts";
 import { type KallsymsLayout, manySymbols, writeKallsyms } from "./fake_kallsyms.ts";
 import { FakePageTables, FakePhysicalMemory, u64 } from "./fake_machine.ts";
 
@@ -299,4 +300,36 @@ Deno.test("findKallsyms() ends with the budget where everything looks like a tab
   const start = performance.now();
   for (const _ of findKallsyms(pages.space()));
   assert.ok(performance.now() - start < 20_000);
+});
+
+Deno.test("findKallsyms() ends once its budget is spent, however much looks like tables", () => {
+  class CountedBudget extends ReadBudget {
+    refused = 0;
+
+    override spend(units: number): boolean {
+      const granted = super.spend(units);
+      if (!granted) this.refused++;
+      return granted;
+    }
+  }
+  const memory = new FakePhysicalMemory();
+  let next = 0x10000;
+  const pages = new FakePageTables(memory, 4, () => next += 4096);
+  const run = Array.from({ length: 17 }, (_, i) => i * 1024);
+  const markers = Uint32Array.from({ length: 8192 }, (_, i) => run[i % run.length]!);
+  const tokens = new Uint8Array(1024);
+  for (let token = 0; token < 256; token++) {
+    tokens[token * 2] = token >= 0x30 && token <= 0x39 ? token : 0x78;
+    new DataView(tokens.buffer).setUint16(512 + token * 2, token * 2, true);
+  }
+  const bytes = new Uint8Array([...new Uint8Array(markers.buffer), ...tokens]);
+  for (let at = 0; at < bytes.length; at += 4096) {
+    pages.map(TABLES_AT + BigInt(at), { physical: PHYSICAL + at });
+  }
+  memory.write(PHYSICAL, bytes);
+  const budget = new CountedBudget(100_000);
+  const space = new AddressSpace(memory, pages.space().pageTable, budget);
+  assert.deepEqual([...findKallsyms(space)], []);
+  assert.ok(budget.isSpent);
+  assert.ok(budget.refused < 100_000, `${budget.refused} reads were tried after that`);
 });

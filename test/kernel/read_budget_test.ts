@@ -13,6 +13,17 @@ Deno.test("ReadBudget.spend() refuses once nothing is left, and stays so", () =>
   assert.equal(budget.spend(0), false);
 });
 
+Deno.test("ReadBudget.part() is spent by itself, and with the whole", () => {
+  const whole = new ReadBudget(10);
+  const first = whole.part(4);
+  assert.equal(first.spend(5), false);
+  assert.deepEqual([first.isSpent, whole.isSpent], [true, false]);
+  const second = whole.part(100);
+  assert.equal(second.spend(5), true);
+  assert.equal(second.spend(1), false);
+  assert.equal(whole.isSpent, true);
+});
+
 Deno.test("ReadBudget.forBytes() grows with the memory", () => {
   const small = ReadBudget.forBytes(0);
   const large = ReadBudget.forBytes(2 ** 40);

@@ -14,6 +14,8 @@ export interface SmallKernelOptions {
   readonly noBtf?: boolean;
   /** With BTF, but without the symbols that say where it is. */
   readonly noBtfSymbols?: boolean;
+  /** With its VMCOREINFO in memory. */
+  readonly keepsVmcoreinfo?: boolean;
   /** Offset of the image from where it is linked, physically and virtually. */
   readonly slide?: number;
 }
@@ -26,6 +28,8 @@ const INIT_TASK = 0x20_0000;
 const BANNER = 0x30_0000;
 const PAGE_OFFSET_BASE = 0x31_0000;
 const BTF = 0x32_0000;
+const VMCOREINFO_DATA = 0x3e_0000;
+const VMCOREINFO = 0x3f_0000;
 const TABLES = 0x40_0000;
 const PAGE_TABLES = 0x60_0000;
 
@@ -63,6 +67,7 @@ export class SmallKernel {
       memory.write(loaded + offset, bytes);
     };
     this.root = { root: pages.root, levels, smeMask: 0n };
+    pages.map(text + BigInt(pages.root - loaded), { physical: pages.root });
 
     const structs = {
       list_head: { next: "*list_head", prev: "*list_head" },
@@ -94,6 +99,10 @@ export class SmallKernel {
       symbols.set("__start_BTF", text + BigInt(BTF))
         .set("__stop_BTF", text + BigInt(BTF + btf.length));
     }
+    if (options.keepsVmcoreinfo === true) {
+      symbols.set("vmcoreinfo_data", text + BigInt(VMCOREINFO_DATA));
+      put(VMCOREINFO_DATA, u64(text + BigInt(VMCOREINFO)));
+    }
     this.tables = writeKallsyms(memory, pages, {
       symbols,
       layout,
@@ -102,6 +111,9 @@ export class SmallKernel {
       physical: loaded + TABLES,
       relativeBase: text,
     });
+    if (options.keepsVmcoreinfo === true) {
+      put(VMCOREINFO, new TextEncoder().encode(this.vmcoreinfo()));
+    }
   }
 
   /** Physical address of `linux_banner`. */

@@ -51,10 +51,24 @@ Deno.test("findVmcoreinfo() finds the text and its note at page starts, each tex
   memory.write(0x5000, encode(TEXT));
   memory.write(0x9000, buildNote("VMCOREINFO", encode(TEXT)));
   memory.write(0x20_0000, encode("OSRELEASE=5.10.0-earlier\nPAGESIZE=4096\n"));
-  assert.deepEqual(findVmcoreinfo(memory).map((info) => info.value("OSRELEASE")), [
+  assert.deepEqual([...findVmcoreinfo(memory)].map((info) => info.value("OSRELEASE")), [
     "6.1.0-test",
     "5.10.0-earlier",
   ]);
+});
+
+Deno.test("findVmcoreinfo() searches as far as it is asked to", () => {
+  const memory = new FakePhysicalMemory();
+  memory.write(0x5000, encode(TEXT));
+  memory.write(0x4000_0000, encode("OSRELEASE=5.10.0-earlier\n"));
+  const searched: number[] = [];
+  const search = memory.search.bind(memory);
+  memory.search = (patterns, options) => {
+    searched.push(options?.start ?? 0);
+    return search(patterns, options);
+  };
+  assert.equal(findVmcoreinfo(memory).next().value?.value("OSRELEASE"), "6.1.0-test");
+  assert.deepEqual(searched, [0]);
 });
 
 Deno.test("findVmcoreinfo() passes over what does not start a page", () => {
@@ -62,7 +76,7 @@ Deno.test("findVmcoreinfo() passes over what does not start a page", () => {
   memory.write(0x5010, encode(TEXT));
   memory.write(0x7000, encode("x OSRELEASE=%s"));
   memory.write(0x9010, buildNote("VMCOREINFO", encode(TEXT)));
-  assert.deepEqual(findVmcoreinfo(memory), []);
+  assert.deepEqual([...findVmcoreinfo(memory)], []);
 });
 
 Deno.test("findVmcoreinfo() survives notes that do not fit in their page", () => {
@@ -71,7 +85,7 @@ Deno.test("findVmcoreinfo() survives notes that do not fit in their page", () =>
   new DataView(note.buffer).setUint32(4, 0xffff_fff0, true);
   memory.write(0x9000, note);
   memory.write(0xb000, buildNote("VMCOREINFO", encode("nothing of the kind")));
-  assert.deepEqual(findVmcoreinfo(memory), []);
+  assert.deepEqual([...findVmcoreinfo(memory)], []);
 });
 
 Deno.test("findVmcoreinfo() finds the kernel's own among many that were planted", () => {
@@ -80,7 +94,7 @@ Deno.test("findVmcoreinfo() finds the kernel's own among many that were planted"
     memory.write(0x10_0000 + i * 4096, encode(`OSRELEASE=planted-${i}\n`));
   }
   memory.write(0x4000_0000, encode(TEXT));
-  const found = findVmcoreinfo(memory);
+  const found = [...findVmcoreinfo(memory)];
   assert.equal(found.length, 2001);
   assert.equal(found.at(-1)!.value("OSRELEASE"), "6.1.0-test");
 });

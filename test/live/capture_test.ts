@@ -209,32 +209,6 @@ live("capture filters by opcode, pid and user in the kernel", async () => {
   ok(byPid.end.totals.filtered >= 5);
 });
 
-live("capture keeps its word on a process filter, wherever it is decided", async () => {
-  const folder = await Deno.makeTempDir();
-  const cases: [filter: string, events: number][] = [
-    ["uid: [0]", 5],
-    ["uid: [1]", 0],
-    ["euid: [0]\n  deny_list: true", 0],
-    ["euid: [7]\n  deny_list: true", 5],
-    ["auid: [4242]", 0],
-    ["binary: { name: [workload] }", 5],
-    ["binary: { name: [other] }", 0],
-    ["binary: { prefix: [/] }\n  uid: [0]", 5],
-    ["binary: { name: [workload] }\n  deny_list: true", 0],
-    ["binary: { name: [workload] }\n  uid: [1]\n  deny_list: true", 5],
-  ];
-  for (const [index, [filter, expected]] of cases.entries()) {
-    const config = `${folder}/${index}.yaml`;
-    await Deno.writeTextFile(config, `process_filter:\n  ${filter}\n`);
-    const { events } = await captureWorkload({
-      capture: ["--config", config],
-      workload: ["samples"],
-    });
-    equal(events.length, expected, filter);
-  }
-  await Deno.remove(folder, { recursive: true });
-});
-
 live("capture lists rings that are open already, and those that hide", async () => {
   const workload = await HoldingWorkload.start("hold");
   const { records } = await (await RunningCapture.start()).stop();

@@ -726,7 +726,7 @@ static void mode_nop(char **args)
 {
 	uint64_t count = strtoull(args[0], NULL, 0), done = 0, rate = strtoull(args[1], NULL, 0);
 	const char *op = args[2];
-	struct timespec start, now;
+	struct timespec start, now, cpu_start, cpu;
 	struct io_uring_cqe *cqe;
 	static char buffer[64];
 	int fd = open("/dev/zero", O_RDONLY);
@@ -734,6 +734,7 @@ static void mode_nop(char **args)
 
 	ring_open(64, 0);
 	clock_gettime(CLOCK_MONOTONIC, &start);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu_start);
 	while (!count || done < count) {
 		unsigned int batch = count && count - done < 32 ? count - done : 32, head, seen = 0;
 
@@ -769,8 +770,11 @@ static void mode_nop(char **args)
 		}
 	}
 	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
 	seconds = now.tv_sec - start.tv_sec + (now.tv_nsec - start.tv_nsec) / 1e9;
-	printf("{\"submitted\":%llu,\"seconds\":%.6f}\n", (unsigned long long)done, seconds);
+	printf("{\"submitted\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f}\n",
+	       (unsigned long long)done, seconds,
+	       cpu.tv_sec - cpu_start.tv_sec + (cpu.tv_nsec - cpu_start.tv_nsec) / 1e9);
 }
 
 static void install_filter(int syscall_number, unsigned int flags)

@@ -1,18 +1,26 @@
 import { run } from "../vm/run.ts";
 
-const SOURCE = `${import.meta.dirname}/workload.c`;
 const FOLDER = `${import.meta.dirname}/../../.cache/live`;
 
+/** Which program is built, and how. */
+export interface WorkloadOptions {
+  /** The name of its source in this folder; `workload` unless told. */
+  readonly name?: string;
+  readonly static?: boolean;
+}
+
 /**
- * Builds the workload, unless it is newer than its source.
+ * Builds the workload or another program of this folder, unless it is newer than its source.
  *
  * @returns Its path.
  */
-export async function buildWorkload(options: { static?: boolean } = {}): Promise<string> {
-  const output = `${FOLDER}/workload${options.static ? "-static" : ""}`;
+export async function buildWorkload(options: WorkloadOptions = {}): Promise<string> {
+  const { name = "workload" } = options;
+  const path = `${import.meta.dirname}/${name}.c`;
+  const output = `${FOLDER}/${name}${options.static ? "-static" : ""}`;
   await Deno.mkdir(FOLDER, { recursive: true });
   const [source, built] = await Promise.all([
-    Deno.stat(SOURCE),
+    Deno.stat(path),
     Deno.stat(output).catch(() => undefined),
   ]);
   if (built === undefined || built.mtime! < source.mtime!) {
@@ -24,7 +32,7 @@ export async function buildWorkload(options: { static?: boolean } = {}): Promise
       "-Wall",
       "-pthread",
       ...link,
-      SOURCE,
+      path,
       "-o",
       fresh,
       "-l:liburing.a",

@@ -1,4 +1,4 @@
-import type { ImageFile, SearchOptions } from "../../lib/memory/image_file.ts";
+import type { ImageFile, SearchOptions, SearchPattern } from "../../lib/memory/image_file.ts";
 
 /** An image in a plain buffer, for code under test that wants a file. */
 export class BufferImage implements ImageFile {
@@ -28,19 +28,21 @@ export class BufferImage implements ImageFile {
     return this.bytes.subarray(offset, offset + length);
   }
 
-  search(pattern: Uint8Array, options: SearchOptions = {}): number[] {
-    const { start = 0, end = this.size, align = 1, limit = 64 } = options;
-    const { bytes } = this;
-    const last = Math.min(end, this.size) - pattern.length;
-    const hits: number[] = [];
-    // Typed arrays search for one byte natively, for more only in JavaScript.
-    let at = bytes.indexOf(pattern[0]!, start);
-    for (; at >= 0 && at <= last && hits.length < limit; at = bytes.indexOf(pattern[0]!, at + 1)) {
-      if ((at - start) % align === 0 && pattern.every((byte, i) => bytes[at + i] === byte)) {
-        hits.push(at);
+  search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
+    const { start = 0, end = this.size, limit = 64 } = options;
+    return patterns.map(({ bytes: wanted, align = 1, phase = 0 }) => {
+      const { bytes } = this;
+      const last = Math.min(end, this.size) - wanted.length;
+      const hits: number[] = [];
+      // Typed arrays search for one byte natively, for more only in JavaScript.
+      let at = bytes.indexOf(wanted[0]!, start);
+      for (; at >= 0 && at <= last && hits.length < limit; at = bytes.indexOf(wanted[0]!, at + 1)) {
+        if (at % align === phase && wanted.every((byte, i) => bytes[at + i] === byte)) {
+          hits.push(at);
+        }
       }
-    }
-    return hits;
+      return hits;
+    });
   }
 
   beside(extension: string): ImageFile | undefined {

@@ -13,6 +13,7 @@ import {
   PT_NOTE,
   qemuState,
 } from "./fake_elf.ts";
+import { searchOne } from "./search_one.ts";
 
 function core(segments: readonly FakeSegment[], header?: FakeElfHeader) {
   return readElfCore(new BufferImage(buildElf(segments, header), "dump.elf"));
@@ -303,5 +304,5 @@ Deno.test("readElfCore() takes segments past 2^53, as /proc/kcore has them, wher
   assert.deepEqual(opened.read(0x10ffd, 0x10003), memory.slice(0xfffd));
   assert.equal(opened.read(0x20fff, 2), undefined);
   assert.equal(opened.read(0x40000, 1), undefined);
-  assert.deepEqual(opened.search(memory.slice(0xfffa, 0x10006), { start: 0x10ff0 })[0], 0x10ffa);
+  assert.equal(searchOne(opened, memory.slice(0xfffa, 0x10006), { start: 0x10ff0 })[0], 0x10ffa);
 });

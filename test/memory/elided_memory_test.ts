@@ -6,6 +6,7 @@ import { RangeMemory } from "../../lib/memory/range_memory.ts";
 import { withFolder } from "../ffi/open_image.ts";
 import { BufferImage } from "./buffer_image.ts";
 import { type SourceMemory, writeAvml } from "./write_formats.ts";
+import { searchOne } from "./search_one.ts";
 
 Deno.test("ElidedMemory reads RAM that the image leaves out as zeros, and nothing else", () => {
   const bytes = new Uint8Array(0x3000).fill(9);
@@ -33,7 +34,7 @@ Deno.test("ElidedMemory reads RAM that the image leaves out as zeros, and nothin
   assert.equal(memory.read(0x1800, 0x6000)?.filter((byte) => byte === 9).length, 0x2800);
   assert.equal(memory.read(0x7ffe, 4), undefined);
   assert.equal(memory.read(0x0ffe, 4), undefined);
-  assert.deepEqual(memory.search(new Uint8Array([9, 9]), { align: 4096, start: 0 }), [
+  assert.deepEqual(searchOne(memory, new Uint8Array([9, 9]), { align: 4096 }), [
     0x1000,
     0x4000,
     0x5000,

@@ -48,7 +48,9 @@ const FORMATS: readonly Format[] = [
   { name: "lime", make: lime },
   { name: "avml", make: (m) => written((path) => writeAvml(path, m, true)), checked: true },
   { name: "kdump, none", make: kdump("none") },
+  { name: "lime, of AVML", make: (m) => written((path) => writeAvml(path, m, false)) },
   { name: "kdump, zlib", make: kdump("zlib") },
+  { name: "kdump, lzo", make: kdump("lzo") },
   { name: "kdump, snappy", make: kdump("snappy") },
   { name: "kdump, zstd", make: kdump("zstd") },
   { name: "kdump, flattened", make: (m) => flattened(kdump("none")(m), { seed: 5 }) },
@@ -127,7 +129,7 @@ Deno.test("openMemory() outlives random damage to every format", () => {
     }
     if (checked) assertNothingWrong(memory, MEMORY);
     else for (let page = 0; page < MEMORY.size; page += 4096) memory.read(page, 4096);
-    memory.search(new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0"));
+    memory.search([{ bytes: new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0") }]);
     assert.ok(Date.now() - started < 5000, `${name}: a damaged image took too long`);
   }
   assert.ok(rounds > 20);

@@ -4,6 +4,7 @@ import { RangeMemory } from "../../lib/memory/range_memory.ts";
 import { RecordingMemory } from "../../lib/memory/recording_memory.ts";
 import { BufferImage } from "./buffer_image.ts";
 import { pattern } from "./fake_elf.ts";
+import { searchOne } from "./search_one.ts";
 
 const BYTES = pattern(0x4000, 1);
 
@@ -46,15 +47,15 @@ Deno.test("RangeMemory.read() reads nothing where one byte is absent", () => {
 Deno.test("RangeMemory.search() gives physical addresses, across borders too", () => {
   const ranges = memory();
   const needle = ranges.read(0x10ff0, 32)!.slice();
-  assert.deepEqual(ranges.search(needle), [0x10ff0]);
-  assert.deepEqual(ranges.search(needle, { end: 0x1100f }), []);
-  assert.deepEqual(ranges.search(needle, { end: 0x11010 }), [0x10ff0]);
-  assert.deepEqual(ranges.search(needle, { start: 0x10ff1 }), []);
-  assert.deepEqual(ranges.search(needle, { align: 16 }), [0x10ff0]);
-  assert.deepEqual(ranges.search(needle, { align: 4096 }), []);
+  assert.deepEqual(searchOne(ranges, needle), [0x10ff0]);
+  assert.deepEqual(searchOne(ranges, needle, { end: 0x1100f }), []);
+  assert.deepEqual(searchOne(ranges, needle, { end: 0x11010 }), [0x10ff0]);
+  assert.deepEqual(searchOne(ranges, needle, { start: 0x10ff1 }), []);
+  assert.deepEqual(searchOne(ranges, needle, { align: 16 }), [0x10ff0]);
+  assert.deepEqual(searchOne(ranges, needle, { align: 4096 }), []);
 });
 
-Deno.test("RangeMemory.search() counts alignment from the start", () => {
+Deno.test("RangeMemory.search() counts alignment by physical address", () => {
   const bytes = new Uint8Array(0x4000);
   for (const at of [0x100c, 0x2004, 0x200c, 0x3000]) bytes.set([0xaa, 0xbb], at);
   const ranges = new RangeMemory(new BufferImage(bytes), "elf", [
@@ -62,12 +63,12 @@ Deno.test("RangeMemory.search() counts alignment from the start", () => {
     { start: 0xb000, end: 0xd000, offset: 0x2000 },
   ]);
   const needle = new Uint8Array([0xaa, 0xbb]);
-  assert.deepEqual(ranges.search(needle), [0x900c, 0xb004, 0xb00c, 0xc000]);
-  assert.deepEqual(ranges.search(needle, { align: 4096 }), [0xc000]);
+  assert.deepEqual(searchOne(ranges, needle), [0x900c, 0xb004, 0xb00c, 0xc000]);
+  assert.deepEqual(searchOne(ranges, needle, { align: 4096 }), [0xc000]);
   // As for what lies 12 bytes into a page.
-  assert.deepEqual(ranges.search(needle, { start: 12, align: 4096 }), [0x900c, 0xb00c]);
-  assert.deepEqual(ranges.search(needle, { limit: 2 }), [0x900c, 0xb004]);
-  assert.deepEqual(ranges.search(needle, { start: 0x900d, end: 0xc001 }), [0xb004, 0xb00c]);
+  assert.deepEqual(searchOne(ranges, needle, { align: 4096, phase: 12 }), [0x900c, 0xb00c]);
+  assert.deepEqual(searchOne(ranges, needle, { limit: 2 }), [0x900c, 0xb004]);
+  assert.deepEqual(searchOne(ranges, needle, { start: 0x900d, end: 0xc001 }), [0xb004, 0xb00c]);
 });
 
 Deno.test("squeezedMemory() puts memory above the hole at 4 GiB", () => {
@@ -80,7 +81,7 @@ Deno.test("squeezedMemory() puts memory above the hole at 4 GiB", () => {
 
 Deno.test("RecordingMemory.recorded() has pages that were read, and none that were searched", () => {
   const recorder = new RecordingMemory(memory());
-  recorder.search(new Uint8Array([1, 2, 3]));
+  recorder.search([{ bytes: new Uint8Array([1, 2, 3]) }]);
   assert.deepEqual(recorder.recorded(), []);
   assert.deepEqual(recorder.read(0x21000, 1), memory().read(0x21000, 1));
   recorder.read(0x10ffc, 8);

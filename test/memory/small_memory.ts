@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { AddressRange, PhysicalMemory } from "../../lib/memory/physical_memory.ts";
 import { Random } from "../scan/mutations.ts";
 import type { SourceMemory } from "./write_formats.ts";
+import { searchOne } from "./search_one.ts";
 
 const PAGE = 4096;
 
@@ -93,14 +94,16 @@ export function assertSearches(memory: PhysicalMemory, source: SmallMemory): voi
     const at = start + random.below(end - start - length);
     const pattern = source.bytes(at, at + length).slice();
     if (pattern.every((byte) => byte === 0)) continue;
+    const align = random.one([1, 1, 4, 64, 4096]);
     const options = {
       start: random.below(at + 1),
       end: at + length + random.below(source.size),
-      align: random.one([1, 1, 4, 64, 4096]),
+      align,
+      phase: random.one([0, at % align]),
       limit: random.one([1, 3, 64]),
     };
     assert.deepEqual(
-      memory.search(pattern, options),
+      searchOne(memory, pattern, options),
       searchSlowly(source, pattern, options),
       `${length} bytes at ${at}, ${JSON.stringify(options)}`,
     );
@@ -110,14 +113,17 @@ export function assertSearches(memory: PhysicalMemory, source: SmallMemory): voi
 function searchSlowly(
   source: SmallMemory,
   pattern: Uint8Array,
-  { start, end, align, limit }: { start: number; end: number; align: number; limit: number },
+  { start, end, align, phase, limit }: Record<
+    "start" | "end" | "align" | "phase" | "limit",
+    number
+  >,
 ): number[] {
   const hits: number[] = [];
   for (const range of source.ram) {
     const last = Math.min(end, range.end) - pattern.length;
     const bytes = source.bytes(0, source.size);
     for (let at = Math.max(start, range.start); at <= last && hits.length < limit; at++) {
-      if ((at - start) % align !== 0 || bytes[at] !== pattern[0]) continue;
+      if (at % align !== phase || bytes[at] !== pattern[0]) continue;
       if (pattern.every((byte, i) => bytes[at + i] === byte)) hits.push(at);
     }
   }

@@ -4,7 +4,7 @@ workload hold < gate > hold &
 exec 4> gate
 await hold $!
 iouring capture --check > check 2>&1
-iouring capture --results --ring-buffer 1M --format ndjson > events 2> errors &
+iouring capture -v --results --ring-buffer 1M --format ndjson > events 2> errors &
 capture=$!
 await events $capture
 for mode in $MODES; do

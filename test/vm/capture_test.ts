@@ -5,13 +5,15 @@ import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { type AnyRecord, differences, eventsOf } from "../live/capture.ts";
 import { checkHeldRings } from "../live/held_rings.ts";
 import { checkSamples } from "../live/samples.ts";
-import { runInGuest } from "./guest_job.ts";
-import { LabUnavailableError } from "./run.ts";
+import { guestParts, runInGuest } from "./guest_job.ts";
+import { labTest } from "./lab_case.ts";
 
 interface LabCapture {
   readonly name: string;
   /** The submit hook. */
   readonly submit: string;
+  /** The programs on it. */
+  readonly programs: readonly string[];
   /** What this kernel lacks of the hooks. */
   readonly missing: readonly string[];
 }
@@ -20,6 +22,7 @@ const KERNELS: readonly LabCapture[] = [
   {
     name: "5.10",
     submit: "io_uring_submit_sqe",
+    programs: ["submit"],
     missing: [
       "io_uring_req_failed",
       "io_uring_cqe_overflow",
@@ -27,10 +30,17 @@ const KERNELS: readonly LabCapture[] = [
       "io_rw.flags",
     ],
   },
-  { name: "6.1", submit: "io_uring_submit_sqe", missing: [] },
-  { name: "6.12", submit: "io_uring_submit_req", missing: [] },
-  { name: "backports", submit: "io_uring_submit_req", missing: [] },
+  { name: "6.1", submit: "io_uring_submit_sqe", programs: ["submit_typed"], missing: [] },
+  { name: "6.12", submit: "io_uring_submit_req", programs: ["submit_typed"], missing: [] },
+  {
+    name: "backports",
+    submit: "io_uring_submit_req",
+    programs: ["submit_typed", "submit_again_typed"],
+    missing: [],
+  },
 ];
+/** Instructions that the verifier may follow in one program, of the million that it allows. */
+const MOST_INSTRUCTIONS = 250_000;
 /** Each is one run; all of their requests are announced one by one, or counted. */
 const ANNOUNCED = [
   "all",
@@ -49,24 +59,17 @@ const COUNTED = ["overflow", "preempt,2"];
 
 const CAPTURE = await Deno.readTextFile(new URL("capture_job.sh", import.meta.url));
 
-/** A test in a guest; where there can be none it is skipped, and says why. */
-function guestTest(name: string, run: () => Promise<void>): void {
-  Deno.test(name, async (t) => {
-    try {
-      await run();
-    } catch (error) {
-      if (!(error instanceof LabUnavailableError)) throw error;
-      await t.step({ name: `skipped: ${error.message}`, ignore: true, fn: () => {} });
-    }
-  });
+/** A test in a guest of a kernel. */
+function guestTest(name: string, kernel: string, check: () => Promise<void>): Promise<void> {
+  return labTest(name, () => guestParts(kernel), check);
 }
 
 function linesOf(text: string): AnyRecord[] {
   return text.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
 }
 
-for (const { name, submit, missing } of KERNELS) {
-  guestTest(`capture works on Linux ${name}`, async () => {
+for (const { name, submit, programs, missing } of KERNELS) {
+  await guestTest(`capture works on Linux ${name}`, name, async () => {
     const modes = [...ANNOUNCED, ...COUNTED].join(" ");
     const report = await runInGuest(name, { script: `MODES="${modes}"\n${CAPTURE}` });
     const errors = report.get("errors");
@@ -76,6 +79,18 @@ for (const { name, submit, missing } of KERNELS) {
     equal(start.coverage.hooks[0], submit, errors);
     deepStrictEqual(start.coverage.missing.map(({ hook }: AnyRecord) => hook), missing);
     ok(errors!.includes("capture exited with 0"), errors);
+    const followed = Array.from(
+      errors!.matchAll(/^verifier: (\w+): processed (\d+) insns/gm),
+      ([, program, count]) => [program!, Number(count)] as const,
+    );
+    const names = followed.map(([program]) => program);
+    // Had the kernel refused them, others would be there without a count.
+    deepStrictEqual(names.filter((program) => program.startsWith("submit")), programs, errors);
+    ok(!errors!.includes("failed to"), errors);
+    ok(names.includes("complete") && names.includes("created"), errors);
+    for (const [program, count] of followed) {
+      ok(count > 0 && count < MOST_INSTRUCTIONS, `${program}: ${count} instructions`);
+    }
 
     // One run after another: each starts its user_data anew, so each has its own process.
     const runs = report.get("said")!.split(/^MODE (\S+)\n/m).slice(1);
@@ -123,24 +138,28 @@ for (const { name, submit, missing } of KERNELS) {
   });
 }
 
-guestTest("capture on a kernel that is locked down is refused in one line", async () => {
-  const script = `
+await guestTest(
+  "capture on a kernel that is locked down is refused in one line",
+  "6.12",
+  async () => {
+    const script = `
     try told iouring capture
     try checked iouring capture --check
     umount /sys/kernel/security
     try found iouring capture
   `;
-  const report = await runInGuest("6.12", { script, append: "lockdown=confidentiality" });
-  const refusal = (says: string) => ["4\n", "", `Cannot capture: ${says}\n`];
-  const came = (name: string) =>
-    ["code", "out", "err"].map((part) => report.get(`${name}.${part}`));
-  const advice = "boot without lockdown=confidentiality";
-  deepStrictEqual(
-    came("told"),
-    refusal(`confidentiality mode forbids BPF to read the kernel: ${advice}`),
-  );
-  ok(report.get("checked.out")!.includes("missing lockdown: confidentiality mode"));
-  equal(report.get("checked.code"), "4\n");
-  // Where the mode cannot be read it is found out.
-  deepStrictEqual(came("found"), refusal(`BPF may not read the kernel: ${advice}`));
-});
+    const report = await runInGuest("6.12", { script, append: "lockdown=confidentiality" });
+    const refusal = (says: string) => ["4\n", "", `Cannot capture: ${says}\n`];
+    const came = (name: string) =>
+      ["code", "out", "err"].map((part) => report.get(`${name}.${part}`));
+    const advice = "boot without lockdown=confidentiality";
+    deepStrictEqual(
+      came("told"),
+      refusal(`confidentiality mode forbids BPF to read the kernel: ${advice}`),
+    );
+    ok(report.get("checked.out")!.includes("missing lockdown: confidentiality mode"));
+    equal(report.get("checked.code"), "4\n");
+    // Where the mode cannot be read it is found out.
+    deepStrictEqual(came("found"), refusal(`BPF may not read the kernel: ${advice}`));
+  },
+);

@@ -67,7 +67,8 @@ class Copy {
       }
       for (const word of ["OSRELEASE=", "VMCOREINFO\0"]) {
         const pattern = new TextEncoder().encode(word);
-        for (const at of memory.search(pattern, { limit: 4096 })) zero(at, pattern.length);
+        const [hits = []] = memory.search([{ bytes: pattern }], { limit: 4096 });
+        for (const at of hits) zero(at, pattern.length);
       }
     } finally {
       image.close();

@@ -3,7 +3,7 @@
  * dumps its memory.
  *
  * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
- * [--append WORDS] [--idle] [--smear | --sparse | --formats] [--fresh]`, or with
+ * [--append WORDS] [--idle] [--smear | --sparse | --formats | --large] [--fresh]`, or with
  * `--debug` fetches the kernels' debug information and boots nothing
  *
  * @module
@@ -15,6 +15,7 @@ import { fetchDebug, fetchKernel, LAB_KERNELS, type LabKernel } from "./kernels.
 import { Guest } from "./qemu.ts";
 import { CommandError, LabUnavailableError, run } from "./run.ts";
 import { type LabTruth, parseTruth } from "./truth.ts";
+import { buildWorkload } from "../live/workload.ts";
 
 /** What to dump. */
 export interface LabOptions {
@@ -30,6 +31,8 @@ export interface LabOptions {
   append?: string;
   /** The guest makes no ring at all. */
   idle?: boolean;
+  /** All RAM holds something when the guest boots, as after a warm start. */
+  filled?: boolean;
   /** Boot again even if nothing has changed. */
   fresh?: boolean;
 }
@@ -72,6 +75,7 @@ function dumpName(options: LabOptions): string {
   if (options.vmcoreinfo) name += "-vmcoreinfo";
   if (options.append) name += `-${options.append.replace(/[^a-z0-9]+/gi, "_")}`;
   if (options.idle) name += "-idle";
+  if (options.filled) name += "-filled";
   return name;
 }
 
@@ -81,8 +85,15 @@ async function digest(parts: (string | Uint8Array)[]): Promise<string> {
   return hash.toHex();
 }
 
-/** Compiles the workload and packs it with busybox into an initramfs. */
-async function makeInitrd(dir: string, root: string, args: string): Promise<string> {
+/** What a guest runs. */
+interface GuestProgram {
+  args: string;
+  /** A static executable; compiled from the guest's own sources where it is not given. */
+  path?: string;
+}
+
+/** Packs a program with busybox into an initramfs. */
+async function makeInitrd(dir: string, root: string, program: GuestProgram): Promise<string> {
   const tree = `${dir}/initrd`;
   await Deno.mkdir(`${tree}/bin`, { recursive: true });
   await Deno.mkdir(`${tree}/modules`);
@@ -93,10 +104,14 @@ async function makeInitrd(dir: string, root: string, args: string): Promise<stri
   await Deno.copyFile(busybox, `${tree}/bin/busybox`);
   await Deno.copyFile(`${GUEST}/init.sh`, `${tree}/init`);
   await Deno.chmod(`${tree}/init`, 0o755);
-  await Deno.writeTextFile(`${tree}/workload.args`, args);
-  const sources = (await guestSources()).filter((file) => file.endsWith(".c"));
-  const flags = ["-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Wno-format-truncation"];
-  await run("gcc", [...flags, "-o", `${tree}/bin/workload`, ...sources]);
+  await Deno.writeTextFile(`${tree}/workload.args`, program.args);
+  if (program.path === undefined) {
+    const sources = (await guestSources()).filter((file) => file.endsWith(".c"));
+    const flags = ["-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Wno-format-truncation"];
+    await run("gcc", [...flags, "-o", `${tree}/bin/workload`, ...sources]);
+  } else {
+    await Deno.copyFile(program.path, `${tree}/bin/workload`);
+  }
   for (const name of MODULES) {
     const found = (await run("find", [root, "-name", `${name}.ko*`])).trim().split("\n")[0]!;
     if (found === "") continue;
@@ -135,6 +150,8 @@ interface RunKind {
   name: string;
   /** The workload's arguments. */
   args?: string;
+  /** A static executable in place of the workload. */
+  program?: string;
   /** Keep the guest's RAM in a sparse file `ram` of its directory. */
   ramFile?: boolean;
 }
@@ -142,7 +159,7 @@ interface RunKind {
 /** Boots a guest, and hands it to `take` once the workload is at rest. */
 async function withGuest(
   options: LabOptions,
-  { name, args = "", ramFile = false }: RunKind,
+  { name, args = "", program, ramFile = false }: RunKind,
   take: (guest: Guest, dir: string) => Promise<void>,
 ): Promise<{ dir: string; truth: LabTruth }> {
   const kernel = kernelNamed(options.kernel);
@@ -151,11 +168,12 @@ async function withGuest(
   using lock = await Deno.open(`${cache}/lock`, { write: true, create: true });
   await lock.lock(true);
   const dir = `${cache}/${name}`;
-  const { paging = 5, memory = 512, vmcoreinfo = false, append = "" } = options;
+  const { paging = 5, memory = 512, vmcoreinfo = false, append = "", filled = false } = options;
 
   const fetched = await fetchKernel(kernel, cache);
   const sources = [];
-  for (const file of await guestSources()) sources.push(await Deno.readFile(file));
+  const files = program === undefined ? await guestSources() : [`${GUEST}/init.sh`, program];
+  for (const file of files) sources.push(await Deno.readFile(file));
   const settings = [FORMAT, fetched.version, paging, memory, vmcoreinfo, append, args, ramFile];
   const key = await digest([JSON.stringify(settings), ...sources]);
   const known = await Deno.readTextFile(`${dir}/key`).catch(() => "");
@@ -167,8 +185,12 @@ async function withGuest(
   const fresh = `${dir}.new`;
   await Deno.remove(fresh, { recursive: true }).catch(() => {});
   await Deno.mkdir(fresh, { recursive: true });
-  const initrd = await makeInitrd(fresh, fetched.root, args);
+  const initrd = await makeInitrd(fresh, fetched.root, {
+    args,
+    ...(program === undefined ? {} : { path: program }),
+  });
   const { vmlinuz } = fetched;
+  if (ramFile && filled) await fill(`${fresh}/ram`, memory * 2 ** 20);
   const guest = await Guest.start({
     dir: fresh,
     vmlinuz,
@@ -188,7 +210,7 @@ async function withGuest(
   }
   // Most of a guest's memory is zero, and need not lie on the disk.
   for await (const { name } of Deno.readDir(fresh)) {
-    if (/\.(elf|raw)$/.test(name)) {
+    if (!filled && /\.(elf|raw)$/.test(name)) {
       await run("fallocate", ["--dig-holes", `${fresh}/${name}`]).catch(() => {});
     }
   }
@@ -305,6 +327,68 @@ export async function labSparse(options: LabOptions): Promise<LabSparse> {
   return { dir, padded: `${dir}/padded.raw`, squeezed: `${dir}/squeezed.raw`, truth };
 }
 
+/** Memory of a guest in which the published tools have run, and what they said of it. */
+export interface LabTools {
+  dir: string;
+  elf: string;
+  /** `operations` alone is told. */
+  truth: LabTruth;
+}
+
+/** Dumps a guest in which the published tools are running. */
+export async function labTools(options: LabOptions): Promise<LabTools> {
+  const program = await buildWorkload({ name: "published_tools", static: true });
+  const { dir, truth } = await withGuest(
+    options,
+    { name: `${dumpName(options)}-tools`, args: "--guest", program },
+    async (guest, dir) => {
+      await guest.command("stop");
+      await guest.dump(`${dir}/guest.elf`, false);
+    },
+  );
+  return { dir, elf: `${dir}/guest.elf`, truth };
+}
+
+/** Two images of one large guest: without any header, and with one that leads to the kernel. */
+export interface LabLarge {
+  dir: string;
+  /** The PCI hole is squeezed out. */
+  raw: string;
+  /** With the state of QEMU's CPU, and with `vmcoreinfo` a note. */
+  elf: string;
+  truth: LabTruth;
+}
+
+/** Dumps a guest of any size, sparse, or with `filled` as large on the disk as in memory. */
+export async function labLarge(options: LabOptions): Promise<LabLarge> {
+  const { dir, truth } = await withGuest(
+    options,
+    { name: `${dumpName(options)}-large`, ramFile: true },
+    async (guest, dir) => {
+      await guest.command("stop");
+      await guest.dump(`${dir}/guest.elf`, false);
+      await Deno.rename(`${dir}/ram`, `${dir}/guest.raw`);
+    },
+  );
+  return { dir, raw: `${dir}/guest.raw`, elf: `${dir}/guest.elf`, truth };
+}
+
+/** Fills a file with what memory is full of: programs, and data that does not repeat itself. */
+async function fill(path: string, size: number): Promise<void> {
+  const block = 2 ** 20;
+  using program = await Deno.open(Deno.execPath());
+  using target = await Deno.open(path, { write: true, createNew: true });
+  const bytes = new Uint8Array(block);
+  for (let at = 0; at < size; at += block) {
+    if (at / block % 4 === 0) {
+      for (let i = 0; i < block; i += 65536) crypto.getRandomValues(bytes.subarray(i, i + 65536));
+    } else if (await program.read(bytes) === null) {
+      await program.seek(0, Deno.SeekMode.Start);
+    }
+    for (let done = 0; done < block;) done += await target.write(bytes.subarray(done));
+  }
+}
+
 /** Fetches the debug information of a lab kernel, and says where it is. */
 export async function labDebug(name: string): Promise<string> {
   const kernel = kernelNamed(name);
@@ -387,7 +471,8 @@ function say(text: string): void {
 }
 
 const USAGE = "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo] " +
-  "[--append WORDS] [--idle] [--smear | --sparse | --formats] [--fresh] | --debug [KERNEL…]";
+  "[--append WORDS] [--idle] [--smear | --sparse | --formats | --large [--filled]] [--fresh] | " +
+  "--debug [KERNEL…]";
 
 /** What the command line asks for; undefined where it is not one. */
 function parseCommandLine(args: string[]) {
@@ -404,15 +489,23 @@ function parseCommandLine(args: string[]) {
         smear: { type: "boolean", default: false },
         sparse: { type: "boolean", default: false },
         formats: { type: "boolean", default: false },
+        large: { type: "boolean", default: false },
+        filled: { type: "boolean", default: false },
         fresh: { type: "boolean", default: false },
         debug: { type: "boolean", default: false },
       },
     });
-    const { paging = "5", memory = "512", smear, sparse, formats, debug, ...options } = values;
+    const { paging = "5", memory = "512", ...others } = values;
+    const { smear, sparse, formats, large, debug, ...options } = others;
     if (!/^[45]$/.test(paging) || !/^\d+$/.test(memory)) return undefined;
-    const kinds = [smear && labSmear, sparse && labSparse, formats && labFormats];
+    const kinds = [
+      smear && labSmear,
+      sparse && labSparse,
+      formats && labFormats,
+      large && labLarge,
+    ];
     const [make = labDump, ...more] = kinds.filter((kind) => kind !== false);
-    if (more.length > 0) return undefined;
+    if (more.length > 0 || options.filled && !large) return undefined;
     return {
       kernels: positionals.length > 0 ? positionals : ["6.1", "6.12"],
       pagings: values.paging === undefined ? [5, 4] as const : [Number(paging) as 4 | 5],

@@ -27,6 +27,16 @@ export interface RingTruth {
   scrubbed?: boolean;
 }
 
+/** One request, as the program that made it knows it. */
+export interface OperationTruth {
+  /** What it is called in the published tools. */
+  operation: string;
+  user_data: string;
+  opcode: number;
+  res: number;
+  path?: string;
+}
+
 /** One `/proc/PID/fdinfo/FD` of a ring. */
 export interface FdInfo {
   pid: number;
@@ -37,6 +47,8 @@ export interface FdInfo {
 /** Everything the guest said. */
 export interface LabTruth {
   rings: RingTruth[];
+  /** Requests of a program that tells of them and not of its rings. */
+  operations: OperationTruth[];
   /** Rings that this kernel refused to make, and scenarios that it lacks. */
   skipped: { skipped: string; errno: string }[];
   /** What went wrong in the workload; empty in a good run. */
@@ -54,6 +66,7 @@ export interface LabTruth {
 export function parseTruth(text: string): LabTruth {
   const truth: LabTruth = {
     rings: [],
+    operations: [],
     skipped: [],
     errors: [],
     fdinfo: [],
@@ -71,6 +84,7 @@ export function parseTruth(text: string): LabTruth {
       const object = JSON.parse(line);
       if ("error" in object) truth.errors.push(object);
       else if ("skipped" in object) truth.skipped.push(object);
+      else if ("operation" in object) truth.operations.push(object);
       else truth.rings.push(object);
     } else if (words[0] === "FDINFO") {
       open = { pid: Number(words[1]), fd: Number(words[2]), text: "" };

@@ -1,0 +1,31 @@
+/** Rules that fire on each operation of `published_tools.c`, by its name. */
+export const RULES_OF: Readonly<Record<string, readonly string[]>> = {
+  // RingReaper
+  "connect": ["outbound-connect"],
+  "recv": ["c2-channel"],
+  "send": ["c2-channel"],
+  "get": [],
+  "get-read": [],
+  "put": [],
+  "put-write": [],
+  "users": ["user-discovery"],
+  "ss": ["connection-discovery"],
+  "ps": ["process-discovery"],
+  "privesc-one": [],
+  "privesc": ["suid-hunt"],
+  "killbpf-tracing": ["tracing-tamper"],
+  "killbpf-write": ["tracing-tamper"],
+  "killbpf-unlink": ["tracing-tamper"],
+  "killbpf-maps": ["process-memory"],
+  "selfdestruct": ["self-delete"],
+  // curing
+  "socket-write": ["c2-channel"],
+  "socket-read": ["c2-channel"],
+  "shadow": ["credential-access"],
+  "shadow-size": [],
+  "shadow-read": ["credential-access"],
+  "symlink": ["credential-access"],
+  "write-file": [],
+  "write-file-write": [],
+  "close": [],
+};
