@@ -43,6 +43,15 @@ export function need(isMet: boolean, why: string): Missing {
 export const NEEDS_ROOT: Missing = need(Deno.uid() === 0, "needs root");
 export const NEEDS_STRACE: Missing = need(succeeds("strace", "-V"), "needs strace");
 
+export const NEEDS_MOUNTS: Missing = need(
+  succeeds("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"),
+  "needs to mount",
+);
+export const NEEDS_USER_NAMESPACE: Missing = need(
+  succeeds("unshare", "--user", "--map-root-user", "true"),
+  "needs to make a user namespace",
+);
+
 /** A test that is skipped where something is missing; its name then says what. */
 export function testWith(
   missing: readonly Missing[],

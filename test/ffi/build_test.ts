@@ -141,7 +141,7 @@ Deno.test("build says in one line what to install where it cannot install it", (
 Deno.test("the shims and the launcher compile without a warning", () => {
   // Not in the build itself: another compiler's new warning is not to stop a user.
   const warnings = ["-Wall", "-Wextra", "-Werror", "-Wformat=2", "-Wshadow"];
-  for (const path of globSync(["ffi/*.c", "test/**/*.c"], { cwd: ROOT })) {
+  for (const path of globSync(["ffi/*.c", "test/ffi/*.c"], { cwd: ROOT })) {
     const options = ["-std=gnu11", "-O2", ...warnings, "-c", "-o", "/dev/null"];
     const { code, stderr } = run("cc", [...options, path], { cwd: ROOT });
     assert.equal(code, 0, stderr);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ARCHIVE_KEYRING, DebianError, PrivateApt } from "../../ffi/debian.ts";
-import { need, run, succeeds, testWith } from "../command.ts";
+import { need, NEEDS_MOUNTS, run, testWith } from "../command.ts";
 import { ROOT } from "../paths.ts";
 import { withFolder } from "./open_image.ts";
 
@@ -18,10 +18,7 @@ async function hasArchive(): Promise<boolean> {
 }
 
 testWith(
-  [
-    need(succeeds("unshare", "--mount", "true"), "needs to mount"),
-    need(await hasArchive(), "needs the Debian archive"),
-  ],
+  [NEEDS_MOUNTS, need(await hasArchive(), "needs the Debian archive")],
   "PrivateApt takes nothing from an archive that Debian's keys did not sign",
   () =>
     withFolder((folder) => {

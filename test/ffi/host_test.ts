@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { DenoHost } from "../../ffi/host.ts";
 import { locateLibraries } from "../../ffi/libraries.ts";
 import { FileError } from "../../lib/cli/host.ts";
-import { need, run, succeeds, testWith } from "../command.ts";
+import { NEEDS_MOUNTS, run, succeeds, testWith } from "../command.ts";
 import { withFolder } from "./open_image.ts";
 
 function makeHost(): DenoHost {
@@ -130,10 +130,8 @@ Deno.test("DenoHost.stdout.write() throws BrokenPipe once the reader has gone", 
   assert.equal(runScript(body, "head -c 1 >/dev/null"), "true");
 });
 
-const canMount = succeeds("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt");
-
 testWith(
-  [need(canMount, "cannot mount here")],
+  [NEEDS_MOUNTS],
   "DenoHost.createFile() leaves whole lines on a disk that is full",
   () =>
     withFolder((folder) => {

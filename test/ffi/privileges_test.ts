@@ -1,6 +1,14 @@
 /** What `dist/iouring` still may do once it has begun to read what others wrote. */
 import assert from "node:assert/strict";
-import { need, NEEDS_ROOT, NEEDS_STRACE, run, succeeds, testWith } from "../command.ts";
+import {
+  need,
+  NEEDS_ROOT,
+  NEEDS_STRACE,
+  NEEDS_USER_NAMESPACE,
+  run,
+  succeeds,
+  testWith,
+} from "../command.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { cannotCapture } from "../live/capture.ts";
 import { PROGRAM } from "../paths.ts";
@@ -174,7 +182,7 @@ testWith([NEEDS_ROOT], "scan as root writes -o and --slice where only root can",
   });
 });
 
-testWith([NEEDS_ROOT], "scan as the only user of a namespace warns and goes on", () => {
+testWith([NEEDS_USER_NAMESPACE], "scan as the only user of a namespace warns and goes on", () => {
   const args = ["--user", "--map-root-user", PROGRAM, "scan", IMAGE];
   const { code, stdout, stderr } = run("unshare", args);
   assert.equal(code, 0, stderr);

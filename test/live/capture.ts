@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type Missing, testWith } from "../command.ts";
 import { PROGRAM } from "../paths.ts";
 import { buildWorkload } from "./workload.ts";
 
@@ -35,12 +36,15 @@ export async function cannotCapture(): Promise<string | undefined> {
   return line ?? `capture --check exits with ${code}`;
 }
 
-const reason = await cannotCapture();
+const NO_CAPTURE = await cannotCapture();
 
-/** A test that needs a live kernel; elsewhere it is skipped, and its name says why. */
-export function live(name: string, run: (t: Deno.TestContext) => Promise<void>): void {
-  const ignore = reason !== undefined;
-  Deno.test({ name: ignore ? `${name} (skipped: ${reason})` : name, ignore, fn: run });
+/** A test that needs a live kernel, and what else is `missing`. */
+export function live(
+  name: string,
+  run: (t: Deno.TestContext) => void | Promise<void>,
+  missing: readonly Missing[] = [],
+): void {
+  testWith([NO_CAPTURE, ...missing], name, run);
 }
 
 const NOP_EVENT = '"opcode":"IORING_OP_NOP"';

@@ -1,15 +1,11 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { NEEDS_MOUNTS, NEEDS_USER_NAMESPACE, run as runCommand } from "../command.ts";
 import { PROGRAM } from "../paths.ts";
 import { emptyBtf, withMemberMoved, withoutName } from "./btf_bytes.ts";
 import { live } from "./capture.ts";
 import { buildWorkload } from "./workload.ts";
 
-async function run(command: string, ...args: string[]) {
-  const { code, stdout, stderr } = await new Deno.Command(command, { args, stdin: "null" })
-    .output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
-}
+const run = (command: string, ...args: string[]) => runCommand(command, args);
 
 const MISSING =
   "Cannot capture: CAP_BPF and CAP_PERFMON missing: run it as root (sudo iouring capture)\n";
@@ -22,11 +18,11 @@ live("capture by another user is refused in one line", async () => {
     const program = `${folder}/iouring`;
     await Deno.copyFile(PROGRAM, program);
     const as = ["--reuid=65534", "--regid=65534", "--clear-groups", program, "capture"];
-    const refused = await run("setpriv", ...as);
+    const refused = run("setpriv", ...as);
     equal(refused.stderr, MISSING);
     equal(refused.stdout, "");
     equal(refused.code, 4);
-    const checked = await run("setpriv", ...as, "--check");
+    const checked = run("setpriv", ...as, "--check");
     equal(checked.code, 4);
     ok(/^missing privilege: CAP_BPF and CAP_PERFMON missing/m.test(checked.stdout), checked.stdout);
   } finally {
@@ -34,12 +30,12 @@ live("capture by another user is refused in one line", async () => {
   }
 });
 
-live("capture by root without capabilities is refused, and with two of them runs", async () => {
-  const refused = await run("setpriv", "--bounding-set=-all", PROGRAM, "capture");
+live("capture by root without capabilities is refused, and with two of them runs", () => {
+  const refused = run("setpriv", "--bounding-set=-all", PROGRAM, "capture");
   equal(refused.stderr, MISSING);
   equal(refused.stdout, "");
   equal(refused.code, 4);
-  const few = await run(
+  const few = run(
     "setpriv",
     "--bounding-set=-all,+bpf,+perfmon",
     PROGRAM,
@@ -54,29 +50,29 @@ live("capture by root without capabilities is refused, and with two of them runs
   equal(records.at(-1).phase, "end");
 });
 
-live("capture by the root of a user namespace is refused in one line", async () => {
+live("capture by the root of a user namespace is refused in one line", () => {
   const args = ["--user", "--map-root-user", PROGRAM, "capture"];
-  deepStrictEqual(await run("unshare", ...args), {
+  deepStrictEqual(run("unshare", ...args), {
     code: 4,
     stdout: "",
     stderr: "Cannot capture: the capabilities of a user namespace are not enough: " +
       "run it as root of the host\n",
   });
-  const checked = await run("unshare", ...args, "--check");
+  const checked = run("unshare", ...args, "--check");
   equal(checked.code, 4);
   ok(checked.stdout.startsWith("missing privilege: the capabilities of a user namespace"));
-});
+}, [NEEDS_USER_NAMESPACE]);
 
 live("capture where a seccomp filter forbids bpf(2) is refused in one line", async () => {
   const args = ["deny-bpf", PROGRAM, "capture"];
   const says = "a seccomp filter forbids bpf(2): " +
     "run it where that is allowed, such as outside the container\n";
-  deepStrictEqual(await run(await buildWorkload(), ...args), {
+  deepStrictEqual(run(await buildWorkload(), ...args), {
     code: 4,
     stdout: "",
     stderr: `Cannot capture: ${says}`,
   });
-  const checked = await run(await buildWorkload(), ...args, "--check");
+  const checked = run(await buildWorkload(), ...args, "--check");
   equal(checked.code, 4);
   ok(checked.stdout.includes(`missing bpf: ${says}`), checked.stdout);
 });
@@ -108,13 +104,13 @@ live("capture takes the kernel's types from a file, and refuses what is not them
   try {
     for (const [name, bytes] of Object.entries(files)) await Deno.writeFile(path(name), bytes);
     const quoted = (name: string) => JSON.stringify(path(name));
-    deepStrictEqual(await runWithoutTypes("-d", "0.2"), {
+    deepStrictEqual(runWithoutTypes("-d", "0.2"), {
       code: 4,
       stdout: "",
       stderr: `Cannot capture: ${KERNEL_BTF} is not there: ` +
         "use a kernel with CONFIG_DEBUG_INFO_BTF, or --btf FILE\n",
     });
-    const found = await runWithoutTypes("--btf", path("own"), "--format", "ndjson", "-d", "0.5");
+    const found = runWithoutTypes("--btf", path("own"), "--format", "ndjson", "-d", "0.5");
     equal(found.code, 0, found.stderr);
     const records = found.stdout.trim().split("\n").map((line) => JSON.parse(line));
     deepStrictEqual(records[0].coverage.missing, []);
@@ -149,14 +145,14 @@ live("capture takes the kernel's types from a file, and refuses what is not them
       ],
     ];
     for (const [name, code, stderr] of refused) {
-      const result = await runWithoutTypes("--btf", path(name), "--format", "ndjson", "-d", "5");
+      const result = runWithoutTypes("--btf", path(name), "--format", "ndjson", "-d", "5");
       equal(result.code, code, `${name}: ${result.stderr}`);
       if (typeof stderr === "string") equal(result.stderr, stderr);
       else ok(stderr.test(result.stderr), result.stderr);
       ok(!result.stdout.includes("IOUringEvent"));
     }
     // Where the kernel shows its types, others cannot be right.
-    deepStrictEqual(await run(PROGRAM, "capture", "--btf", path("moved"), "-d", "5"), {
+    deepStrictEqual(run(PROGRAM, "capture", "--btf", path("moved"), "-d", "5"), {
       code: 1,
       stdout: "",
       stderr: `Cannot use ${quoted("moved")}: this kernel's types are others, ` +
@@ -165,7 +161,7 @@ live("capture takes the kernel's types from a file, and refuses what is not them
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-});
+}, [NEEDS_MOUNTS]);
 
 live("capture goes on where io_uring is disabled, and says so", async () => {
   const file = await Deno.makeTempFile();
@@ -173,7 +169,7 @@ live("capture goes on where io_uring is disabled, and says so", async () => {
     for (const value of ["1", "2"]) {
       await Deno.writeTextFile(file, `${value}\n`);
       // The value is another one for this process alone, and only to look at.
-      const { code, stdout, stderr } = await run(
+      const { code, stdout, stderr } = run(
         "unshare",
         "--mount",
         "sh",
@@ -193,4 +189,4 @@ live("capture goes on where io_uring is disabled, and says so", async () => {
   } finally {
     await Deno.remove(file);
   }
-});
+}, [NEEDS_MOUNTS]);

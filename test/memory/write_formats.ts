@@ -173,14 +173,38 @@ const CRC_TABLE = Array.from({ length: 256 }, (_, n) => {
 });
 
 /** How {@linkcode writeKdump} compresses pages. */
-export type KdumpCodec = "none" | "zlib" | "snappy" | "zstd";
+export type KdumpCodec = "none" | "zlib" | "lzo" | "snappy" | "zstd";
 
 const CODECS: Record<KdumpCodec, { flag: number; pack: (page: Uint8Array) => Uint8Array }> = {
   none: { flag: 0, pack: (page) => page },
   zlib: { flag: 1, pack: (page) => deflateSync(page) },
+  lzo: { flag: 2, pack: packLzo },
   snappy: { flag: 4, pack: (page) => snappyjs.compress(page.slice()) },
   zstd: { flag: 0x20, pack: (page) => zstdCompressSync(page) },
 };
+
+/**
+ * LZO1X (Linux, Documentation/staging/lzo.rst), as simple as can be: a page up to its last byte that
+ * is not zero as literals, then one match for the zeros. A page without such an end grows.
+ */
+function packLzo(page: Uint8Array): Uint8Array {
+  const used = page.findLastIndex((byte) => byte !== 0) + 2;
+  const zeros = page.length - used;
+  if (zeros < 34 || used < 19) return page;
+  const long = (count: number) => {
+    const full = Math.ceil(count / 255) - 1;
+    return [...new Uint8Array(full), count - 255 * full];
+  };
+  return new Uint8Array([
+    0,
+    ...long(used - 18),
+    ...page.subarray(0, used),
+    0x20,
+    ...long(zeros - 33),
+    ...[0, 0],
+    ...[0x11, 0, 0],
+  ]);
+}
 
 /** The compressed format of kdump (makedumpfile, IMPLEMENTATION), header version 6. */
 export function writeKdump(path: string, memory: SourceMemory, codec: KdumpCodec): void {

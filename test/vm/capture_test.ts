@@ -5,8 +5,8 @@ import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { type AnyRecord, differences, eventsOf } from "../live/capture.ts";
 import { checkHeldRings } from "../live/held_rings.ts";
 import { checkSamples } from "../live/samples.ts";
-import { runInGuest } from "./guest_job.ts";
-import { LabUnavailableError } from "./run.ts";
+import { guestParts, runInGuest } from "./guest_job.ts";
+import { labTest } from "./lab_case.ts";
 
 interface LabCapture {
   readonly name: string;
@@ -59,16 +59,9 @@ const COUNTED = ["overflow", "preempt,2"];
 
 const CAPTURE = await Deno.readTextFile(new URL("capture_job.sh", import.meta.url));
 
-/** A test in a guest; where there can be none it is skipped, and says why. */
-function guestTest(name: string, run: () => Promise<void>): void {
-  Deno.test(name, async (t) => {
-    try {
-      await run();
-    } catch (error) {
-      if (!(error instanceof LabUnavailableError)) throw error;
-      await t.step({ name: `skipped: ${error.message}`, ignore: true, fn: () => {} });
-    }
-  });
+/** A test in a guest of a kernel. */
+function guestTest(name: string, kernel: string, check: () => Promise<void>): Promise<void> {
+  return labTest(name, () => guestParts(kernel), check);
 }
 
 function linesOf(text: string): AnyRecord[] {
@@ -76,7 +69,7 @@ function linesOf(text: string): AnyRecord[] {
 }
 
 for (const { name, submit, programs, missing } of KERNELS) {
-  guestTest(`capture works on Linux ${name}`, async () => {
+  await guestTest(`capture works on Linux ${name}`, name, async () => {
     const modes = [...ANNOUNCED, ...COUNTED].join(" ");
     const report = await runInGuest(name, { script: `MODES="${modes}"\n${CAPTURE}` });
     const errors = report.get("errors");
@@ -145,24 +138,28 @@ for (const { name, submit, programs, missing } of KERNELS) {
   });
 }
 
-guestTest("capture on a kernel that is locked down is refused in one line", async () => {
-  const script = `
+await guestTest(
+  "capture on a kernel that is locked down is refused in one line",
+  "6.12",
+  async () => {
+    const script = `
     try told iouring capture
     try checked iouring capture --check
     umount /sys/kernel/security
     try found iouring capture
   `;
-  const report = await runInGuest("6.12", { script, append: "lockdown=confidentiality" });
-  const refusal = (says: string) => ["4\n", "", `Cannot capture: ${says}\n`];
-  const came = (name: string) =>
-    ["code", "out", "err"].map((part) => report.get(`${name}.${part}`));
-  const advice = "boot without lockdown=confidentiality";
-  deepStrictEqual(
-    came("told"),
-    refusal(`confidentiality mode forbids BPF to read the kernel: ${advice}`),
-  );
-  ok(report.get("checked.out")!.includes("missing lockdown: confidentiality mode"));
-  equal(report.get("checked.code"), "4\n");
-  // Where the mode cannot be read it is found out.
-  deepStrictEqual(came("found"), refusal(`BPF may not read the kernel: ${advice}`));
-});
+    const report = await runInGuest("6.12", { script, append: "lockdown=confidentiality" });
+    const refusal = (says: string) => ["4\n", "", `Cannot capture: ${says}\n`];
+    const came = (name: string) =>
+      ["code", "out", "err"].map((part) => report.get(`${name}.${part}`));
+    const advice = "boot without lockdown=confidentiality";
+    deepStrictEqual(
+      came("told"),
+      refusal(`confidentiality mode forbids BPF to read the kernel: ${advice}`),
+    );
+    ok(report.get("checked.out")!.includes("missing lockdown: confidentiality mode"));
+    equal(report.get("checked.code"), "4\n");
+    // Where the mode cannot be read it is found out.
+    deepStrictEqual(came("found"), refusal(`BPF may not read the kernel: ${advice}`));
+  },
+);

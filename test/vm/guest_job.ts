@@ -16,6 +16,7 @@ import { LabUnavailableError, run } from "./run.ts";
 import { fetchUserland } from "./userlands.ts";
 
 const CACHE = `${ROOT}.cache`;
+const LAB = `${CACHE}/lab`;
 /** A guest has no KVM: a capture takes seconds to start. */
 const PATIENCE_S = 400;
 
@@ -32,27 +33,57 @@ export interface GuestJob {
 /** What the job has sent: the text of files by their names. */
 export type GuestReport = ReadonlyMap<string, string>;
 
+/** What a guest is made of. */
+interface GuestParts {
+  readonly vmlinuz: string;
+  readonly userland: string;
+  readonly busybox: string;
+}
+
+/**
+ * Gets what a guest of the lab's kernel of a name is made of.
+ *
+ * @throws {LabUnavailableError} This machine cannot run one.
+ */
+export async function guestParts(name: string): Promise<GuestParts> {
+  const kernel = LAB_KERNELS.find((kernel) => kernel.name === name);
+  if (kernel === undefined) throw new LabUnavailableError(`No kernel ${name} in the lab`);
+  for (const command of ["qemu-system-x86_64", "busybox", "cpio"]) {
+    if (await commandPath(command) === "") {
+      throw new LabUnavailableError(`Cannot run a guest: ${command} is not installed`);
+    }
+  }
+  await Deno.mkdir(LAB, { recursive: true });
+  const cache = await Deno.realPath(LAB);
+  // One at a time, also where two programs ask for one.
+  using lock = await Deno.open(`${cache}/lock`, { write: true, create: true });
+  await lock.lock(true);
+  const { vmlinuz } = await fetchKernel(kernel, cache);
+  const userland = await fetchUserland(kernel.suite.replace("-backports", ""), cache);
+  return { vmlinuz, userland, busybox: await commandPath("busybox") };
+}
+
+/** The path of a command, or "". */
+async function commandPath(name: string): Promise<string> {
+  return (await run("sh", ["-c", 'command -v "$0" || true', name])).trim();
+}
+
 /**
  * Runs a job on the lab's kernel of a name.
  *
  * @throws {LabUnavailableError} This machine cannot run it.
  */
 export async function runInGuest(name: string, job: GuestJob): Promise<GuestReport> {
-  const kernel = LAB_KERNELS.find((kernel) => kernel.name === name);
-  if (kernel === undefined) throw new LabUnavailableError(`No kernel ${name} in the lab`);
+  const made = await guestParts(name);
   const dir = `${await Deno.realPath(CACHE)}/live/vm-${name}`;
   await Deno.mkdir(dir, { recursive: true });
-  const labCache = `${await Deno.realPath(CACHE)}/lab`;
-  await Deno.mkdir(labCache, { recursive: true });
   // One guest at a time, also where two programs ask for one.
-  using lock = await Deno.open(`${labCache}/lock`, { write: true, create: true });
+  using lock = await Deno.open(`${LAB}/lock`, { write: true, create: true });
   await lock.lock(true);
-  const { vmlinuz } = await fetchKernel(kernel, labCache);
-  const userland = await fetchUserland(kernel.suite.replace("-backports", ""), labCache);
-  const initrd = await makeInitrd(dir, userland, job);
+  const initrd = await makeInitrd(dir, made, job);
   const guest = await Guest.start({
     dir,
-    vmlinuz,
+    vmlinuz: made.vmlinuz,
     initrd,
     paging: 4,
     memory: 1024,
@@ -72,15 +103,15 @@ export async function runInGuest(name: string, job: GuestJob): Promise<GuestRepo
   }
 }
 
-/** An initramfs of the userland at `userland`, and what the guest is to run. */
-async function makeInitrd(dir: string, userland: string, job: GuestJob): Promise<string> {
+/** An initramfs of a userland, and what the guest is to run. */
+async function makeInitrd(
+  dir: string,
+  { userland, busybox }: GuestParts,
+  job: GuestJob,
+): Promise<string> {
   const tree = `${dir}/initrd`;
   await Deno.remove(tree, { recursive: true }).catch(() => {});
   await run("cp", ["-a", userland, tree]);
-  const busybox = (await run("sh", ["-c", "command -v busybox || true"])).trim();
-  if (busybox === "") {
-    throw new LabUnavailableError("Cannot run a guest: busybox-static is not installed");
-  }
   const files = {
     "bin/busybox": busybox,
     "bin/iouring": PROGRAM,

@@ -3,7 +3,7 @@
  * root and as another user, on a read-only system, from a /tmp that nothing may be run from.
  */
 import assert from "node:assert/strict";
-import { type Outcome, run, succeeds } from "../command.ts";
+import { NEEDS_MOUNTS, type Outcome, run } from "../command.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { cannotCapture } from "../live/capture.ts";
 import { PROGRAM, ROOT } from "../paths.ts";
@@ -48,9 +48,7 @@ function entries(stdout: string): string[] {
 
 /** The userland of a release, where it can be entered. */
 async function enterableUserland(suite: string): Promise<string> {
-  if (!succeeds("unshare", "--mount", "true")) {
-    throw new LabUnavailableError("only root can enter one");
-  }
+  if (NEEDS_MOUNTS !== undefined) throw new LabUnavailableError(NEEDS_MOUNTS);
   return await fetchUserland(suite, `${ROOT}.cache/lab`);
 }
 
