@@ -204,6 +204,8 @@ async function bundle(): Promise<string> {
     // "browser" picks the ES modules of npm packages; what they have for Node is CommonJS, whose
     // require() of Node's own modules does not survive bundling.
     const options = ["--quiet", "--no-check", "--platform", "browser", "--minify"];
+    // What the launcher starts is no module; so there is no import.meta in the bundle.
+    options.push("--format", "iife");
     const lock = ["--lock=deno.lock", "--frozen"];
     await runCommand(Deno.execPath(), ["bundle", ...options, ...lock, "-o", file, "main.ts"]);
   });

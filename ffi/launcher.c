@@ -48,7 +48,7 @@ struct entry {
 	char name[24]; /* "launcher", "runtime", "program", else a library's name */
 	uint64_t offset;
 	uint64_t size;
-	uint32_t crc; /* CRC32C */
+	uint32_t checksum;
 	uint32_t reserved;
 	uint8_t sha256[32]; /* read by verify.ts */
 };
@@ -58,7 +58,7 @@ struct trailer {
 	uint64_t file_size;
 	uint64_t index_offset;
 	uint32_t entries;
-	uint32_t index_crc;
+	uint32_t index_checksum;
 };
 
 _Static_assert(sizeof(struct entry) == 80 && sizeof(struct trailer) == 32,
@@ -76,45 +76,56 @@ static _Noreturn void die_damaged(const char *what)
 	exit(EXIT_FAILURE);
 }
 
+/*
+ * The checksum of an entry is the CRC32C of the CRC32Cs of its quarters, which the processor can
+ * work on side by side. Each but the last is a multiple of eight bytes long.
+ */
+#define QUARTERS 4
+
 static uint32_t crc_table[256];
 
-static uint32_t crc32c_portable(uint32_t crc, const uint8_t *bytes, size_t len)
+static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t len)
 {
+	crc = ~crc;
 	while (len--)
 		crc = crc >> 8 ^ crc_table[(crc ^ *bytes++) & 0xff];
-	return crc;
+	return ~crc;
+}
+
+static void quarters_portable(uint32_t crc[QUARTERS], const uint8_t *bytes, size_t quarter)
+{
+	for (int i = 0; i < QUARTERS; i++)
+		crc[i] = crc32c(0, bytes + i * quarter, quarter);
 }
 
 #ifdef __SSE2__
-__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const uint8_t *bytes,
-							       size_t len)
+__attribute__((target("sse4.2"))) static void quarters_sse42(uint32_t crc[QUARTERS],
+							     const uint8_t *bytes, size_t quarter)
 {
-	uint64_t wide = crc;
+	uint64_t wide[QUARTERS] = { ~0u, ~0u, ~0u, ~0u };
 
-	for (; len >= 8; bytes += 8, len -= 8) {
-		uint64_t word;
+	for (size_t at = 0; at < quarter; at += 8) {
+		for (int i = 0; i < QUARTERS; i++) {
+			uint64_t word;
 
-		memcpy(&word, bytes, 8);
-		wide = _mm_crc32_u64(wide, word);
+			memcpy(&word, bytes + i * quarter + at, 8);
+			wide[i] = _mm_crc32_u64(wide[i], word);
+		}
 	}
-	crc = (uint32_t)wide;
-	while (len--)
-		crc = _mm_crc32_u8(crc, *bytes++);
-	return crc;
+	for (int i = 0; i < QUARTERS; i++)
+		crc[i] = ~(uint32_t)wide[i];
 }
 #endif
 
-static uint32_t (*crc32c)(uint32_t, const uint8_t *, size_t) = crc32c_portable;
+static void (*quarters)(uint32_t[QUARTERS], const uint8_t *, size_t) = quarters_portable;
 
-static void crc32c_init(void)
+static void checksum_init(void)
 {
 #ifdef __SSE2__
 	unsigned int a, b, c, d;
 
-	if (__get_cpuid(1, &a, &b, &c, &d) && c & bit_SSE4_2) {
-		crc32c = crc32c_sse42;
-		return;
-	}
+	if (__get_cpuid(1, &a, &b, &c, &d) && c & bit_SSE4_2)
+		quarters = quarters_sse42;
 #endif
 	for (uint32_t i = 0; i < 256; i++) {
 		uint32_t crc = i;
@@ -125,22 +136,42 @@ static void crc32c_init(void)
 	}
 }
 
+static uint32_t checksum(const uint8_t *bytes, size_t len)
+{
+	size_t quarter = len / QUARTERS & ~(size_t)7;
+	uint32_t crc[QUARTERS];
+
+	quarters(crc, bytes, quarter);
+	/* The last goes on to the end. */
+	crc[QUARTERS - 1] = crc32c(crc[QUARTERS - 1], bytes + QUARTERS * quarter,
+				   len - QUARTERS * quarter);
+	return crc32c(0, (const uint8_t *)crc, sizeof(crc));
+}
+
 static void check(const uint8_t *file, const struct entry *entry)
 {
-	if (~crc32c(~0u, file + entry->offset, entry->size) != entry->crc)
+	if (checksum(file + entry->offset, entry->size) != entry->checksum)
 		die_damaged(entry->name);
 }
 
-/* A memory file with an entry's bytes; it stays open for the runtime. */
-static int memory_file(const uint8_t *file, const struct entry *entry)
+/* An empty memory file; it stays open for the runtime. */
+static int empty_memory_file(const char *name)
 {
 	/* Since Linux 6.3 a sysctl may demand that executability is stated. */
-	int fd = memfd_create(entry->name, MFD_EXEC);
+	int fd = memfd_create(name, MFD_EXEC);
 
 	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(entry->name, 0);
+		fd = memfd_create(name, 0);
 	if (fd < 0)
 		die("memory files are needed (memfd_create)");
+	return fd;
+}
+
+/* A memory file with an entry's bytes. */
+static int memory_file(const uint8_t *file, const struct entry *entry)
+{
+	int fd = empty_memory_file(entry->name);
+
 	for (uint64_t done = 0; done < entry->size;) {
 		ssize_t count = write(fd, file + entry->offset + done, entry->size - done);
 
@@ -149,6 +180,20 @@ static int memory_file(const uint8_t *file, const struct entry *entry)
 		if (count > 0)
 			done += (uint64_t)count;
 	}
+	return fd;
+}
+
+/*
+ * A module that runs the program, which is a script. The runtime looks through the whole text of a
+ * module for what it imports, which takes longer than to start the rest, and would be remembered
+ * only in the caches that it is not given.
+ */
+static int module_file(int program)
+{
+	int fd = empty_memory_file("module");
+
+	if (dprintf(fd, "(0, eval)(Deno.readTextFileSync('/proc/self/fd/%d'));\n", program) < 0)
+		die("copying to memory");
 	return fd;
 }
 
@@ -369,7 +414,7 @@ int main(int argc, char **argv, char **envp)
 		"--ext=js",    "--no-code-cache",
 	};
 	const size_t option_count = sizeof(options) / sizeof(options[0]);
-	char program[32] = "", libraries[MAX_ENTRIES * 40] = "";
+	char module[32] = "", libraries[MAX_ENTRIES * 40] = "";
 	struct entry index[MAX_ENTRIES];
 	struct trailer trailer;
 	const uint8_t *file;
@@ -397,10 +442,10 @@ int main(int argc, char **argv, char **envp)
 	    trailer.index_offset + trailer.entries * sizeof(*index) + sizeof(trailer) != length)
 		die_damaged("index");
 
-	crc32c_init();
+	checksum_init();
 	memcpy(index, file + trailer.index_offset, trailer.entries * sizeof(*index));
-	if (~crc32c(~0u, (const uint8_t *)index, trailer.entries * sizeof(*index)) !=
-	    trailer.index_crc)
+	if (checksum((const uint8_t *)index, trailer.entries * sizeof(*index)) !=
+	    trailer.index_checksum)
 		die_damaged("index");
 
 	for (uint32_t i = 0; i < trailer.entries; i++) {
@@ -415,21 +460,21 @@ int main(int argc, char **argv, char **envp)
 		if (!strcmp(entry->name, "runtime"))
 			runtime_offset = entry->offset;
 		else if (!strcmp(entry->name, "program"))
-			snprintf(program, sizeof(program), "/proc/self/fd/%d",
-				 memory_file(file, entry));
+			snprintf(module, sizeof(module), "/proc/self/fd/%d",
+				 module_file(memory_file(file, entry)));
 		else
 			snprintf(libraries + strlen(libraries),
 				 sizeof(libraries) - strlen(libraries), "%s%.23s=%d",
 				 *libraries ? "," : "", entry->name, memory_file(file, entry));
 	}
-	if (!runtime_offset || !*program)
+	if (!runtime_offset || !*module)
 		die_damaged("index");
 
 	args = calloc(option_count + 2 + (size_t)argc + 1, sizeof(*args));
 	if (!args)
 		die("allocating memory");
 	memcpy(args, options, sizeof(options));
-	args[option_count] = program;
+	args[option_count] = module;
 	args[option_count + 1] = libraries;
 	for (int i = 1; i < argc; i++)
 		args[option_count + 1 + (size_t)i] = argv[i];

@@ -37,7 +37,7 @@ export function packParts(parts: readonly Part[]): Uint8Array {
     new TextEncoder().encodeInto(name, entry.subarray(0, NAME_BYTES - 1));
     view.setBigUint64(24, BigInt(offset), true);
     view.setBigUint64(32, BigInt(bytes.length), true);
-    view.setUint32(40, crc32c(bytes), true);
+    view.setUint32(40, checksum(bytes), true);
     entry.set(createHash("sha256").update(bytes).digest(), 48);
     file.set(bytes, offset);
     offset += bytes.length;
@@ -48,6 +48,17 @@ export function packParts(parts: readonly Part[]): Uint8Array {
   trailer.setBigUint64(8, BigInt(file.length), true);
   trailer.setBigUint64(16, BigInt(indexOffset), true);
   trailer.setUint32(24, all.length, true);
-  trailer.setUint32(28, crc32c(index), true);
+  trailer.setUint32(28, checksum(index), true);
   return file;
+}
+
+/** The CRC32C of the CRC32Cs of four quarters: each but the last a multiple of 8 bytes long. */
+function checksum(bytes: Uint8Array): number {
+  const quarter = Math.floor(bytes.length / 32) * 8;
+  const sums = new DataView(new ArrayBuffer(16));
+  for (let i = 0; i < 4; i++) {
+    const end = i === 3 ? bytes.length : (i + 1) * quarter;
+    sums.setUint32(4 * i, crc32c(bytes.subarray(i * quarter, end)), true);
+  }
+  return crc32c(new Uint8Array(sums.buffer));
 }

@@ -84,6 +84,15 @@ Deno.test("nothing takes a path from a URL, where a space is written as %20", ()
   for (const [path, source] of SOURCES) assert.doesNotMatch(source, /[.]pathname\b/, path);
 });
 
+Deno.test("nothing that runs at the start loads modules of Node, which takes longer than the rest", () => {
+  const reached = new Set(["main.ts"]);
+  for (const path of reached) {
+    assert.doesNotMatch(SOURCES.get(path)!, /^(?:import|export)[^;]*\bfrom "node:/m, path);
+    for (const target of importsOf(path)) if (SOURCES.has(target)) reached.add(target);
+  }
+  assert.ok(reached.size > 100);
+});
+
 Deno.test("nothing compares kernel versions", () => {
   for (const path of pathsUnder("lib/")) {
     const source = SOURCES.get(path)!;

@@ -1,36 +1,43 @@
-/** A map that forgets the entry that was used longest ago, once it holds `limit` of them. */
+/**
+ * A map that forgets what was used longest ago: it keeps the `limit` entries that were used last,
+ * and no more than twice as many.
+ */
 export class BoundedMap<K, V> {
   readonly #limit: number;
-  readonly #entries = new Map<K, V>();
+  /** What was used since the older half was made. */
+  #recent = new Map<K, V>();
+  #older = new Map<K, V>();
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  get size(): number {
-    return this.#entries.size;
+  get isEmpty(): boolean {
+    return this.#recent.size === 0 && this.#older.size === 0;
   }
 
   get(key: K): V | undefined {
-    const value = this.#entries.get(key);
-    if (value !== undefined) {
-      this.#entries.delete(key);
-      this.#entries.set(key, value);
-    }
-    return value;
+    const value = this.#recent.get(key);
+    if (value !== undefined) return value;
+    const older = this.#older.get(key);
+    if (older !== undefined) this.set(key, older);
+    return older;
   }
 
   set(key: K, value: V): void {
-    this.#entries.delete(key);
-    this.#entries.set(key, value);
-    if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value!);
+    this.#recent.set(key, value);
+    if (this.#recent.size < this.#limit) return;
+    this.#older = this.#recent;
+    this.#recent = new Map();
   }
 
   delete(key: K): void {
-    this.#entries.delete(key);
+    this.#recent.delete(key);
+    this.#older.delete(key);
   }
 
   clear(): void {
-    this.#entries.clear();
+    this.#recent.clear();
+    this.#older.clear();
   }
 }

@@ -9,14 +9,17 @@ import { opcodeName } from "../uapi/opcodes.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
+const NO_FIELDS: Fields = Object.freeze({});
+const NOTHING: readonly unknown[] = Object.freeze([]);
+
 /** The object at a key, or an empty one. */
 export function fieldsOf(value: unknown): Fields {
-  return typeof value === "object" && value !== null ? value as Fields : {};
+  return typeof value === "object" && value !== null ? value as Fields : NO_FIELDS;
 }
 
 /** The array at a key, or an empty one. */
 export function arrayOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
+  return Array.isArray(value) ? value : NOTHING;
 }
 
 /** A number or text as a cell; `?` for anything else. */

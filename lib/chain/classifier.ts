@@ -17,6 +17,7 @@ import {
 import { BoundedMap } from "./bounded_map.ts";
 import { arrayOf, fieldsOf } from "./cells.ts";
 import type { Transform } from "./chain.ts";
+import { hasHead, headsOf } from "./path_matcher.ts";
 import { processFilter } from "./process_filter.ts";
 import { pathFinder, requestConditions } from "./request_filter.ts";
 import { possibleAccess, requestsOf, type RequestView } from "./request_view.ts";
@@ -27,6 +28,7 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Rings whose creator is remembered, and processes that use one ring beside those that hold it. */
 const MAX_RINGS = 16_384;
 const MAX_STRANGERS = 64;
+const MAX_CLASSIFICATIONS = 256;
 /**
  * ms for which a process must use a ring before it is said not to be the creator's: addresses are
  * used again, and that the record of the new ring was lost is said within this time.
@@ -34,6 +36,7 @@ const MAX_STRANGERS = 64;
 const SETTLED_MS = 1000;
 /** Opcodes are one byte; the place after the last is for requests whose opcode is not known. */
 const NO_OPCODE = 256;
+const ALL_OPCODES = Array.from({ length: NO_OPCODE + 1 }, (_, number) => number);
 /** The routes that find a ring through what a process holds beside descriptors. */
 const HIDDEN_ROUTES: readonly string[] = ["tctx", "registered", "sqpoll", "vma"];
 
@@ -59,6 +62,8 @@ interface Alternative {
   readonly rule: number;
   /** What the record must be. */
   readonly ofRecord: readonly ((record: Fields) => boolean)[];
+  /** First components that a path of the request must have one of; undefined where any may do. */
+  readonly heads: ReadonlySet<string> | undefined;
   /** What one request must be, cheapest first; the last may take note that it was asked. */
   readonly ofRequest: readonly ((request: RequestView, memory: RingMemory) => boolean)[];
 }
@@ -77,6 +82,8 @@ export class Classifier {
   readonly #ofRegister: readonly Alternative[];
   readonly #ofRing: readonly Alternative[];
   readonly #ofAny: readonly Alternative[];
+  /** By the rules that fired. */
+  readonly #classifications = new BoundedMap<string, Classification>(MAX_CLASSIFICATIONS);
   #conditions = 0;
   readonly #remembered = new Set<number>();
   readonly #memory = new RingMemory(this.#remembered);
@@ -119,7 +126,7 @@ export class Classifier {
   /** The verdict on a record, undefined where no rule fires. */
   classify(record: StreamRecord): Classification | undefined {
     const fields = record as object as Fields;
-    const found = new Set<number>();
+    const found: number[] = [];
     switch (record.type) {
       case "IOUringEntry":
         this.#rings.set(record.ctx_addr, ringUse(fields));
@@ -137,7 +144,7 @@ export class Classifier {
         return undefined;
     }
     this.#judgeRecord(fields, this.#ofAny, found);
-    return found.size === 0 ? undefined : this.#classification(found);
+    return found.length === 0 ? undefined : this.#classification(found);
   }
 
   #transform(record: StreamRecord): StreamRecord {
@@ -155,33 +162,41 @@ export class Classifier {
     return rest as StreamRecord;
   }
 
-  #judgeRecord(record: Fields, alternatives: readonly Alternative[], found: Set<number>): void {
+  #judgeRecord(record: Fields, alternatives: readonly Alternative[], found: number[]): void {
     for (const { rule, ofRecord } of alternatives) {
-      if (!found.has(rule) && ofRecord.every((holds) => holds(record))) found.add(rule);
+      if (!found.includes(rule) && ofRecord.every((holds) => holds(record))) found.push(rule);
     }
   }
 
-  #judgeRequests(record: Fields, memory: RingMemory, found: Set<number>): void {
+  #judgeRequests(record: Fields, memory: RingMemory, found: number[]): void {
     // A completion is not another request.
     const isNew = record.type !== "IOUringResult";
     for (const request of requestsOf(record)) {
-      for (
-        const { rule, ofRecord, ofRequest } of this.#byOpcode[request.opcode ?? NO_OPCODE] ?? []
-      ) {
+      for (const alternative of this.#byOpcode[request.opcode ?? NO_OPCODE] ?? []) {
+        const { rule, ofRecord, heads, ofRequest } = alternative;
+        if (heads !== undefined && !request.paths.some((path) => hasHead(path, heads))) continue;
         if (
-          !found.has(rule) && ofRecord.every((holds) => holds(record)) &&
+          !found.includes(rule) && ofRecord.every((holds) => holds(record)) &&
           ofRequest.every((holds) => holds(request, memory))
-        ) found.add(rule);
+        ) found.push(rule);
       }
       if (isNew) memory.note(request);
     }
   }
 
-  #classification(found: ReadonlySet<number>): Classification {
-    const rules = Array.from(found, (rule) => this.#hits[rule]!)
-      .sort((a, b) => severityRank(b.severity) - severityRank(a.severity));
-    const { severity } = rules[0]!;
-    return { suspicious: severityRank(severity) >= severityRank("medium"), severity, rules };
+  /** The same object for the same rules: there are few combinations, and many records. */
+  #classification(found: readonly number[]): Classification {
+    const key = found.join();
+    let classification = this.#classifications.get(key);
+    if (classification === undefined) {
+      const rules = found.map((rule) => this.#hits[rule]!)
+        .sort((a, b) => severityRank(b.severity) - severityRank(a.severity));
+      const { severity } = rules[0]!;
+      const suspicious = severityRank(severity) >= severityRank("medium");
+      classification = { suspicious, severity, rules };
+      this.#classifications.set(key, classification);
+    }
+    return classification;
   }
 
   #compile(rule: number, condition: RuleCondition): Alternative {
@@ -240,7 +255,7 @@ export class Classifier {
     }
     const counts = countCondition(condition, this.#conditions++);
     if (counts !== undefined) ofRequest.push(counts);
-    return { rule, ofRecord, ofRequest };
+    return { rule, ofRecord, heads: headsOf(condition.path), ofRequest };
   }
 
   /** Who uses or holds the record's ring beside its creator. */
@@ -275,13 +290,11 @@ function severityOf({ id, severity }: Rule, config: ClassifierConfig): Severity 
 }
 
 /** The opcodes whose requests can fulfil a condition, and {@linkcode NO_OPCODE}. */
-function opcodesOf({ opcode, access }: RuleCondition): number[] {
-  const numbers = opcode === undefined || opcode.length === 0 ? undefined : opcodeNumbers(opcode);
-  const all = Array.from({ length: NO_OPCODE + 1 }, (_, number) => number);
-  return all.filter((number) =>
-    (numbers === undefined || numbers.has(number)) &&
-    (access === undefined || access.length === 0 ||
-      possibleAccess(number).some((possible) => access.includes(possible)))
+function opcodesOf({ opcode = [], access = [] }: RuleCondition): number[] {
+  const numbers = opcode.length === 0 ? ALL_OPCODES : [...opcodeNumbers(opcode)];
+  if (access.length === 0) return numbers;
+  return numbers.filter((number) =>
+    possibleAccess(number).some((possible) => access.includes(possible))
   );
 }
 

@@ -9,24 +9,35 @@ export interface MatchablePath {
    */
   readonly forms: readonly string[];
   readonly bytes: boolean;
+  /** The first component of each form. */
+  readonly heads: readonly string[];
+}
+
+interface Glob {
+  /** What every match begins with. */
+  readonly literal: string;
+  /** What every match has somewhere after it: the longest text that the glob names. */
+  readonly within: string;
+  readonly tokens: readonly GlobToken[];
 }
 
 interface Patterns {
   readonly exact: ReadonlySet<string>;
   readonly prefixes: readonly string[];
-  readonly globs: readonly { readonly literal: string; readonly tokens: readonly GlobToken[] }[];
-  /** First components of the paths that can match; undefined where any may. */
-  readonly heads: ReadonlySet<string> | undefined;
+  readonly globs: readonly Glob[];
 }
 
 /** Matches paths against `exact`, `prefix` and `glob` of a config. */
 export class PathMatcher {
-  readonly #text: Patterns;
-  readonly #bytes: Patterns;
+  readonly #config: PathConfig;
+  readonly #heads: ReadonlySet<string> | undefined;
+  // Each is made when a path first needs it: many rules never see one.
+  #text: Patterns | undefined;
+  #bytes: Patterns | undefined;
 
   constructor(config: PathConfig) {
-    this.#text = patternsOf(config, (text) => text);
-    this.#bytes = patternsOf(config, byteText);
+    this.#config = config;
+    this.#heads = headsOf(config);
   }
 
   /** Whether there is anything to match: an empty config is no condition. */
@@ -34,13 +45,35 @@ export class PathMatcher {
     return [config?.exact, config?.prefix, config?.glob].some((list) => (list?.length ?? 0) > 0);
   }
 
-  matches({ forms, bytes }: MatchablePath): boolean {
-    const patterns = bytes ? this.#bytes : this.#text;
-    for (const form of forms) {
-      if (matchesPatterns(patterns, form)) return true;
-    }
-    return false;
+  matches(path: MatchablePath): boolean {
+    if (this.#heads !== undefined && !hasHead(path, this.#heads)) return false;
+    const patterns = path.bytes
+      ? this.#bytes ??= patternsOf(this.#config, byteText)
+      : this.#text ??= patternsOf(this.#config, (text) => text);
+    return path.forms.some((form) => matchesPatterns(patterns, form));
   }
+}
+
+/**
+ * First components of the paths that can match, as text and as bytes; undefined where any may, as
+ * there is no condition or it may begin in many ways.
+ */
+export function headsOf(config: PathConfig | undefined): ReadonlySet<string> | undefined {
+  if (!PathMatcher.isCondition(config)) return undefined;
+  const beginnings = [
+    ...(config.exact ?? []).map((path) => `${path}/`),
+    ...config.prefix ?? [],
+    ...(config.glob ?? []).map((glob) => /^[^*?[\\]*/.exec(glob)![0]),
+  ];
+  // A beginning that ends within its first component may go on in many ways.
+  if (!beginnings.every((beginning) => /^\/[^/]*\//.test(beginning))) return undefined;
+  const heads = beginnings.map(headOf);
+  return new Set([...heads, ...heads.map(byteText)]);
+}
+
+/** Whether one of a path's forms begins with one of these components. */
+export function hasHead(path: MatchablePath, heads: ReadonlySet<string>): boolean {
+  return path.heads.some((head) => heads.has(head));
 }
 
 /** UTF-8 bytes as characters, one each. */
@@ -55,14 +88,15 @@ export function latin1(bytes: Uint8Array): string {
   return text;
 }
 
-function matchesPatterns({ exact, prefixes, globs, heads }: Patterns, path: string): boolean {
-  if (heads !== undefined && !heads.has(headOf(path))) return false;
+function matchesPatterns({ exact, prefixes, globs }: Patterns, path: string): boolean {
   if (exact.has(path)) return true;
   for (const prefix of prefixes) {
     if (path.startsWith(prefix)) return true;
   }
-  for (const { literal, tokens } of globs) {
-    if (path.startsWith(literal) && matchesGlob(tokens, path)) return true;
+  for (const { literal, within, tokens } of globs) {
+    if (path.startsWith(literal) && path.includes(within, literal.length)) {
+      if (matchesGlob(tokens, path)) return true;
+    }
   }
   return false;
 }
@@ -73,31 +107,25 @@ function patternsOf(config: PathConfig, form: (text: string) => string): Pattern
   const globs = (config.glob ?? []).map((glob) => {
     const tokens = parseGlob(form(glob));
     if (typeof tokens === "string") throw new SyntaxError(tokens);
-    return { literal: literalOf(tokens), tokens };
+    const [literal = "", ...others] = literalsOf(tokens);
+    const within = others.reduce((longest, it) => it.length > longest.length ? it : longest, "");
+    return { literal, within, tokens };
   });
-  const beginnings = [
-    ...exact.map((path) => `${path}/`),
-    ...prefixes,
-    ...globs.map(({ literal }) => literal),
-  ];
-  // A beginning that ends within its first component may go on in many ways.
-  const heads = beginnings.every((beginning) => /^\/[^/]*\//.test(beginning))
-    ? new Set(beginnings.map(headOf))
-    : undefined;
-  return { exact: new Set(exact), prefixes, globs, heads };
+  return { exact: new Set(exact), prefixes, globs };
 }
 
-/** What every match of a glob begins with. */
-function literalOf(tokens: readonly GlobToken[]): string {
-  let literal = "";
+/** The texts between what a glob leaves open: first what every match begins with. */
+function literalsOf(tokens: readonly GlobToken[]): string[] {
+  const literals = [""];
   for (const token of tokens) {
-    if (token.kind !== "text") break;
-    literal += token.text;
+    if (token.kind === "text") literals.push(literals.pop() + token.text);
+    else literals.push("");
   }
-  return literal;
+  return literals;
 }
 
-function headOf(path: string): string {
+/** The first component of a path, with the slash before it. */
+export function headOf(path: string): string {
   const end = path.indexOf("/", 1);
   return end < 0 ? path : path.slice(0, end);
 }

@@ -3,7 +3,7 @@ import { type IpAddress, parseIpAddress } from "../uapi/ip_address.ts";
 import { opcodeNumber } from "../uapi/opcodes.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
 import { arrayOf, fieldsOf } from "./cells.ts";
-import { latin1, type MatchablePath } from "./path_matcher.ts";
+import { headOf, latin1, type MatchablePath } from "./path_matcher.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -52,12 +52,19 @@ const OPENAT2 = opcodeNumber("IORING_OP_OPENAT2")!;
 const RENAMEAT = opcodeNumber("IORING_OP_RENAMEAT")!;
 const LINKAT = opcodeNumber("IORING_OP_LINKAT")!;
 const SYMLINKAT = opcodeNumber("IORING_OP_SYMLINKAT")!;
-const ANY_ACCESS: readonly Access[] = ["read", "write", "remove"];
+const READ_WRITE: readonly Access[] = ["read", "write"];
+/** The same for opcodes whose paths or flags decide. */
+const POSSIBLE_ACCESS: ReadonlyMap<number, readonly Access[]> = new Map([
+  [OPENAT, READ_WRITE],
+  [OPENAT2, READ_WRITE],
+  [RENAMEAT, ["write", "remove"]],
+  [LINKAT, READ_WRITE],
+  [SYMLINKAT, READ_WRITE],
+]);
 
 /** What a request of this opcode can do to a path: what rules need to be asked. */
 export function possibleAccess(opcode: number): readonly Access[] {
-  const isVaried = [OPENAT, OPENAT2, RENAMEAT, LINKAT, SYMLINKAT].includes(opcode);
-  return isVaried ? ANY_ACCESS : ACCESS[opcode] ?? NO_ACCESS;
+  return POSSIBLE_ACCESS.get(opcode) ?? ACCESS[opcode] ?? NO_ACCESS;
 }
 
 /**
@@ -174,7 +181,8 @@ export class RequestView {
     const bytes = typeof hex === "string" && /^(?:[0-9a-f]{2})+$/.test(hex);
     const path = bytes ? latin1(Uint8Array.fromHex(hex)) : text;
     const plain = plainPath(path, () => this.#directory(bytes));
-    return { forms: plain === path ? [path] : [path, plain], bytes };
+    const forms = plain === path ? [path] : [path, plain];
+    return { forms, bytes, heads: forms.map(headOf) };
   }
 
   /** The directory that a relative path begins at, where it is known. */
@@ -220,8 +228,8 @@ function openAccess(info: Fields): readonly Access[] {
   const creation = typeof info.creation_flags === "string" ? info.creation_flags : "";
   const changes = /\bO_(?:CREAT|TRUNC|TMPFILE)\b/.test(creation);
   if (mode === "O_WRONLY") return WRITE;
-  if (mode === "O_RDWR") return ["read", "write"];
-  return changes ? ["read", "write"] : READ;
+  if (mode === "O_RDWR") return READ_WRITE;
+  return changes ? READ_WRITE : READ;
 }
 
 /** The requests of a record: an event is one, a ring has lists of them. */

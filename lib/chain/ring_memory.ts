@@ -61,7 +61,7 @@ export class RingMemory {
   /** Takes note of a request that was judged. */
   note(request: RequestView): void {
     const { opcode } = request;
-    if (this.#lookups.size > 0) this.#discount(request);
+    if (!this.#lookups.isEmpty) this.#discount(request);
     if (opcode === undefined) return;
     if (opcode === CLOSE) {
       this.#done.delete(placeOf(request));

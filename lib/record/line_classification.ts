@@ -2,6 +2,7 @@ import { ndjsonLine } from "./ndjson.ts";
 import type { Classification } from "./records.ts";
 
 const KEY = "classification";
+const TEXTS = new WeakMap<Classification, string>();
 /** What matters between the members of an object. */
 const STRUCTURE = /["{}[\],]/g;
 
@@ -13,7 +14,7 @@ const STRUCTURE = /["{}[\],]/g;
  */
 export function withClassification(line: string, value: Classification | undefined): string {
   const last = line.lastIndexOf("}");
-  const text = value === undefined ? "" : `,"${KEY}":${ndjsonLine(value)}`;
+  const text = value === undefined ? "" : memberOf(value);
   // An escape may spell the key, too.
   if (!line.includes(KEY) && !line.includes("\\u")) {
     return line.slice(0, last) + text + line.slice(last);
@@ -26,6 +27,13 @@ export function withClassification(line: string, value: Classification | undefin
   );
   if (at < 0 && value !== undefined) kept.push(text.slice(1));
   return line.slice(0, line.indexOf("{") + 1) + kept.join(",") + line.slice(last);
+}
+
+/** A classification as the last member of an object; many records have the same one. */
+function memberOf(value: Classification): string {
+  let text = TEXTS.get(value);
+  if (text === undefined) TEXTS.set(value, text = `,"${KEY}":${ndjsonLine(value)}`);
+  return text;
 }
 
 /** The top-level members of an object that ends at `last`, without the commas between them. */

@@ -17,7 +17,7 @@ export interface LineReaderOptions {
 /** Some whole lines of a stream. */
 export interface LineBlock {
   /** The lines, each with its newline, except a last line that has none. Valid until the next. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** True in place of a line that is longer than the limit; `bytes` is empty then. */
   readonly tooLong: boolean;
 }
@@ -35,7 +35,7 @@ export class LineReader {
   readonly #read: ReadBytes;
   readonly #limit: number;
   /** What was read, and what is being read. */
-  readonly #buffers: [Uint8Array, Uint8Array];
+  readonly #buffers: [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
 
   constructor(read: ReadBytes, options: LineReaderOptions = {}) {
     const { limit = 64 * 1024 * 1024, chunk = 256 * 1024 } = options;
@@ -92,9 +92,9 @@ export class LineReader {
 
 /** The bytes from `start` to `end`, after `parts` were put at their front. */
 function withHead(
-  buffer: Uint8Array,
+  buffer: Uint8Array<ArrayBuffer>,
   { parts, start, end }: { parts: readonly Uint8Array[]; start: number; end: number },
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   let at = start;
   for (const part of parts) {
     buffer.set(part, at);
@@ -103,7 +103,7 @@ function withHead(
   return buffer.subarray(start, end);
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {
