@@ -944,6 +944,9 @@ static void mode_kinds(void)
 	}
 	printf("{\"user_data\":\"0x%llx\",\"opcode\":13,\"accepts\":2,\"op_info\":{\"addr\":"
 	       "\"127.0.0.1\"}}\n", (unsigned long long)accept_data);
+	/* What else would end it is the ring's end, some time after the process is gone. */
+	if (shutdown(listener, SHUT_RDWR) || io_uring_wait_cqe(&ring, &cqe))
+		die("no end of accepting");
 }
 
 /* What the five model events are of: ARGS are the path to open, stat, delete and make. */
