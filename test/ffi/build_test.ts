@@ -94,10 +94,9 @@ testWith(
         before: ["unshare", "--net"],
         env: { DENO_DIR: `${folder}/deno` },
       });
-      assert.equal(
+      assert.match(
         said,
-        "Cannot build: registry.npmjs.org cannot be reached; " +
-          "what comes from there is fetched once and kept\n",
+        /^Cannot build: [\w.-]+ cannot be reached; what comes from there is fetched once and kept\n$/,
       );
       assert.equal(code, 1);
       assert.ok(!existsSync(`${folder}/dist`));
