@@ -24,8 +24,6 @@ export interface GivenTypes {
   readonly file: string;
   readonly source: "btf_file" | "isf";
   readonly types: KernelTypes;
-  /** The blob, where they are BTF. */
-  readonly btf: Uint8Array | undefined;
   /** Of the kernel's ELF file, in hex. */
   readonly buildId: string | undefined;
 }
@@ -58,8 +56,10 @@ export async function readKernelFiles(
   if (isf !== undefined) {
     const { types, symbols, banner } = readIsf(isf.name, await unpack(isf));
     const common = { file: isf.name, source: "isf" } as const;
-    const noBtf = { btf: undefined, buildId: undefined };
-    return { symbols: { ...common, symbols, banner }, types: { ...common, types, ...noBtf } };
+    return {
+      symbols: { ...common, symbols, banner },
+      types: { ...common, types, buildId: undefined },
+    };
   }
   return {
     ...(btf === undefined ? {} : { types: readTypes(btf) }),
@@ -79,7 +79,7 @@ function readTypes(file: ByteReader): GivenTypes {
     ? readVmlinux(file)
     : { btf: wholeOf(file), buildId: undefined };
   try {
-    return { file: file.name, source: "btf_file", types: new Btf(btf), btf, buildId };
+    return { file: file.name, source: "btf_file", types: new Btf(btf), buildId };
   } catch (error) {
     if (!(error instanceof BtfError)) throw error;
     throw new KernelFileError(file.name, error.message);

@@ -59,7 +59,6 @@ function why(
     file: "x",
     source: "btf_file",
     types: fake.types,
-    btf: undefined,
     buildId: undefined,
     ...given,
   } as const;
