@@ -125,7 +125,7 @@ live("capture takes the kernel's types from a file, and refuses what is not them
       ["cut", 1, /^Cannot read ".*cut.btf": BTF needs \d+ bytes, 100000 are there\n$/],
       ["empty", 1, `Cannot read ${quoted("empty")}: file is empty\n`],
       ["text", 1, `Cannot read ${quoted("text")}: not a BTF header\n`],
-      ["damaged", 1, /^Cannot read ".*damaged.btf": BTF type \d+ .*\n$/],
+      ["damaged", 1, /^Cannot read ".*damaged.btf": type \d+ of BTF is damaged\n$/],
       ["missing", 1, `Cannot open ${quoted("missing")}: no such file\n`],
       [
         "old",

@@ -25,6 +25,9 @@ async function dumpOf(kernel: string): Promise<LabDump> {
   return await labDump({ kernel });
 }
 
+/** How any BTF begins: magic, version, flags, length of the header, offset of the types. */
+const BTF_HEADER = Uint8Array.of(0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0);
+
 /** A dump to be damaged: what its kernel has at which offset of the file. */
 class Copy {
   readonly path: string;
@@ -65,10 +68,12 @@ class Copy {
           at += BigInt(length);
         }
       }
-      for (const word of ["OSRELEASE=", "VMCOREINFO\0"]) {
-        const pattern = new TextEncoder().encode(word);
-        const [hits = []] = memory.search([{ bytes: pattern }], { limit: 4096 });
-        for (const at of hits) zero(at, pattern.length);
+      // The kernel's unpacked image can lie about, with types of its own that a scan finds.
+      const copied = pairs.includes(TYPES) ? [BTF_HEADER] : [];
+      const notes = ["OSRELEASE=", "VMCOREINFO\0"].map((word) => new TextEncoder().encode(word));
+      for (const bytes of [...notes, ...copied]) {
+        const [hits = []] = memory.search([{ bytes }], { limit: 4096 });
+        for (const at of hits) zero(at, bytes.length);
       }
     } finally {
       image.close();
