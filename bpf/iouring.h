@@ -208,6 +208,7 @@ enum section_kind {
 	SECTION_UNIX_PEER, /* the same */
 	SECTION_FAULT, /* extra: the section_kind that could not be read */
 	SECTION_PENDING, /* opcodes in the submission queue, in its order */
+	SECTION_DIRECTORY, /* __u64: names a RECORD_FILE that a path begins at; extra: 1 the second path */
 };
 
 struct socket_info {
@@ -280,6 +281,6 @@ struct process_state {
 #define MAX_PATH	4096
 #define MAX_ARGS	1024
 #define MAX_COMPONENTS	64
-#define WIRE_ABI	3u
+#define WIRE_ABI	4u
 
 #endif /* __IOURING_H */
