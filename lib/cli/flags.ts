@@ -248,7 +248,8 @@ export const COMMANDS: readonly CommandSpec[] = [
         details:
           "Search all memory for rings and processes that no list leads to: rings that were " +
           "closed or whose process has ended, and tasks taken off the kernel's lists. It takes a " +
-          "few passes over the image.",
+          "few passes over the image. The queues of unix sockets are looked through, too, for " +
+          "rings that were sent and wait to be received.",
       },
       {
         name: "slice",
