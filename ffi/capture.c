@@ -3,8 +3,7 @@
  * The live side: loads the BPF object, attaches it, and hands over what it recorded in batches.
  *
  * One capture per process. Functions return 0 or more, or a negative errno; nothing is printed
- * unless asked for. Nothing here blocks for longer than the timeout it is given, and a signal
- * that ends the program only leaves word of itself.
+ * unless asked for. Nothing here blocks for longer than the timeout it is given.
  */
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
@@ -82,8 +81,6 @@ static struct {
 	bool verbose;
 	char log[4096];
 } capture = { .canary_fd = -1 };
-
-static volatile sig_atomic_t stop_signal;
 
 /* What the other side must agree on, as "name offset size" lines. */
 #define FIELD(type, field) \
@@ -252,29 +249,6 @@ static void init_libbpf(void)
 	libbpf_set_print(print);
 	/* Before 5.11 programs and maps count against it. */
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
-}
-
-static void on_signal(int number)
-{
-	if (stop_signal)
-		_exit(128 + number);
-	stop_signal = number;
-}
-
-/* The signal that asked us to stop, or 0. From the first call on, SIGINT and SIGTERM only ask. */
-int32_t iouring_capture_stopped(void)
-{
-	static bool installed;
-
-	if (!installed) {
-		/* No SA_RESTART: a write that waits for a stalled reader returns. */
-		struct sigaction action = { .sa_handler = on_signal };
-
-		sigaction(SIGINT, &action, NULL);
-		sigaction(SIGTERM, &action, NULL);
-		installed = true;
-	}
-	return stop_signal;
 }
 
 /*
@@ -631,6 +605,7 @@ int32_t iouring_capture_load(uint32_t ring_bytes, uint32_t may_be_typed)
 	static char logs[16][4096];
 	struct bpf_program *program;
 	struct bpf_map *map;
+	sigset_t ticks, before;
 	size_t count = 0;
 	const uint32_t *abi;
 	long error;
@@ -658,7 +633,12 @@ int32_t iouring_capture_load(uint32_t ring_bytes, uint32_t may_be_typed)
 		else if (!strcmp(bpf_map__name(map), "counts"))
 			bpf_map__set_max_entries(map, capture.cpus * PROGRAMS);
 	}
+	/* A signal ends the verifier, and the alarm of signals.c comes again and again. */
+	sigemptyset(&ticks);
+	sigaddset(&ticks, SIGALRM);
+	sigprocmask(SIG_BLOCK, &ticks, &before);
 	error = bpf_object__load(capture.object);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		return error;
 	if (capture.verbose)
@@ -767,7 +747,7 @@ static uint64_t now_ms(void)
 /*
  * Moves records from the ring buffer to `batch`, waiting up to `timeout_ms` for the first.
  *
- * Returns the bytes written, a multiple of 8; 0 when none came in time or a signal asks to stop.
+ * Returns the bytes written, a multiple of 8; 0 when none came in time.
  */
 int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity_bytes, uint32_t timeout_ms)
 {
@@ -783,7 +763,7 @@ int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity_bytes, uint32_t t
 		int taken;
 
 		/* Let a batch gather, unless the last one left some behind. */
-		if (!was_full && timeout_ms && !stop_signal)
+		if (!was_full && timeout_ms)
 			nanosleep(&pause, NULL);
 		capture.used = 0;
 		capture.full = false;
@@ -796,7 +776,7 @@ int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity_bytes, uint32_t t
 		}
 		if (capture.wait_ms < WAIT_IDLE_MS)
 			capture.wait_ms++;
-		if (stop_signal || now_ms() >= deadline)
+		if (now_ms() >= deadline)
 			return 0;
 	}
 }

@@ -53,8 +53,6 @@ const SYMBOLS = {
   iouring_capture_iterate: { parameters: ["buffer"], result: "i32" },
   // int32_t iouring_capture_clocks(uint64_t *out)
   iouring_capture_clocks: { parameters: ["buffer"], result: "i32" },
-  // int32_t iouring_capture_stopped(void)
-  iouring_capture_stopped: { parameters: [], result: "i32" },
   // int32_t iouring_capture_detach(void)
   iouring_capture_detach: { parameters: [], result: "i32" },
   // int32_t iouring_capture_close(void)

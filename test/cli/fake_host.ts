@@ -87,6 +87,8 @@ export class FakeHost implements Host {
     return () => 0;
   }
 
+  endIn(): void {}
+
   get isPrivileged(): boolean {
     return this.#options.drop !== undefined;
   }
