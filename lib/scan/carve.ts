@@ -1,4 +1,5 @@
 import type { SearchPattern } from "../memory/image_file.ts";
+import { searchSteps, storedBytes } from "../memory/physical_memory.ts";
 import { type DirectMap, findDirectMap } from "../kernel/direct_map.ts";
 import { findInitTask } from "../kernel/init_task.ts";
 import type { KernelObject, Program } from "../kernel/program.ts";
@@ -283,12 +284,12 @@ export class Carver {
   #search(asked: readonly (Kind | undefined)[]): void {
     const kinds = asked.filter((kind) => kind !== undefined);
     const { physical } = this.#program.memory;
-    const top = physical.ranges.at(-1)?.end ?? 0;
+    const total = storedBytes(physical);
+    let done = 0;
     const wanted = kinds.flatMap((kind) => kind.patterns.map((pattern) => ({ kind, pattern })));
     const patterns = wanted.map(({ pattern }) => pattern);
     const candidates = new Map(kinds.map((kind) => [kind, 0]));
-    for (let start = 0; start < top; start += CHUNK) {
-      const end = Math.min(start + CHUNK, top);
+    for (const { start, end, held } of searchSteps(physical, CHUNK)) {
       const found = physical.search(patterns, { start, end, limit: HITS_AT_ONCE });
       for (const [i, { kind, pattern }] of wanted.entries()) {
         for (const hit of this.#allOf(pattern, found[i]!, end)) {
@@ -304,7 +305,8 @@ export class Carver {
           }
         }
       }
-      this.#progress(end, top, "bytes searched");
+      done += held;
+      this.#progress(done, total, "bytes searched");
     }
   }
 

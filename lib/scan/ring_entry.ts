@@ -109,7 +109,8 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   for (const { hidden } of processesOf(ring)) {
     if (hidden !== undefined) notes.remark("process_hidden", hidden);
   }
-  if (notes.diagnostics.length > 0) entry.diagnostics = notes.diagnostics;
+  const { diagnostics } = notes;
+  if (diagnostics.length > 0) entry.diagnostics = diagnostics;
   if (notes.missing.length > 0) entry.missing = notes.missing;
   if (notes.unverified.length > 0) entry.unverified = notes.unverified;
   if (notes.damaged) {
