@@ -104,6 +104,10 @@ export class DenoHost implements Host {
     return verifyExecutable(this.build.form);
   }
 
+  notices(): Uint8Array {
+    return Deno.readFileSync(this.#libraries.notices);
+  }
+
   openInput(path: string): Input {
     return new StreamInput(openForReading(path), path);
   }
