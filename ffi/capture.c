@@ -104,7 +104,7 @@ static const struct {
 	VALUE(RECORD_PROCESS), VALUE(RECORD_FILE), VALUE(RECORD_REQUEST), VALUE(RECORD_RESULT),
 	VALUE(RECORD_REGISTER), VALUE(RECORD_RING),
 	VALUE(BIT_SQ_THREAD), VALUE(BIT_REJECTED), VALUE(BIT_AGAIN), VALUE(BIT_NO_REQUEST),
-	VALUE(BIT_OVERFLOW), VALUE(BIT_ENTRY_FD), VALUE(BIT_COMPAT), VALUE(BIT_NO_FD),
+	VALUE(BIT_ENTRY_FD), VALUE(BIT_NO_FD),
 	VALUE(SECURE_SETUID), VALUE(SECURE_SETGID), VALUE(SECURE_FILE_CAPS),
 	VALUE(SECURE_FILELESS),
 	VALUE(VALID_START), VALUE(VALID_CRED), VALUE(VALID_AUID), VALUE(VALID_PPID),
@@ -151,10 +151,10 @@ static const struct {
 	SIZE(section), FIELD(section, kind), FIELD(section, length), FIELD(section, extra),
 	SIZE(socket_info), FIELD(socket_info, family), FIELD(socket_info, type),
 	FIELD(socket_info, local_port), FIELD(socket_info, port),
-	FIELD(socket_info, local_addr), FIELD(socket_info, addr), FIELD(socket_info, state),
+	FIELD(socket_info, local_addr), FIELD(socket_info, addr),
 	FIELD(socket_info, valid),
 	SIZE(counters), FIELD(counters, seq), FIELD(counters, seen), FIELD(counters, filtered),
-	FIELD(counters, written), FIELD(counters, lost), FIELD(counters, lost_other),
+	FIELD(counters, lost), FIELD(counters, lost_other),
 	FIELD(counters, lost_by_pid),
 };
 
@@ -289,9 +289,14 @@ int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *b
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "iouring");
 	long error;
+	int cpus;
 
 	if (capture.object)
 		return -EBUSY;
+	cpus = libbpf_num_possible_cpus();
+	if (cpus < 0)
+		return cpus;
+	capture.cpus = cpus;
 	capture.verbose = verbose;
 	*capture.log = '\0';
 	capture.wait_ms = WAIT_BUSY_MS;
@@ -320,7 +325,6 @@ int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *b
 	/* The kernel finds what an iterator hangs on by its own types alone. */
 	for (int i = 0; access(KERNEL_BTF, R_OK) && i < ITERATORS; i++)
 		leave_out(iterators[i]);
-	capture.cpus = libbpf_num_possible_cpus();
 	return 0;
 }
 
@@ -369,9 +373,13 @@ int32_t iouring_capture_set(const char *name, const uint8_t *value, uint32_t siz
 	return 0;
 }
 
-static void set_u32(const char *name, uint32_t value)
+/* Gives a map of the object room for so many entries; only before it is loaded. */
+int32_t iouring_capture_room(const char *name, uint32_t entries)
 {
-	iouring_capture_set(name, (uint8_t *)&value, sizeof(value));
+	struct bpf_map *map = capture.object ?
+		bpf_object__find_map_by_name(capture.object, name) : NULL;
+
+	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
 }
 
 /* The parameters of a tracepoint, without the first, which is the tracer's own; NULL if none. */
@@ -469,10 +477,10 @@ static bool has_member(uint32_t id, const char *name, int depth)
 	return false;
 }
 
-static void set_form(uint32_t program, const char *name, uint32_t form)
+static int set_form(uint32_t program, const char *name, uint32_t form)
 {
 	capture.forms[program] = form;
-	set_u32(name, form);
+	return iouring_capture_set(name, (uint8_t *)&form, sizeof(form));
 }
 
 /* Learns from BTF how this kernel's tracepoints pass what they pass. */
@@ -489,9 +497,10 @@ static int probe_forms(bool may_be_typed)
 	}
 	if (!parameters)
 		return -ENOENT;
-	set_form(PROGRAM_SUBMIT, "submit_form",
-		 count <= 2 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
-	error = choose_submit(parameters, may_be_typed && count <= 2);
+	error = set_form(PROGRAM_SUBMIT, "submit_form",
+			 count <= 2 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
+	if (!error)
+		error = choose_submit(parameters, may_be_typed && count <= 2);
 	if (error)
 		return error;
 
@@ -499,21 +508,25 @@ static int probe_forms(bool may_be_typed)
 	if (!parameters)
 		leave_out("complete");
 	else
-		set_form(PROGRAM_COMPLETE, "complete_form",
-			 count == 3 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
+		error = set_form(PROGRAM_COMPLETE, "complete_form",
+				 count == 3 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
+	if (error)
+		return error;
 
 	parameters = tracepoint("io_uring_req_failed", &count);
 	if (!parameters)
 		leave_out("failed");
-	set_form(PROGRAM_FAILED, "failed_form",
-		 !parameters ? 0 : count == 3 ? 1 : count == 4 ? 2 : 3);
+	error = set_form(PROGRAM_FAILED, "failed_form",
+			 !parameters ? 0 : count == 3 ? 1 : count == 4 ? 2 : 3);
+	if (error)
+		return error;
 
 	parameters = tracepoint("io_uring_register", &count);
 	if (parameters)
-		set_form(PROGRAM_REGISTER, "register_form", count == 5 ? 1 : 2);
+		error = set_form(PROGRAM_REGISTER, "register_form", count == 5 ? 1 : 2);
 	if (!tracepoint("io_uring_cqe_overflow", &count))
 		leave_out("overflow");
-	return 0;
+	return error;
 }
 
 /* How this kernel passes what a program looks at: a *_form of the object; 0 is not known. */
@@ -698,6 +711,12 @@ int32_t iouring_capture_attach(uint32_t index)
 	}
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bpf_program__fd(program));
 	capture.info_fds[index] = open(path, O_RDONLY | O_CLOEXEC);
+	if (capture.info_fds[index] < 0) {
+		error = -errno;
+		bpf_link__destroy(capture.links[index]);
+		capture.links[index] = NULL;
+		return error;
+	}
 	return 0;
 }
 
@@ -793,8 +812,8 @@ int32_t iouring_capture_counters(uint64_t *out)
 }
 
 /*
- * How often the kernel did not run a program because it was active on the CPU already. From the
- * file that attach() opened: this process may not be allowed to call bpf(2) any more.
+ * How often the kernel did not run a program because it was active on the CPU already; 0 for one
+ * that is not attached. From the file that attach() opened: this process may not be allowed to call bpf(2) any more.
  */
 int64_t iouring_capture_misses(uint32_t index)
 {
@@ -803,8 +822,10 @@ int64_t iouring_capture_misses(uint32_t index)
 	ssize_t count;
 	char *found;
 
-	if (index >= PROGRAMS || capture.info_fds[index] <= 0)
+	if (index >= PROGRAMS)
 		return -EINVAL;
+	if (capture.info_fds[index] <= 0)
+		return 0;
 	count = pread(capture.info_fds[index], text, sizeof(text) - 1, 0);
 	if (count < 0)
 		return -errno;

@@ -28,7 +28,6 @@ const DEFAULT_RING_BYTES = 16 * 1024 * 1024;
 const MIN_RING_BYTES = 64 * 1024;
 const MAX_RING_BYTES = 1024 * 1024 * 1024;
 const MAX_PID = 4_194_304;
-const MAX_PIDS = 4096;
 const MAX_SECONDS = 10 * 365 * 86_400;
 
 /** `iouring capture`: what is submitted to io_uring on this host. */
@@ -265,9 +264,6 @@ function pidsOf(value: string | undefined, host: Host): number[] {
     }
     return pid;
   });
-  if (pids.length > MAX_PIDS) {
-    throw new UsageError(`Cannot capture ${pids.length} processes by pid: at most ${MAX_PIDS}`);
-  }
   return pids;
 }
 
