@@ -77,11 +77,10 @@ async function runCommand(
   if (success) return decoder.decode(stdout).trim();
   if (options.signal?.aborted) throw new BuildError(`${basename(name)} ${args[0]} took too long`);
   const said = decoder.decode(stderr).trim();
-  const host = /error sending request for url \(https?:\/\/([^/)]+)/.exec(said)?.[1];
   throw new BuildError(
-    host === undefined
-      ? `${name} ${args[0]} failed\n${said}`
-      : `${host} cannot be reached; what comes from there is fetched once and kept`,
+    said.includes("error sending request for url")
+      ? `what ${basename(name)} ${args[0]} needs cannot be fetched; it is fetched once and kept`
+      : `${name} ${args[0]} failed\n${said}`,
   );
 }
 
