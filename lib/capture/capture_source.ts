@@ -10,7 +10,7 @@ import { PreparedCommands } from "./prepared.ts";
 import type { ProcessDescription } from "./process_table.ts";
 
 /** Room for one batch. A record is at most 64 KiB, and two must fit. */
-const BATCH_BYTES = 1 << 20;
+const BATCH_BYTES = 256 * 1024;
 /** How long one look at the ring buffer may take, so that the rest is done in time, in ms. */
 const POLL_MS = 50;
 const LOSS_INTERVAL_MS = 1000;
@@ -116,12 +116,13 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
     // Read before the records: what had come by then is decoded before anything is given up.
     const clocks = device.clocks();
     const length = device.poll(batch, POLL_MS);
-    const records = length > 0 ? decoder.decode(batch, length) : decoder.listedRings();
-    if (!selfKnown && decoder.self !== undefined) {
-      selfKnown = true;
-      compareSelf(decoder.self, run.self);
+    for (const records of length > 0 ? decoder.decode(batch, length) : [decoder.listedRings()]) {
+      if (!selfKnown && decoder.self !== undefined) {
+        selfKnown = true;
+        compareSelf(decoder.self, run.self);
+      }
+      if (records.length > 0) yield records;
     }
-    if (records.length > 0) yield records;
     const time = now();
     decoder.clock.set(clocks);
     const expired = decoder.expire(clocks.boot);
@@ -147,7 +148,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
 
   device.detach();
   for (let length: number; (length = device.poll(batch, 0)) > 0;) {
-    yield decoder.decode(batch, length);
+    yield* decoder.decode(batch, length);
   }
   for (const rest of [decoder.listedRings(), decoder.expire(device.clocks().boot, true)]) {
     if (rest.length > 0) yield rest;

@@ -1,12 +1,9 @@
 import type { IOUringEvent } from "../record/records.ts";
-import type { ThreadBlock } from "./process_table.ts";
+import type { EventParts } from "./event_line.ts";
 
 /** An event that waits for its completion. */
-export interface Waiting {
+export interface Waiting extends EventParts {
   record: IOUringEvent;
-  readonly thread: ThreadBlock;
-  readonly userDataLow: number;
-  readonly userDataHigh: number;
   /** Address of the io_kiocb, halves of 64 bits; 0 where the kernel does not tell. */
   readonly requestLow: number;
   readonly requestHigh: number;

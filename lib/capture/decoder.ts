@@ -7,7 +7,6 @@ import type {
   RequestBlock,
   StreamRecord,
 } from "../record/records.ts";
-import { ndjsonLine } from "../record/ndjson.ts";
 import { type ArgumentReader, type KnownArguments, NO_MEMORY } from "../uapi/argument.ts";
 import { errnoName } from "../uapi/errno.ts";
 import { describeRequest } from "../uapi/op_info.ts";
@@ -20,11 +19,12 @@ import type { RecordBatch } from "../chain/chain.ts";
 import { CompletionJoin, type Waiting } from "./completions.ts";
 import { BootClock } from "./clock.ts";
 import type { Clocks } from "./capture_device.ts";
-import { eventLine } from "./event_line.ts";
+import { type EventParts, EventWriter, writeAny } from "./event_line.ts";
 import { FileTable } from "./file_table.ts";
+import { LineWriter } from "./line_writer.ts";
 import { COMMAND_BYTES, type PreparedCommands } from "./prepared.ts";
 import { ProcessDecoder } from "./process_decoder.ts";
-import { type ProcessDescription, ProcessTable, type ThreadBlock } from "./process_table.ts";
+import { type ProcessDescription, ProcessTable } from "./process_table.ts";
 import { RingDecoder } from "./ring_decoder.ts";
 import { type Section, SectionReader } from "./sections.ts";
 import { socketPeer, socketTarget } from "./socket_target.ts";
@@ -75,8 +75,8 @@ export interface DecoderTotals {
   unresolved: number;
   /** Records that made no sense. */
   damaged: number;
-  /** Last sequence number and number of requests, by program and CPU. */
-  readonly arrived: Map<number, number>;
+  /** Requests, with our own. */
+  arrived: number;
 }
 
 /** What is gathered of one request. */
@@ -95,15 +95,14 @@ interface RequestFacts {
   cred?: { uid: number; euid: number };
 }
 
-interface Lines extends Array<StreamRecord> {
-  lines: string[];
-}
+/** Bytes of lines in a batch, and a little more: what a pipe takes at once, and a cache holds. */
+const BATCH_BYTES = 64 * 1024;
 
 /** Turns batches of wire records into records of the stream. */
 export class Decoder {
   readonly wire: Wire;
   readonly clock: BootClock;
-  readonly totals: DecoderTotals = { events: 0, unresolved: 0, damaged: 0, arrived: new Map() };
+  readonly totals: DecoderTotals = { events: 0, unresolved: 0, damaged: 0, arrived: 0 };
   readonly #sections: SectionReader;
   readonly #processDecoder: ProcessDecoder;
   readonly #processes = new ProcessTable();
@@ -114,9 +113,13 @@ export class Decoder {
   readonly #results: boolean;
   readonly #onProcess: DecoderOptions["onProcess"];
   readonly #canaries = new Set<bigint>();
+  /** Their lower halves. */
+  readonly #canaryLows = new Set<number>();
   readonly #canariesBack = new Set<bigint>();
+  readonly #lines = new LineWriter();
+  readonly #events = new EventWriter(this.#lines);
   #self: ProcessBlock | undefined;
-  #out: Lines = newBatch();
+  #out: StreamRecord[] = [];
   /** ns since boot; Infinity once those rings are out. */
   #listedAt = Infinity;
 
@@ -209,8 +212,11 @@ export class Decoder {
     };
   }
 
-  /** Decodes the first `length` bytes of `batch`. */
-  decode(batch: Uint8Array, length: number): RecordBatch {
+  /**
+   * Decodes the first `length` bytes of `batch`. What it gives is small, so that it is still in the
+   * processor's cache, and young when it is garbage.
+   */
+  *decode(batch: Uint8Array, length: number): Generator<RecordBatch> {
     const view = new DataView(batch.buffer, batch.byteOffset, length);
     const { size: sizeAt, kind: kindAt, time: timeAt, headSize } = this.#at;
     for (let at = 0; at + headSize <= length;) {
@@ -230,8 +236,9 @@ export class Decoder {
         this.totals.damaged++;
       }
       at += (size + 7) & ~7;
+      if (this.#lines.length >= BATCH_BYTES) yield this.#take();
     }
-    return this.#take();
+    if (this.#out.length > 0) yield this.#take();
   }
 
   #record(view: DataView, at: number, size: number, kind: number): void {
@@ -275,12 +282,19 @@ export class Decoder {
 
   #finishList(): void {
     this.#listedAt = Infinity;
-    for (const entry of this.#rings.finishList()) this.#push(entry, ndjsonLine(entry));
+    for (const entry of this.#rings.finishList()) this.#push(entry);
   }
 
   /** Makes `userData` known as our own NOP's: it never becomes an event. */
   expectCanary(userData: bigint): void {
     this.#canaries.add(userData);
+    this.#canaryLows.add(Number(userData & 0xffffffffn));
+  }
+
+  #canary(low: number, high: number): bigint | undefined {
+    if (!this.#canaryLows.has(low)) return undefined;
+    const userData = BigInt(high) << 32n | BigInt(low);
+    return this.#canaries.has(userData) ? userData : undefined;
   }
 
   /** Whether the NOP has come back. */
@@ -295,8 +309,8 @@ export class Decoder {
 
   #take(): RecordBatch {
     const out = this.#out;
-    if (out.length > 0) this.#out = newBatch();
-    return out;
+    this.#out = [];
+    return Object.assign(out, { encoded: this.#lines.take() });
   }
 
   #process(view: DataView, at: number, size: number): void {
@@ -307,7 +321,7 @@ export class Decoder {
 
   #ring(view: DataView, at: number): void {
     const entry = this.#rings.add(view, at, this.#processes);
-    if (entry !== undefined) this.#push(entry, ndjsonLine(entry));
+    if (entry !== undefined) this.#push(entry);
   }
 
   #ringText(view: DataView, at: number): string {
@@ -330,13 +344,11 @@ export class Decoder {
     const bits = view.getUint8(at + o.bits);
     const rejected = (bits & this.#bit.rejected) !== 0;
     const again = (bits & this.#bit.again) !== 0;
-    const program = rejected ? 2 : again ? 1 : 0;
-    const key = cpu * 4 + program;
-    this.totals.arrived.set(key, (this.totals.arrived.get(key) ?? 0) + 1);
-    if (opcode === NOP && this.#canaries.size > 0) {
-      const userData = BigInt(userDataHigh) << 32n | BigInt(userDataLow);
-      if (this.#canaries.has(userData)) {
-        this.#canariesBack.add(userData);
+    this.totals.arrived++;
+    if (opcode === NOP) {
+      const canary = this.#canary(userDataLow, userDataHigh);
+      if (canary !== undefined) {
+        this.#canariesBack.add(canary);
         this.#self ??= this.#processes.block(
           view.getUint32(at + o.process, true),
           view.getUint32(at + o.process + 4, true),
@@ -362,8 +374,8 @@ export class Decoder {
       fd: (bits & this.#bit.noFd) === 0 ? view.getInt32(at + o.fd, true) : undefined,
       bufIndex: view.getUint16(at + o.bufIndex, true),
       entryOnly: (bits & (this.#bit.rejected | this.#bit.noRequest)) !== 0,
-      missing: thread.missing.length === 0 ? [] : [...thread.missing],
-      unverified: thread.unverified.length === 0 ? [] : [...thread.unverified],
+      missing: thread.missing === undefined ? [] : [...thread.missing],
+      unverified: thread.unverified === undefined ? [] : [...thread.unverified],
     };
     if ((bits & this.#bit.entryFd) !== 0) facts.unverified.push("io_uring.fd");
     if (size > o.requestSize) {
@@ -372,60 +384,58 @@ export class Decoder {
       facts.missing.push("op_info", "io_uring.fd", "io_uring.sqe_flags");
     }
     const { info, result, fd, personality, cred, missing, unverified } = facts;
-    // Assigned in the order of the records' keys.
-    const uring = {
+    const ctx = this.#ringText(view, at + o.ring);
+    if (ctx === NO_RING) missing.push("io_uring.ctx");
+    const mode = view.getUint8(at + o.seccomp);
+    const filters = view.getUint16(at + o.filters, true);
+    if (filters === 0 && mode === SECCOMP_MODE_FILTER) missing.push("seccomp.filters");
+    const entryFlags = facts.flags & 0x7f;
+    // The keys stand in their order.
+    const uring: RequestBlock = {
       opcode_number: opcode,
-      ctx: this.#ringText(view, at + o.ring),
+      ctx,
       user_data: hexOf(userDataLow, userDataHigh),
-    } as RequestBlock;
-    if (uring.ctx === NO_RING) missing.push("io_uring.ctx");
-    if (fd !== undefined) uring.fd = fd;
-    uring.fixed_file = (facts.flags & IOSQE_FIXED_FILE) !== 0;
-    uring.sqe_flags = (facts.flags & 0x7f) === 0 ? NO_SQE_FLAGS : sqeFlagNames(facts.flags & 0x7f);
-    uring.sq_thread = (bits & this.#bit.sqThread) !== 0;
-    if (personality !== undefined) uring.personality = personality;
-    if (cred !== undefined) uring.cred = cred;
-    if (rejected) uring.rejected = true;
-    uring.cpu = cpu;
-    uring.seq = view.getUint32(at + o.seq, true);
-    if (again) uring.recovered = true;
-    const record = {
+      ...(fd === undefined ? undefined : { fd }),
+      fixed_file: (entryFlags & IOSQE_FIXED_FILE) !== 0,
+      sqe_flags: entryFlags === 0 ? NO_SQE_FLAGS : sqeFlagNames(entryFlags),
+      sq_thread: (bits & this.#bit.sqThread) !== 0,
+      ...(personality === undefined ? undefined : { personality }),
+      ...(cred === undefined ? undefined : { cred }),
+      ...(rejected ? { rejected } : undefined),
+      cpu,
+      seq: view.getUint32(at + o.seq, true),
+      ...(again ? { recovered: true } : undefined),
+    };
+    const record: IOUringEvent = {
       type: "IOUringEvent",
       process: thread.process,
       opcode: opcodeName(opcode),
-    } as IOUringEvent;
-    if (info !== undefined) record.op_info = info;
-    record.timestamp = this.clock.text(
-      view.getUint32(at + o.time, true),
-      view.getUint32(at + o.time + 4, true),
-    );
-    record.io_uring = uring;
-    const mode = view.getUint8(at + o.seccomp);
-    const filters = view.getUint16(at + o.filters, true);
-    record.seccomp = { mode, filters };
-    if (filters === 0 && mode === SECCOMP_MODE_FILTER) missing.push("seccomp.filters");
-    if (result !== undefined) record.result = result;
-    if (missing.length > 0) record.missing = missing;
-    if (unverified.length > 0) record.unverified = unverified;
+      ...(info === undefined ? undefined : { op_info: info }),
+      timestamp: this.clock.text(
+        view.getUint32(at + o.time, true),
+        view.getUint32(at + o.time + 4, true),
+      ),
+      io_uring: uring,
+      seccomp: { mode, filters },
+      ...(result === undefined ? undefined : { result }),
+    };
+    // The same list where the request adds nothing to what its process lacks.
+    if (missing.length > 0) record.missing = shared(missing, thread.missing);
+    if (unverified.length > 0) record.unverified = shared(unverified, thread.unverified);
 
+    const waits = this.#results || opcode === ACCEPT;
+    const parts = { record, thread, flags: entryFlags, userDataLow, userDataHigh };
+    if (!waits) return this.#emit(parts);
     const waiting: Waiting = {
-      record,
-      thread,
-      userDataLow,
-      userDataHigh,
+      ...parts,
       requestLow: view.getUint32(at + o.request, true),
       requestHigh: view.getUint32(at + o.request + 4, true),
       time: timeOf(view, at + o.time),
     };
-    if (rejected) {
-      // Its completion says the same once more.
-      if (this.#results) this.#join.swallow(waiting);
-      this.#emit(waiting);
-    } else if (this.#results || opcode === ACCEPT) {
-      this.#join.wait(waiting);
-    } else {
-      this.#emit(waiting);
-    }
+    if (!rejected) return this.#join.wait(waiting);
+    // Its completion says the same once more.
+    if (this.#results) this.#join.swallow(waiting);
+    this.#emit(waiting);
   }
 
   #arguments(sections: readonly Section[], facts: RequestFacts): void {
@@ -589,10 +599,7 @@ export class Decoder {
     const cqeFlags = view.getUint32(at + o.cqeFlags, true);
     const userDataLow = view.getUint32(at + o.resultUserData, true);
     const userDataHigh = view.getUint32(at + o.resultUserData + 4, true);
-    if (this.#canaries.size > 0) {
-      const userData = BigInt(userDataHigh) << 32n | BigInt(userDataLow);
-      if (this.#canaries.has(userData)) return;
-    }
+    if (this.#canary(userDataLow, userDataHigh) !== undefined) return;
     const res = view.getInt32(at + o.res, true);
     const more = (cqeFlags & IORING_CQE_F_MORE) !== 0;
     const ring = this.#ringText(view, at + o.ring);
@@ -649,7 +656,7 @@ export class Decoder {
     const { missing, unverified } = waiting.record;
     if (missing !== undefined) record.missing = missing;
     if (unverified !== undefined) record.unverified = unverified;
-    this.#push(record, eventLine(record, waiting.thread.json));
+    this.#emit({ ...waiting, record });
   }
 
   #peer(sections: readonly Section[]): JsonObject | undefined {
@@ -688,19 +695,25 @@ export class Decoder {
         view.getUint32(at + o.time + 4, true),
       ),
     };
-    if (thread.missing.length > 0) record.missing = [...thread.missing];
-    if (thread.unverified.length > 0) record.unverified = [...thread.unverified];
-    this.#push(record, ndjsonLine(record));
+    if (thread.missing !== undefined) record.missing = thread.missing;
+    if (thread.unverified !== undefined) record.unverified = thread.unverified;
+    this.#push(record);
   }
 
-  #emit({ record, thread }: { record: IOUringEvent; thread: ThreadBlock }): void {
-    this.#push(record, eventLine(record, thread.json));
+  #emit(parts: EventParts): void {
+    this.#out.push(parts.record);
+    this.#events.write(parts);
   }
 
-  #push(record: StreamRecord, line: string): void {
+  #push(record: StreamRecord): void {
     this.#out.push(record);
-    this.#out.lines.push(line);
+    writeAny(this.#lines, record);
   }
+}
+
+/** `list`, or the one that it began as where nothing was added. */
+function shared(list: string[], base: string[] | undefined): string[] {
+  return base !== undefined && list.length === base.length ? base : list;
 }
 
 /** Nanoseconds as a timespec. */
@@ -769,10 +782,6 @@ function withoutPeer(info: JsonObject | undefined): JsonObject {
   return rest;
 }
 
-function newBatch(): Lines {
-  return Object.assign([] as StreamRecord[], { lines: [] as string[] });
-}
-
 function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
@@ -781,8 +790,12 @@ function timeOf(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * TWO_32 + view.getUint32(at, true);
 }
 
-/** Halves of 64 bits as unpadded hex. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Halves of 64 bits as unpadded hex. Number.toString(16) takes several times as long. */
 function hexOf(low: number, high: number): string {
   if (high === 0) return `0x${low.toString(16)}`;
-  return `0x${high.toString(16)}${low.toString(16).padStart(8, "0")}`;
+  return `0x${high.toString(16)}${HEX[low >>> 24]}${HEX[low >>> 16 & 0xff]}${
+    HEX[low >>> 8 & 0xff]
+  }${HEX[low & 0xff]}`;
 }

@@ -16,7 +16,8 @@ const ANON_INODE_FS_MAGIC = 0x09041934;
 export class FileTable {
   readonly #wire: Wire;
   readonly #sections: SectionReader;
-  #targets = new Map<bigint, JsonObject>();
+  /** By the lower half of the name; two with the same one replace each other. */
+  #targets = new Map<number, { readonly high: number; readonly target: JsonObject }>();
 
   constructor(wire: Wire, sections: SectionReader) {
     this.#wire = wire;
@@ -50,17 +51,21 @@ export class FileTable {
       // The oldest half; a file that is asked for again moves to the end.
       this.#targets = new Map([...this.#targets].slice(MAX_FILES / 2));
     }
-    this.#targets.set(view.getBigUint64(at + wire.at("file_record.file"), true), target);
+    const name = at + wire.at("file_record.file");
+    const high = view.getUint32(name + 4, true);
+    this.#targets.set(view.getUint32(name, true), { high, target });
   }
 
   /** What the file that a section names is; undefined where its description was lost. */
   target(name: Uint8Array): JsonObject | undefined {
-    const id = new DataView(name.buffer, name.byteOffset, name.byteLength).getBigUint64(0, true);
-    const target = this.#targets.get(id);
-    if (target !== undefined && this.#targets.size > MAX_FILES / 2) {
-      this.#targets.delete(id);
-      this.#targets.set(id, target);
+    const view = new DataView(name.buffer, name.byteOffset, name.byteLength);
+    const low = view.getUint32(0, true);
+    const known = this.#targets.get(low);
+    if (known === undefined || known.high !== view.getUint32(4, true)) return undefined;
+    if (this.#targets.size > MAX_FILES / 2) {
+      this.#targets.delete(low);
+      this.#targets.set(low, known);
     }
-    return target;
+    return known.target;
   }
 }

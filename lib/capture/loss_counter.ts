@@ -94,14 +94,12 @@ export class LossCounter {
   }
 
   /** Whether the numbers add up at the end: what was numbered has arrived or is counted as lost. */
-  close(totals: { readonly arrived: ReadonlyMap<number, number>; damaged: number }): Diagnostic[] {
+  close(totals: { readonly arrived: number; readonly damaged: number }): Diagnostic[] {
     const diagnostics: Diagnostic[] = [];
     const sums = this.#read();
-    let arrived = 0;
-    for (const count of totals.arrived.values()) arrived += count;
     let lost = 0;
     for (const count of sums.lost.values()) lost += count;
-    const gone = sums.seq - arrived - lost;
+    const gone = sums.seq - totals.arrived - lost;
     if (gone > 0) {
       this.#total += gone;
       diagnostics.push({

@@ -1,5 +1,6 @@
 import { ndjsonLine } from "../record/ndjson.ts";
 import { type ProcessBlock, UNKNOWN_ID } from "../record/records.ts";
+import { piece } from "./line_writer.ts";
 
 /** A process as its record described it. */
 export interface ProcessDescription {
@@ -16,13 +17,17 @@ export interface ProcessDescription {
   readonly unverified: readonly string[];
 }
 
-/** A process block with a thread of its own, and its text. */
+/** A process block with a thread of its own, and its text as UTF-8. */
 export interface ThreadBlock {
   readonly process: ProcessBlock;
   /** The block as JSON. */
-  readonly json: string;
-  readonly missing: readonly string[];
-  readonly unverified: readonly string[];
+  readonly json: Uint8Array;
+  /** Undefined where nothing is, and shared by all records of the thread that add nothing. */
+  readonly missing: string[] | undefined;
+  /** The same. */
+  readonly unverified: string[] | undefined;
+  /** Both as the last keys of a record. */
+  readonly notes: Uint8Array;
 }
 
 /** Descriptions that are kept; the kernel keeps half as many, so it describes again what is gone. */
@@ -78,8 +83,7 @@ export class ProcessTable {
     if (thread === undefined) {
       const { block, missing, unverified } = entry.description;
       // Assigned anew so that the keys keep their order.
-      const process: ProcessBlock = { ...block, tid };
-      thread = { process, json: ndjsonLine(process), missing, unverified };
+      thread = threadBlock({ ...block, tid }, { missing, unverified });
       if (entry.threads.size >= MAX_THREADS) entry.threads.clear();
       entry.threads.set(tid, thread);
     }
@@ -113,5 +117,16 @@ function partialBlock(tid: number, pid: number): ThreadBlock {
   const { start_time, ...rest } = UNKNOWN;
   const process: ProcessBlock = { start_time, pid, tid, ...rest, partial: true };
   const missing = Object.keys(UNKNOWN).map((key) => `process.${key}`);
-  return { process, json: ndjsonLine(process), missing, unverified: [] };
+  return threadBlock(process, { missing, unverified: [] });
+}
+
+function threadBlock(
+  process: ProcessBlock,
+  lists: { missing: readonly string[]; unverified: readonly string[] },
+): ThreadBlock {
+  const missing = lists.missing.length === 0 ? undefined : [...lists.missing];
+  const unverified = lists.unverified.length === 0 ? undefined : [...lists.unverified];
+  const notes = (missing === undefined ? "" : `,"missing":${JSON.stringify(missing)}`) +
+    (unverified === undefined ? "" : `,"unverified":${JSON.stringify(unverified)}`);
+  return { process, json: piece(ndjsonLine(process)), missing, unverified, notes: piece(notes) };
 }

@@ -118,11 +118,11 @@ export class RingDecoder {
     }
     const missing = [
       ...(valid("RING_PENDING") ? [] : ["pending_opcodes"]),
-      ...thread.missing,
+      ...thread.missing ?? [],
     ];
     if (missing.length > 0) entry.missing = missing;
     if (seccomp !== undefined) entry.seccomp = seccomp;
-    if (thread.unverified.length > 0) entry.unverified = [...thread.unverified];
+    if (thread.unverified !== undefined) entry.unverified = thread.unverified;
     if (foundBy !== "create") {
       this.#entries.set(ctx, entry);
       return undefined;

@@ -3,13 +3,27 @@ import type { StreamRecord } from "../record/records.ts";
 import type { Sink } from "./sink.ts";
 import type { Tally } from "./tally.ts";
 
+/** Lines of NDJSON as UTF-8, one behind the other. */
+export interface EncodedLines {
+  readonly bytes: Uint8Array;
+  /** Where each ends, behind its newline. */
+  readonly ends: readonly number[];
+}
+
 /** Records that arrived together. Any array of records is one. */
 export interface RecordBatch extends ReadonlyArray<StreamRecord> {
   /** The line of each record, without its newline, where the source has it already. */
   readonly lines?: readonly string[];
+  /**
+   * The same where the source makes the lines itself, without a `classification`. They hold until
+   * the next batch is asked for.
+   */
+  readonly encoded?: EncodedLines;
   /** Records that the source left out itself, because the filter would have. */
   readonly skipped?: number;
 }
+
+const DECODER = new TextDecoder();
 
 /**
  * Passes a record on, or leaves it out. It may pass on a copy with another `classification`; any
@@ -66,28 +80,43 @@ class ChainRun {
   }
 
   push(batch: RecordBatch): void {
-    const { transforms, tally, live } = this.#chain;
+    const { tally, live } = this.#chain;
     const sink = this.#sink ??= this.#chain.openSink();
+    const encoded = sink.writeLines === undefined ? undefined : batch.encoded;
+    // Lines from here on have passed as they are, and are written together.
+    let start = 0;
     for (let i = 0; i < batch.length; i++) {
       const original = batch[i]!;
-      let record: StreamRecord | undefined = original;
-      for (const transform of transforms) {
-        record = transform(record);
-        if (record === undefined) break;
+      const record = this.#transform(original);
+      if (record === undefined) tally.leaveOut(1);
+      else tally.add(record);
+      if (encoded === undefined) {
+        if (record !== undefined) sink.write(record, lineOf(batch.lines?.[i], original, record));
+      } else if (record !== original) {
+        const { bytes, ends } = encoded;
+        const at = i === 0 ? 0 : ends[i - 1]!;
+        if (at > start) sink.writeLines!(bytes.subarray(start, at));
+        start = ends[i]!;
+        if (record !== undefined) {
+          const line = DECODER.decode(bytes.subarray(at, start - 1));
+          sink.write(record, lineOf(line, original, record));
+        }
       }
-      if (record === undefined) {
-        tally.leaveOut(1);
-        continue;
-      }
-      tally.add(record);
-      const line = batch.lines?.[i];
-      sink.write(
-        record,
-        line === undefined || record === original ? line : reclassified(line, record),
-      );
+    }
+    if (encoded !== undefined && start < encoded.bytes.length) {
+      sink.writeLines!(encoded.bytes.subarray(start));
     }
     tally.leaveOut(batch.skipped ?? 0);
     if (live) sink.flush();
+  }
+
+  #transform(original: StreamRecord): StreamRecord | undefined {
+    let record: StreamRecord | undefined = original;
+    for (const transform of this.#chain.transforms) {
+      record = transform(record);
+      if (record === undefined) break;
+    }
+    return record;
   }
 
   /** The source came to its end; an empty stream still makes a valid document. */
@@ -100,6 +129,12 @@ class ChainRun {
   }
 }
 
-function reclassified(line: string, record: StreamRecord): string {
-  return record.type === "IOUringStatus" ? line : withClassification(line, record.classification);
+/** The line of a record that has passed as `record`; undefined where the source has none. */
+function lineOf(
+  line: string | undefined,
+  original: StreamRecord,
+  record: StreamRecord,
+): string | undefined {
+  if (line === undefined || record === original || record.type === "IOUringStatus") return line;
+  return withClassification(line, record.classification);
 }

@@ -6,6 +6,18 @@ import { EventSieve, type ProcessVerdict } from "./event_sieve.ts";
 const NEWLINE = 10;
 /** Most records of a batch: few enough for the processor's cache while they go through the chain. */
 const BATCH = 128;
+/** Characters from which on a line is looked through before it is parsed. */
+const LONG = 1 << 20;
+/**
+ * Most values in a long line. The largest ring has some two millions of them; 64 MiB of brackets
+ * would take JSON.parse 3 GB of memory.
+ */
+const MAX_VALUES = 4_000_000;
+/** What comes before a value, but for those of members that a comma or brace comes before, too. */
+const BEFORE_VALUE = Uint8Array.from(
+  { length: 256 },
+  (_, byte) => Number("[{,".includes(String.fromCharCode(byte))),
+);
 const BLANK = /^[ \t\r]*$/;
 
 /** A line that is no record, where none may be left out; exit code 1. */
@@ -61,6 +73,11 @@ export class RecordReader {
         continue;
       }
       const line = text.lineAt(at);
+      if (line !== undefined && line.length > LONG && valuesOf(bytes, at, text.next) > MAX_VALUES) {
+        this.#onBadLine(this.#line, "has too many values");
+        at = text.next;
+        continue;
+      }
       at = text.next;
       const record = this.#record(line);
       if (record === undefined) continue;
@@ -79,6 +96,7 @@ export class RecordReader {
     if (text === undefined) {
       problem = "is not UTF-8";
     } else {
+      if (text === "") return undefined;
       try {
         const value = JSON.parse(text);
         if (typeof value?.type === "string") return value;
@@ -90,6 +108,13 @@ export class RecordReader {
     this.#onBadLine(this.#line, problem);
     return undefined;
   }
+}
+
+/** About how many values are between `start` and `end`: never fewer than there are. */
+function valuesOf(bytes: Uint8Array, start: number, end: number): number {
+  let values = 1;
+  for (let i = start; i < end && i < bytes.length; i++) values += BEFORE_VALUE[bytes[i]!]!;
+  return values;
 }
 
 /** The text of a block of lines, which is decoded when it is first asked for. */

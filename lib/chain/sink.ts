@@ -9,6 +9,8 @@ export interface Sink {
    * @param line The record as it was read or made, without newline; it is written in place of the record.
    */
   write(record: StreamRecord, line?: string): void;
+  /** Takes whole lines of NDJSON in place of their records; only of a sink that writes such lines. */
+  writeLines?(lines: Uint8Array): void;
   /** Writes out everything taken so far. */
   flush(): void;
   /** Writes out everything and what ends the document. Nothing is written after it. */
@@ -52,14 +54,21 @@ export class LineBuffer {
 
 /** One JSON object a line. */
 export class NdjsonSink implements Sink {
+  readonly #write: WriteBytes;
   readonly #lines: LineBuffer;
 
   constructor(write: WriteBytes) {
+    this.#write = write;
     this.#lines = new LineBuffer(write);
   }
 
   write(record: StreamRecord, line?: string): void {
     this.#lines.add(line ?? ndjsonLine(record));
+  }
+
+  writeLines(lines: Uint8Array): void {
+    this.#lines.flush();
+    this.#write(lines);
   }
 
   flush(): void {

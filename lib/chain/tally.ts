@@ -14,6 +14,7 @@ export class Tally {
   #incomplete = false;
   #severity: Severity | undefined;
   readonly #pids = new Set<unknown>();
+  #lastPid: unknown;
 
   /** Counts a record that passed. */
   add(record: StreamRecord): void {
@@ -73,6 +74,9 @@ export class Tally {
 
   /** Remembers a process; pid 0 is a ring whose process is not known. */
   #see(pid: unknown): void {
+    // Most records are of the process of the one before.
+    if (pid === this.#lastPid) return;
+    this.#lastPid = pid;
     if (typeof pid === "number" && pid !== 0 && this.#pids.size < MAX_PROCESSES) {
       this.#pids.add(pid);
     }

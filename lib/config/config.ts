@@ -1,8 +1,10 @@
 import {
+  CST,
   type Document,
   isMap,
   isNode,
   isScalar,
+  Lexer,
   LineCounter,
   type Node,
   parseDocument,
@@ -17,6 +19,10 @@ import { mapping, unknownWord, Walk } from "./schema.ts";
 
 /** Largest config, in bytes. */
 export const CONFIG_LIMIT = 1024 * 1024;
+/** Deepest nesting of brackets. The library takes gigabytes where it is deep, and no config is. */
+const MAX_DEPTH = 100;
+/** Tokens that the library puts in between and that stand for no text. */
+const MARKS = new Set([CST.DOCUMENT, CST.FLOW_END, CST.SCALAR]);
 
 /** A validated config. */
 export interface Config {
@@ -52,19 +58,20 @@ export const CONFIG_SCHEMA: JsonObject = {
  * @throws {ConfigError} With every problem that was found.
  */
 export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
+  const errorAt = (offset: number, message: string, text: string) => {
+    const before = text.slice(0, offset).split("\n");
+    const place = { line: before.length, column: before.at(-1)!.length + 1 };
+    return configError(name, [{ message, ...place }], text);
+  };
   let source: string;
   try {
     source = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
     const lossy = new TextDecoder().decode(bytes);
-    const before = lossy.slice(0, lossy.indexOf("\ufffd")).split("\n");
-    const problem = {
-      message: "Expected UTF-8 text, found other bytes",
-      line: before.length,
-      column: before.at(-1)!.length + 1,
-    };
-    throw configError(name, [problem], lossy);
+    throw errorAt(lossy.indexOf("\ufffd"), "Expected UTF-8 text, found other bytes", lossy);
   }
+  const deep = tooDeep(source);
+  if (deep >= 0) throw errorAt(deep, "Not a YAML config: Nested too deeply", source);
   const lines = new LineCounter();
   const document = parseDocument(source, {
     lineCounter: lines,
@@ -93,6 +100,18 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
     throw configError(name, inOrder, source);
   }
   return { config, warnings: walk.warnings };
+}
+
+/** Where brackets nest deeper than they may, or -1. */
+function tooDeep(source: string): number {
+  let [offset, depth] = [0, 0];
+  for (const token of new Lexer().lex(source)) {
+    if (token === "[" || token === "{") depth++;
+    else if (token === "]" || token === "}") depth = Math.max(0, depth - 1);
+    if (depth > MAX_DEPTH) return offset;
+    if (!MARKS.has(token)) offset += token.length;
+  }
+  return -1;
 }
 
 /** Reports ids that no rule has, and rules that have the same one. */

@@ -9,6 +9,7 @@ import { opcodeOf, taskOf, userDataOf } from "./prepared_request.ts";
 import { setupFlagNames } from "../uapi/ring_flags.ts";
 import { completionsOf, userDataOfAll } from "./remnants.ts";
 import { isQueueSize, MAX_CQ_ENTRIES, MAX_SQ_ENTRIES } from "./ring_state.ts";
+import { taskOfPid } from "./tasks.ts";
 
 /** Rings that nothing but memory itself leads to. */
 export interface CarvedRings {
@@ -356,14 +357,18 @@ function withQueues(
   return ring;
 }
 
-/** A task that runs or can run: its pid's own structure has the same number. */
+/**
+ * A task that runs or can run: its pid's own structure has the same number, and no other task. What a
+ * failed fork leaves is a copy of the parent, pid and all.
+ */
 function isTask(task: KernelObject): boolean {
   if (task.number("usage.refs.counter") <= 0) return false;
   const pid = task.number("pid");
   if (pid <= 0 || pid > PID_MAX_LIMIT || task.pointer("signal") < LOWER_HALF_END) return false;
   const struct = task.derefAs("thread_pid", "pid");
   if (struct === undefined) return false;
-  return task.program.object("upid", struct.addressOf("numbers")).number("nr") === pid;
+  if (task.program.object("upid", struct.addressOf("numbers")).number("nr") !== pid) return false;
+  return (taskOfPid(struct) ?? task).address === task.address;
 }
 
 /** Whether a `struct file` is in use. */

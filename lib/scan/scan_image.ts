@@ -217,11 +217,16 @@ function typesOf({ program: { types }, types: source, files }: FoundKernel): Jso
   };
 }
 
-/** What leads to the kernel in a slice: its VMCOREINFO, or where there is none, its page tables. */
+/**
+ * What leads to the kernel in a slice: the page tables that it was read through, and VMCOREINFO, which
+ * may name others of the same kernel.
+ */
 function notesOf({ vmcoreinfo, program }: FoundKernel) {
-  if (vmcoreinfo !== undefined) return { vmcoreinfo: vmcoreinfo.text };
   const { root, levels, smeMask } = program.memory.pageTable;
-  return { cpus: [{ cr3: BigInt(root) | smeMask, cr4: levels === 5 ? CR4_LA57 : 0n }] };
+  return {
+    cpus: [{ cr3: BigInt(root) | smeMask, cr4: levels === 5 ? CR4_LA57 : 0n }],
+    ...(vmcoreinfo === undefined ? {} : { vmcoreinfo: vmcoreinfo.text }),
+  };
 }
 
 /** Name, boot id and release of the imaged machine, as far as they can be read. */

@@ -143,17 +143,21 @@ function* tasksOfPids(processes: readonly Process[]): Generator<KernelObject> {
   const pids = namespace.embedded("idr.idr_rt");
   try {
     for (const { value } of xaForEach(pids)) {
-      // `tasks[PIDTYPE_PID]`: the one task that has this pid.
-      const link = readable(() => program.object("pid", value).addressOf("tasks"));
-      const node = link === undefined ? 0n : readable(() => program.memory.readPointer(link)) ?? 0n;
-      if (node !== 0n) {
-        yield containerOf(program, node, { type: "task_struct", member: "pid_links" });
-      }
+      const task = readable(() => taskOfPid(program.object("pid", value)));
+      if (task !== undefined) yield task;
     }
   } catch (error) {
     // It is the second source: what it lacks, the first one has.
     if (!isUnreadable(error)) throw error;
   }
+}
+
+/** The one task that has a `struct pid` as its own: `tasks[PIDTYPE_PID]`; undefined if none has. */
+export function taskOfPid(pid: KernelObject): KernelObject | undefined {
+  const { program } = pid;
+  const node = program.memory.readPointer(pid.addressOf("tasks"));
+  if (node === 0n) return undefined;
+  return containerOf(program, node, { type: "task_struct", member: "pid_links" });
 }
 
 /** Whether a task is one that the kernel's lists must have. */

@@ -32,14 +32,26 @@ function decoder(options: { results?: boolean } = {}): Decoder {
 
 function decodeAll(decoder: Decoder, wire: WireBuilder): AnyRecord[] {
   const batch = wire.batch();
-  const records = decoder.decode(batch, batch.length);
-  checkLines(records);
-  return [...records];
+  const found: AnyRecord[] = [];
+  for (const records of decoder.decode(batch, batch.length)) {
+    checkLines(records);
+    found.push(...records);
+  }
+  return found;
 }
 
 /** What is written must be what the chain judged. */
 function checkLines(records: RecordBatch): void {
-  deepStrictEqual(records.lines, records.map((record) => ndjsonLine(record)));
+  deepStrictEqual(linesOf(records), records.map((record) => ndjsonLine(record)));
+}
+
+function linesOf({ encoded }: RecordBatch): string[] {
+  const { bytes, ends } = encoded!;
+  equal(ends.at(-1) ?? 0, bytes.length);
+  return ends.map((end, i) => {
+    equal(bytes[end - 1], 10);
+    return new TextDecoder().decode(bytes.subarray(ends[i - 1] ?? 0, end - 1));
+  });
 }
 
 unit("Decoder joins a request with its process", () => {
@@ -142,11 +154,48 @@ unit("Decoder escapes what an attacker names", () => {
     { kind: "PATH", bytes: Uint8Array.of(0x2f, 0xff, 0x1b, 0x0a) },
   ]);
   const batch = wire.batch();
-  const records = decoder().decode(batch, batch.length);
-  checkLines(records);
-  const line = records.lines![0] as string;
+  const [records] = decoder().decode(batch, batch.length);
+  checkLines(records!);
+  const [line] = linesOf(records!) as [string];
   ok([...line].every((character) => character >= " " && character !== "\u2028"));
-  equal((records[0] as AnyRecord).op_info.path_hex, "2fff1b0a");
+  equal((records![0] as AnyRecord).op_info.path_hex, "2fff1b0a");
+});
+
+unit("Decoder gives many records in batches, each request once and in its order", () => {
+  const wire = builder();
+  addProcess(wire);
+  for (let seq = 1; seq <= 1000; seq++) {
+    // What lines have in common stays for a while, and changes in every combination.
+    const part = (bit: number) => seq >> 2 + bit & 1;
+    addRequest(
+      wire,
+      {
+        opcode: part(0),
+        cpu: seq % 2,
+        time: 10n * SECOND + BigInt(part(1)) * SECOND,
+        ring: 0xffff888100c4a000n + BigInt(part(2)),
+        bits: part(3),
+        seccomp_mode: part(4),
+      },
+      {
+        user_data: 2n ** 32n * BigInt(seq % 3) + BigInt(seq),
+        seq,
+        fd: part(5) * (500 - seq),
+        flags: part(6),
+        tid: 101 + part(7),
+      },
+    );
+  }
+  const batch = wire.batch();
+  const seen: number[] = [];
+  let batches = 0;
+  for (const records of decoder().decode(batch, batch.length)) {
+    checkLines(records);
+    batches++;
+    seen.push(...records.map((record: AnyRecord) => record.io_uring.seq));
+  }
+  ok(batches > 1);
+  deepStrictEqual(seen, Array.from({ length: 1000 }, (_, i) => i + 1));
 });
 
 unit("Decoder lets an event wait for its result, and no longer than it must", () => {
@@ -219,9 +268,10 @@ unit("Decoder never throws on damaged records, and counts them", () => {
       bytes[state % bytes.length] = state >>> 24;
     }
     const damaged = decoder({ results: round % 2 === 0 });
-    damaged.decode(bytes, bytes.length);
-    damaged.decode(bytes, round % bytes.length);
-    damaged.expire(0n, true);
+    for (const length of [bytes.length, round % bytes.length]) {
+      for (const records of damaged.decode(bytes, length)) checkLines(records);
+    }
+    checkLines(damaged.expire(0n, true));
   }
 });
 

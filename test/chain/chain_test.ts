@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { type Chain, type RecordBatch, runChain } from "../../lib/chain/chain.ts";
 import { Filter } from "../../lib/chain/filter.ts";
-import type { Sink } from "../../lib/chain/sink.ts";
+import { JsonSink, NdjsonSink, type Sink } from "../../lib/chain/sink.ts";
 import { CutStreamError, StreamEnds } from "../../lib/chain/stream_ends.ts";
 import { Tally } from "../../lib/chain/tally.ts";
+import { ndjsonLine } from "../../lib/record/ndjson.ts";
 import type { StreamRecord } from "../../lib/record/records.ts";
 import { event, ring, status } from "./records.ts";
 
@@ -29,6 +30,15 @@ function batch(records: StreamRecord[], lines: string[]): RecordBatch {
   return Object.assign(records, { lines });
 }
 
+/** A batch of a source that makes the lines itself. */
+function encoded(records: StreamRecord[]): RecordBatch {
+  const lines = records.map((record) => new TextEncoder().encode(`${ndjsonLine(record)}\n`));
+  let end = 0;
+  const ends = lines.map(({ length }) => end += length);
+  const bytes = Uint8Array.from(lines.flatMap((line) => [...line]));
+  return Object.assign([...records], { encoded: { bytes, ends } });
+}
+
 Deno.test("runChain() writes an unchanged record as it was read", () => {
   const sink = new NotingSink();
   runChain([batch([ring(), event()], ["a", "b"])], chain(sink));
@@ -48,6 +58,35 @@ Deno.test("runChain() changes the classification of a line and nothing else", ()
     "IOUringEntry",
     "finish",
   ]);
+});
+
+Deno.test("runChain() writes encoded lines as it writes records, whatever becomes of which", () => {
+  const classification = { suspicious: true, severity: "high" as const, rules: [] };
+  const fates = [
+    (record: StreamRecord) => record,
+    () => undefined,
+    (record: StreamRecord) => ({ ...record, classification } as StreamRecord),
+  ];
+  const COUNT = 5;
+  for (let round = 0; round < fates.length ** COUNT; round++) {
+    const records = Array.from({ length: COUNT }, (_, i) => ring({ comm: `é${i}` }));
+    const write = (source: RecordBatch, Sink: typeof NdjsonSink | typeof JsonSink) => {
+      let digits = round;
+      const transforms = [(record: StreamRecord) => {
+        const fate = fates[digits % fates.length]!;
+        digits = Math.trunc(digits / fates.length);
+        return fate(record);
+      }];
+      const chunks: string[] = [];
+      const sink = new Sink((bytes) => void chunks.push(new TextDecoder().decode(bytes)));
+      runChain([source], chain(sink, { transforms }));
+      assert.ok(chunks.every((text) => text.endsWith("\n")));
+      return chunks.join("");
+    };
+    for (const Sink of [NdjsonSink, JsonSink]) {
+      assert.equal(write(encoded(records), Sink), write([...records], Sink));
+    }
+  }
 });
 
 Deno.test("runChain() does not show a record that was left out to the next transform", () => {

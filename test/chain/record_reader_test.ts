@@ -90,6 +90,16 @@ Deno.test("RecordReader takes a million nested brackets", async () => {
   assert.deepEqual((await read(deep + "\n", 100_000)).bad, ["1 is not a record"]);
 });
 
+Deno.test("RecordReader leaves out a line with more values than it may hold in memory", async () => {
+  const list = (count: number) => `{"type":"A","x":[${"[],".repeat(count)}0]}`;
+  const most = list(1_990_000);
+  for (const line of [list(4_100_000), "[".repeat(5_000_000)]) {
+    const { lines, bad } = await read(`${most}\n${line}\n{"type":"B"}\n`, 1_000_000);
+    assert.deepEqual(bad, ["2 has too many values"]);
+    assert.deepEqual(lines.map(({ length }) => length), [most.length, 12]);
+  }
+});
+
 /** Lines of events and of what looks like them, many of them damaged; the same for the same seed. */
 function* damagedLines(count: number): Generator<Uint8Array> {
   const random = new Random(7);

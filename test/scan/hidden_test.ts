@@ -61,3 +61,20 @@ for (const fixture of imageFixtures().filter((name) => !name.includes("bare"))) 
     assert.equal(entries.length, before.entries.length);
   });
 }
+
+Deno.test("deep scan takes what a failed fork leaves for no process", () => {
+  const image = new PatchedImage("6.12-4level.elf");
+  const { program } = image;
+  const parent = taskOf(image, HIDDEN);
+  // The copy takes the place of a task without rings that is on no list.
+  const copy = taskOf(image, "kthreadd");
+  unlink(image, copy);
+  takePid(image, copy);
+  assert.equal(hiddenOf(scan(image, { deep: true }).end).length, 1);
+  for (const member of ["pid", "group_leader", "thread_pid", "signal", "comm"]) {
+    // As much as fits all of them: the pid and the group's own (tgid), a pointer, half a name.
+    const bytes = program.memory.read(parent.addressOf(member), 8);
+    image.write(copy.addressOf(member), bytes);
+  }
+  assert.deepEqual(hiddenOf(scan(image, { deep: true }).end), []);
+});

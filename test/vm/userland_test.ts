@@ -3,6 +3,7 @@
  * root and as another user, on a read-only system, from a /tmp that nothing may be run from.
  */
 import assert from "node:assert/strict";
+import { basename, dirname } from "node:path";
 import { NEEDS_MOUNTS, type Outcome, run } from "../command.ts";
 import { imageFixtures, unpackFixture } from "../fixtures.ts";
 import { cannotCapture } from "../live/capture.ts";
@@ -12,6 +13,8 @@ import { LabUnavailableError } from "./run.ts";
 import { fetchUserland, USERLANDS } from "./userlands.ts";
 
 const OTHER_USER = 12345;
+/** What is scanned. */
+const IMAGE = unpackFixture(imageFixtures()[0]!);
 
 /** Runs its arguments in the userland $1, which nobody can write to. */
 const SCRIPT = `
@@ -36,7 +39,7 @@ function runIn(
 ): Outcome {
   return run("unshare", [
     ...["--mount", "sh", "-c", SCRIPT, "sh"],
-    ...[userland, `${user}`, `${ROOT}dist`, `${ROOT}.cache/fixtures`, proc ? "" : ":"],
+    ...[userland, `${user}`, `${ROOT}dist`, dirname(IMAGE), proc ? "" : ":"],
     ...["/program/iouring", ...args],
   ]);
 }
@@ -65,10 +68,9 @@ for (const suite of USERLANDS) {
         const version = runIn(userland, ["--version"], { user });
         assert.equal(version.stderr, "");
         assert.match(version.stdout, /^iouring \S+ \(launcher, /);
-        const image = imageFixtures()[0]!;
-        const expected = entries(run(PROGRAM, ["scan", unpackFixture(image)]).stdout);
+        const expected = entries(run(PROGRAM, ["scan", IMAGE]).stdout);
         assert.ok(expected.length > 0);
-        const scan = runIn(userland, ["scan", `/run/${image}`], { user });
+        const scan = runIn(userland, ["scan", `/run/${basename(IMAGE)}`], { user });
         assert.equal(scan.code, 0, scan.stderr);
         assert.deepEqual(entries(scan.stdout), expected);
       },
