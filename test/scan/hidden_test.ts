@@ -65,10 +65,10 @@ for (const fixture of imageFixtures().filter((name) => !name.includes("bare"))) 
 Deno.test("deep scan takes what a failed fork leaves for no process", () => {
   const image = new PatchedImage("6.12-4level.elf");
   const { program } = image;
-  const parent = taskOf(image, HIDDEN);
+  const parent = taskNamed(image, HIDDEN);
   // The copy takes the place of a task without rings that is on no list.
-  const copy = taskOf(image, "kthreadd");
-  unlink(image, copy);
+  const copy = taskNamed(image, "kthreadd");
+  unlinkTask(image, copy);
   takePid(image, copy);
   assert.equal(hiddenOf(scan(image, { deep: true }).end).length, 1);
   for (const member of ["pid", "group_leader", "thread_pid", "signal", "comm"]) {
