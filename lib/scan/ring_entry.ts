@@ -229,10 +229,11 @@ function requestsOf(
   if (state === undefined) return { all: [], pending: [], inFlight: [], history: [] };
   const { ctx } = ring;
   const freed = ring.freed !== undefined;
+  const held = freed ? [] : readHeldRequests(ctx, taskRequests, notes);
   const joined = joinRequests(
     state,
-    freed ? [] : readHeldRequests(ctx, taskRequests, notes),
-    freed ? carvedRequests : readRecycledRequests(ctx, notes),
+    held,
+    freed ? carvedRequests : readRecycledRequests(ctx, { most: state.taken - held.length, notes }),
   );
   if (!freed) noteScrubbing(ctx, state, joined, notes);
   const memories = new Map<bigint, ArgumentReader>();

@@ -122,9 +122,11 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
         "their entries",
       );
     }
-    for (const entry of carved === undefined ? [] : remnantEntries(carved, rings, opcodeNames)) {
-      entries++;
-      yield [entry];
+    if (carved !== undefined) {
+      for (const entry of remnantEntries(carved, rings, { opcodeNames, context })) {
+        entries++;
+        yield [entry];
+      }
     }
   }
   if (recorder !== undefined) {
