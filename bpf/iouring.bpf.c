@@ -31,9 +31,6 @@
 #define NAME_MAX	255
 
 #define IOSQE_FIXED_FILE (1 << 0)
-#define IOSQE_IO_DRAIN	(1 << 1)
-#define IOSQE_IO_LINK	(1 << 2)
-#define IOSQE_IO_HARDLINK (1 << 3)
 #define REQ_F_FAIL	(1 << 8)
 #define IORING_CQE_F_MORE (1 << 1)
 #define IORING_SETUP_SQPOLL (1 << 1)
@@ -227,9 +224,10 @@ struct {
 	__type(value, __u32);
 } awaiting SEC(".maps");
 
+/* Of these two the shim sets how many there are. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
 } pids SEC(".maps");
@@ -237,7 +235,7 @@ struct {
 /* Ids of the filter: the kind (0 uid, 1 euid, 2 auid) above the id. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1);
 	__type(key, __u64);
 	__type(value, __u32);
 } ids SEC(".maps");
@@ -982,7 +980,6 @@ __noinline int put_socket(__u32 program, __u32 at, __u32 kind, __u32 extra, __u6
 	if (sk) {
 		info->valid = 1;
 		info->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-		info->state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	}
 	if (info->family == AF_INET) {
 		BPF_CORE_READ_INTO((__u32 *)info->local_addr, sk, __sk_common.skc_rcv_saddr);
@@ -1772,13 +1769,13 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		goto filtered;
 	leader = READ(typed, task, group_leader);
 	if (!leader)
-		return 0;
+		goto unread;
 	cred = READ(typed, task, cred);
 	/* That thread keeps the credentials of when the ring was made. */
 	if (sq_thread)
 		cred = READ(typed, leader, cred);
 	if (!cred)
-		return 0;
+		goto unread;
 	if (!canary && judge(who, leader, cred, typed) == VERDICT_DROP)
 		goto filtered;
 	/* Of ourselves, too: what is told of us is compared with what we know. */
@@ -1860,9 +1857,13 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 			count_lost(row, opcode, pid);
 		return 0;
 	}
-	row->written++;
 	if (!canary && !refused && (opcode == OP_ACCEPT || want_tracking))
 		await(control, ring, user_data, opcode);
+	return 0;
+
+unread:
+	row->seq++;
+	count_lost(row, opcode, pid);
 	return 0;
 
 filtered:
@@ -2019,7 +2020,6 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 	__builtin_memset(record, 0, sizeof(*record));
 	record->head.kind = RECORD_RESULT;
 	record->head.cpu = cpu;
-	record->head.bits = program == PROGRAM_OVERFLOW ? BIT_OVERFLOW : 0;
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->head.ring = (__u64)ring;
 	record->user_data = user_data;
@@ -2040,8 +2040,6 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 	}
 	if (!has_room(ROOM_COLD, NULL, at) || write_record(scratch, at))
 		row->lost_other++;
-	else
-		row->written++;
 	return 0;
 }
 
@@ -2064,8 +2062,15 @@ int complete(struct bpf_raw_tracepoint_args *ctx)
 	if (complete_form == 1) {
 		struct io_uring_cqe cqe;
 
-		if (bpf_probe_read_kernel(&cqe, sizeof(cqe), (void *)ARG(ctx, 2)))
+		if (bpf_probe_read_kernel(&cqe, sizeof(cqe), (void *)ARG(ctx, 2))) {
+			struct counters *row;
+			__u32 cpu;
+
+			row = row_of(PROGRAM_COMPLETE, &cpu);
+			if (row)
+				row->lost_other++;
 			return 0;
+		}
 		return record_result(ring, (void *)ARG(ctx, 1), cqe.user_data, cqe.res, cqe.flags,
 				     PROGRAM_COMPLETE);
 	}
@@ -2090,7 +2095,7 @@ int overflow(struct bpf_raw_tracepoint_args *ctx)
 
 /* Describes the current process for a record of another kind; NULL where the filter drops it. */
 static __always_inline struct scratch *begin(__u32 program, struct counters **row, __u32 *cpu,
-					     __u32 *pid, struct io_ring_ctx *ring)
+					     __u32 *pid)
 {
 	__u32 key = program;
 	struct task_struct *task = current_task(false);
@@ -2116,8 +2121,6 @@ static __always_inline int finish(struct scratch *scratch, struct counters *row,
 {
 	if (write_record(scratch, size))
 		row->lost_other++;
-	else
-		row->written++;
 	return 0;
 }
 
@@ -2129,7 +2132,7 @@ int registered(struct bpf_raw_tracepoint_args *ctx)
 	struct counters *row;
 	__u32 cpu, pid;
 
-	scratch = begin(PROGRAM_REGISTER, &row, &cpu, &pid, (void *)ARG(ctx, 0));
+	scratch = begin(PROGRAM_REGISTER, &row, &cpu, &pid);
 	if (!scratch)
 		return 0;
 	record = (struct register_record *)scratch->data;
@@ -2185,7 +2188,7 @@ int created(struct bpf_raw_tracepoint_args *ctx)
 	struct counters *row;
 	__u32 cpu, pid;
 
-	scratch = begin(PROGRAM_CREATE, &row, &cpu, &pid, (void *)ARG(ctx, 1));
+	scratch = begin(PROGRAM_CREATE, &row, &cpu, &pid);
 	if (!scratch)
 		return 0;
 	record = (struct ring_record *)scratch->data;

@@ -37,10 +37,8 @@ enum record_kind {
 #define BIT_REJECTED	(1 << 1) /* refused before it ran; `result` says why */
 #define BIT_AGAIN	(1 << 2) /* by the second program, which the first could not see */
 #define BIT_NO_REQUEST	(1 << 3) /* this kernel's tracepoint does not pass the request */
-#define BIT_OVERFLOW	(1 << 4) /* the completion went to the overflow list */
-#define BIT_ENTRY_FD	(1 << 5) /* fd is from the ring's entry, which its owner can write */
-#define BIT_COMPAT	(1 << 6) /* of a 32-bit process */
-#define BIT_NO_FD	(1 << 7) /* fd could not be read */
+#define BIT_ENTRY_FD	(1 << 4) /* fd is from the ring's entry, which its owner can write */
+#define BIT_NO_FD	(1 << 5) /* fd could not be read */
 
 struct record {
 	__u16 size; /* of the whole record */
@@ -218,7 +216,6 @@ struct socket_info {
 	__u16 port; /* host order */
 	__u8 local_addr[16]; /* 4 bytes of it for AF_INET */
 	__u8 addr[16];
-	__u32 state;
 	__u32 valid;
 };
 
@@ -230,7 +227,6 @@ struct counters {
 	__u64 seq; /* requests that passed the filter */
 	__u64 seen; /* runs */
 	__u64 filtered; /* requests that the filter in the kernel turned away */
-	__u64 written; /* records */
 	__u64 lost[OPCODES]; /* requests that did not fit, by opcode */
 	__u64 lost_other; /* records of other kinds that did not fit */
 	struct {

@@ -491,10 +491,6 @@ struct io_timeout_rem___v7 {
 struct io_uring_cmd {
 	const struct io_uring_sqe *sqe; /* since 6.3; ->cmd inside it before */
 };
-struct io_close {
-	int fd;
-	u32 file_slot;
-};
 struct io_nop {
 	unsigned int flags; /* since 6.13 */
 };

@@ -3,8 +3,7 @@
  * The live side: loads the BPF object, attaches it, and hands over what it recorded in batches.
  *
  * One capture per process. Functions return 0 or more, or a negative errno; nothing is printed
- * unless asked for. Nothing here blocks for longer than the timeout it is given, and a signal
- * that ends the program only leaves word of itself.
+ * unless asked for. Nothing here blocks for longer than the timeout it is given.
  */
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
@@ -83,8 +82,6 @@ static struct {
 	char log[4096];
 } capture = { .canary_fd = -1 };
 
-static volatile sig_atomic_t stop_signal;
-
 /* What the other side must agree on, as "name offset size" lines. */
 #define FIELD(type, field) \
 	{ #type "." #field, offsetof(struct type, field), sizeof(((struct type *)0)->field) }
@@ -107,7 +104,7 @@ static const struct {
 	VALUE(RECORD_PROCESS), VALUE(RECORD_FILE), VALUE(RECORD_REQUEST), VALUE(RECORD_RESULT),
 	VALUE(RECORD_REGISTER), VALUE(RECORD_RING),
 	VALUE(BIT_SQ_THREAD), VALUE(BIT_REJECTED), VALUE(BIT_AGAIN), VALUE(BIT_NO_REQUEST),
-	VALUE(BIT_OVERFLOW), VALUE(BIT_ENTRY_FD), VALUE(BIT_COMPAT), VALUE(BIT_NO_FD),
+	VALUE(BIT_ENTRY_FD), VALUE(BIT_NO_FD),
 	VALUE(SECURE_SETUID), VALUE(SECURE_SETGID), VALUE(SECURE_FILE_CAPS),
 	VALUE(SECURE_FILELESS),
 	VALUE(VALID_START), VALUE(VALID_CRED), VALUE(VALID_AUID), VALUE(VALID_PPID),
@@ -154,10 +151,10 @@ static const struct {
 	SIZE(section), FIELD(section, kind), FIELD(section, length), FIELD(section, extra),
 	SIZE(socket_info), FIELD(socket_info, family), FIELD(socket_info, type),
 	FIELD(socket_info, local_port), FIELD(socket_info, port),
-	FIELD(socket_info, local_addr), FIELD(socket_info, addr), FIELD(socket_info, state),
+	FIELD(socket_info, local_addr), FIELD(socket_info, addr),
 	FIELD(socket_info, valid),
 	SIZE(counters), FIELD(counters, seq), FIELD(counters, seen), FIELD(counters, filtered),
-	FIELD(counters, written), FIELD(counters, lost), FIELD(counters, lost_other),
+	FIELD(counters, lost), FIELD(counters, lost_other),
 	FIELD(counters, lost_by_pid),
 };
 
@@ -254,29 +251,6 @@ static void init_libbpf(void)
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 }
 
-static void on_signal(int number)
-{
-	if (stop_signal)
-		_exit(128 + number);
-	stop_signal = number;
-}
-
-/* The signal that asked us to stop, or 0. From the first call on, SIGINT and SIGTERM only ask. */
-int32_t iouring_capture_stopped(void)
-{
-	static bool installed;
-
-	if (!installed) {
-		/* No SA_RESTART: a write that waits for a stalled reader returns. */
-		struct sigaction action = { .sa_handler = on_signal };
-
-		sigaction(SIGINT, &action, NULL);
-		sigaction(SIGTERM, &action, NULL);
-		installed = true;
-	}
-	return stop_signal;
-}
-
 /*
  * Tries to load a program that does nothing but read the kernel's memory: 0, or a negative errno.
  * Its helper is what lockdown takes away.
@@ -315,9 +289,14 @@ int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *b
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "iouring");
 	long error;
+	int cpus;
 
 	if (capture.object)
 		return -EBUSY;
+	cpus = libbpf_num_possible_cpus();
+	if (cpus < 0)
+		return cpus;
+	capture.cpus = cpus;
 	capture.verbose = verbose;
 	*capture.log = '\0';
 	capture.wait_ms = WAIT_BUSY_MS;
@@ -346,7 +325,6 @@ int32_t iouring_capture_open(const uint8_t *object, uint64_t size, const char *b
 	/* The kernel finds what an iterator hangs on by its own types alone. */
 	for (int i = 0; access(KERNEL_BTF, R_OK) && i < ITERATORS; i++)
 		leave_out(iterators[i]);
-	capture.cpus = libbpf_num_possible_cpus();
 	return 0;
 }
 
@@ -395,9 +373,13 @@ int32_t iouring_capture_set(const char *name, const uint8_t *value, uint32_t siz
 	return 0;
 }
 
-static void set_u32(const char *name, uint32_t value)
+/* Gives a map of the object room for so many entries; only before it is loaded. */
+int32_t iouring_capture_room(const char *name, uint32_t entries)
 {
-	iouring_capture_set(name, (uint8_t *)&value, sizeof(value));
+	struct bpf_map *map = capture.object ?
+		bpf_object__find_map_by_name(capture.object, name) : NULL;
+
+	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
 }
 
 /* The parameters of a tracepoint, without the first, which is the tracer's own; NULL if none. */
@@ -495,10 +477,10 @@ static bool has_member(uint32_t id, const char *name, int depth)
 	return false;
 }
 
-static void set_form(uint32_t program, const char *name, uint32_t form)
+static int set_form(uint32_t program, const char *name, uint32_t form)
 {
 	capture.forms[program] = form;
-	set_u32(name, form);
+	return iouring_capture_set(name, (uint8_t *)&form, sizeof(form));
 }
 
 /* Learns from BTF how this kernel's tracepoints pass what they pass. */
@@ -515,9 +497,10 @@ static int probe_forms(bool may_be_typed)
 	}
 	if (!parameters)
 		return -ENOENT;
-	set_form(PROGRAM_SUBMIT, "submit_form",
-		 count <= 2 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
-	error = choose_submit(parameters, may_be_typed && count <= 2);
+	error = set_form(PROGRAM_SUBMIT, "submit_form",
+			 count <= 2 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
+	if (!error)
+		error = choose_submit(parameters, may_be_typed && count <= 2);
 	if (error)
 		return error;
 
@@ -525,21 +508,25 @@ static int probe_forms(bool may_be_typed)
 	if (!parameters)
 		leave_out("complete");
 	else
-		set_form(PROGRAM_COMPLETE, "complete_form",
-			 count == 3 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
+		error = set_form(PROGRAM_COMPLETE, "complete_form",
+				 count == 3 ? 1 : is_pointer(&parameters[1]) ? 2 : 3);
+	if (error)
+		return error;
 
 	parameters = tracepoint("io_uring_req_failed", &count);
 	if (!parameters)
 		leave_out("failed");
-	set_form(PROGRAM_FAILED, "failed_form",
-		 !parameters ? 0 : count == 3 ? 1 : count == 4 ? 2 : 3);
+	error = set_form(PROGRAM_FAILED, "failed_form",
+			 !parameters ? 0 : count == 3 ? 1 : count == 4 ? 2 : 3);
+	if (error)
+		return error;
 
 	parameters = tracepoint("io_uring_register", &count);
 	if (parameters)
-		set_form(PROGRAM_REGISTER, "register_form", count == 5 ? 1 : 2);
+		error = set_form(PROGRAM_REGISTER, "register_form", count == 5 ? 1 : 2);
 	if (!tracepoint("io_uring_cqe_overflow", &count))
 		leave_out("overflow");
-	return 0;
+	return error;
 }
 
 /* How this kernel passes what a program looks at: a *_form of the object; 0 is not known. */
@@ -631,6 +618,7 @@ int32_t iouring_capture_load(uint32_t ring_bytes, uint32_t may_be_typed)
 	static char logs[16][4096];
 	struct bpf_program *program;
 	struct bpf_map *map;
+	sigset_t ticks, before;
 	size_t count = 0;
 	const uint32_t *abi;
 	long error;
@@ -658,7 +646,12 @@ int32_t iouring_capture_load(uint32_t ring_bytes, uint32_t may_be_typed)
 		else if (!strcmp(bpf_map__name(map), "counts"))
 			bpf_map__set_max_entries(map, capture.cpus * PROGRAMS);
 	}
+	/* A signal ends the verifier, and the alarm of signals.c comes again and again. */
+	sigemptyset(&ticks);
+	sigaddset(&ticks, SIGALRM);
+	sigprocmask(SIG_BLOCK, &ticks, &before);
 	error = bpf_object__load(capture.object);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		return error;
 	if (capture.verbose)
@@ -718,6 +711,12 @@ int32_t iouring_capture_attach(uint32_t index)
 	}
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bpf_program__fd(program));
 	capture.info_fds[index] = open(path, O_RDONLY | O_CLOEXEC);
+	if (capture.info_fds[index] < 0) {
+		error = -errno;
+		bpf_link__destroy(capture.links[index]);
+		capture.links[index] = NULL;
+		return error;
+	}
 	return 0;
 }
 
@@ -767,7 +766,7 @@ static uint64_t now_ms(void)
 /*
  * Moves records from the ring buffer to `batch`, waiting up to `timeout_ms` for the first.
  *
- * Returns the bytes written, a multiple of 8; 0 when none came in time or a signal asks to stop.
+ * Returns the bytes written, a multiple of 8; 0 when none came in time.
  */
 int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity_bytes, uint32_t timeout_ms)
 {
@@ -783,7 +782,7 @@ int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity_bytes, uint32_t t
 		int taken;
 
 		/* Let a batch gather, unless the last one left some behind. */
-		if (!was_full && timeout_ms && !stop_signal)
+		if (!was_full && timeout_ms)
 			nanosleep(&pause, NULL);
 		capture.used = 0;
 		capture.full = false;
@@ -796,7 +795,7 @@ int32_t iouring_capture_poll(uint8_t *batch, uint32_t capacity_bytes, uint32_t t
 		}
 		if (capture.wait_ms < WAIT_IDLE_MS)
 			capture.wait_ms++;
-		if (stop_signal || now_ms() >= deadline)
+		if (now_ms() >= deadline)
 			return 0;
 	}
 }
@@ -813,8 +812,8 @@ int32_t iouring_capture_counters(uint64_t *out)
 }
 
 /*
- * How often the kernel did not run a program because it was active on the CPU already. From the
- * file that attach() opened: this process may not be allowed to call bpf(2) any more.
+ * How often the kernel did not run a program because it was active on the CPU already; 0 for one
+ * that is not attached. From the file that attach() opened: this process may not be allowed to call bpf(2) any more.
  */
 int64_t iouring_capture_misses(uint32_t index)
 {
@@ -823,8 +822,10 @@ int64_t iouring_capture_misses(uint32_t index)
 	ssize_t count;
 	char *found;
 
-	if (index >= PROGRAMS || capture.info_fds[index] <= 0)
+	if (index >= PROGRAMS)
 		return -EINVAL;
+	if (capture.info_fds[index] <= 0)
+		return 0;
 	count = pread(capture.info_fds[index], text, sizeof(text) - 1, 0);
 	if (count < 0)
 		return -errno;

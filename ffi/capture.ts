@@ -25,6 +25,8 @@ const SYMBOLS = {
   iouring_capture_open: { parameters: ["buffer", "u64", "buffer", "u32"], result: "i32" },
   // int32_t iouring_capture_set(const char *name, const uint8_t *value, uint32_t size)
   iouring_capture_set: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
+  // int32_t iouring_capture_room(const char *map, uint32_t entries)
+  iouring_capture_room: { parameters: ["buffer", "u32"], result: "i32" },
   // int32_t iouring_capture_load(uint32_t ring_bytes, uint32_t may_be_typed)
   iouring_capture_load: { parameters: ["u32", "u32"], result: "i32" },
   // int32_t iouring_capture_attach(uint32_t program)
@@ -53,8 +55,6 @@ const SYMBOLS = {
   iouring_capture_iterate: { parameters: ["buffer"], result: "i32" },
   // int32_t iouring_capture_clocks(uint64_t *out)
   iouring_capture_clocks: { parameters: ["buffer"], result: "i32" },
-  // int32_t iouring_capture_stopped(void)
-  iouring_capture_stopped: { parameters: [], result: "i32" },
   // int32_t iouring_capture_detach(void)
   iouring_capture_detach: { parameters: [], result: "i32" },
   // int32_t iouring_capture_close(void)
@@ -208,6 +208,7 @@ class KernelCapture implements CaptureDevice {
     const length = symbols.iouring_capture_layout(text, text.length);
     this.layout = new TextDecoder().decode(text.subarray(0, length));
     this.#configure(options);
+    this.#sizeMaps(options);
     const loaded = symbols.iouring_capture_load(options.ringBytes, mayBeTyped ? 1 : 0);
     if (loaded < 0) throw refusal(symbols, "load the BPF programs", loaded);
     this.#fillMaps(options);
@@ -228,7 +229,8 @@ class KernelCapture implements CaptureDevice {
   }
 
   misses(program: number): number {
-    return Math.max(0, Number(this.#symbols.iouring_capture_misses(program)));
+    const count = Number(this.#symbols.iouring_capture_misses(program));
+    return this.#check(count, "read how often a program was left out");
   }
 
   judge(image: bigint, listed: boolean): void {
@@ -282,7 +284,7 @@ class KernelCapture implements CaptureDevice {
     const shift = Math.log2(options.ringBytes / 4);
     const flag = (value: boolean) => Uint8Array.of(value ? 1 : 0);
     const selects = options.pids.length + options.opcodes.length > 0 || options.binary ||
-      [options.uids, options.euids, options.auids].some((ids) => ids !== undefined);
+      idLists(options).some((ids) => ids !== undefined);
     const constants: [name: string, value: Uint8Array][] = [
       ["want_results", flag(options.results)],
       ["want_again", flag(options.again)],
@@ -311,11 +313,19 @@ class KernelCapture implements CaptureDevice {
     }
   }
 
+  #sizeMaps(options: CaptureOptions): void {
+    const ids = idLists(options).reduce((sum, list) => sum + (list?.length ?? 0), 0);
+    for (const [name, entries] of [["pids", options.pids.length], ["ids", ids]] as const) {
+      const room = this.#symbols.iouring_capture_room(cString(name), Math.max(1, entries));
+      this.#check(room, `make room for ${entries} ${name}`);
+    }
+  }
+
   #fillMaps(options: CaptureOptions): void {
     for (const pid of options.pids) {
       this.#check(this.#symbols.iouring_capture_add_pid(pid), `filter by pid ${pid}`);
     }
-    const lists = [options.uids, options.euids, options.auids];
+    const lists = idLists(options);
     for (const [kind, list] of lists.entries()) {
       for (const id of list ?? []) {
         this.#check(this.#symbols.iouring_capture_add_id(kind, id), `filter by id ${id}`);
@@ -364,6 +374,11 @@ class KernelCapture implements CaptureDevice {
     }
     return { hooks, missing };
   }
+}
+
+/** The ids that the filter names, by their kind in the kernel: see `iouring_capture_add_id`. */
+function idLists({ uids, euids, auids }: CaptureOptions): (readonly number[] | undefined)[] {
+  return [uids, euids, auids];
 }
 
 /** Why this host refuses, as far as the error number tells. */

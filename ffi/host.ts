@@ -8,6 +8,7 @@ import {
   type Input,
   type Output,
   type OutputFile,
+  StalledReader,
 } from "../lib/cli/host.ts";
 import type { CaptureDevice, CaptureOptions, StopSignal } from "../lib/capture/capture_device.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
@@ -15,6 +16,7 @@ import { loadCaptureLibrary, openCapture } from "./capture.ts";
 import type { LibraryPaths } from "./libraries.ts";
 import { loadMemoryLibrary, MappedImage, type MemoryLibrary, UnmappableError } from "./memory.ts";
 import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
+import { Signals } from "./signals.ts";
 import { UnmappedImage } from "./unmapped_image.ts";
 import { verifyExecutable } from "./verify.ts";
 
@@ -28,16 +30,31 @@ export interface HostOptions {
 /** The machine, through Deno and the shims. */
 export class DenoHost implements Host {
   readonly stdin: Input = new StreamInput(Deno.stdin, "standard input");
-  readonly stdout: Output = new StreamOutput(Deno.stdout, "standard output");
-  readonly stderr: Output = new StreamOutput(Deno.stderr, "standard error");
+  readonly stdout: Output;
+  readonly stderr: Output;
   readonly build: BuildInfo;
   #libraries: LibraryPaths;
   #memory: MemoryLibrary | undefined;
   #privileges: PrivilegesLibrary | undefined;
+  #signals: Signals | undefined;
 
   constructor(options: HostOptions) {
     this.build = options.build;
     this.#libraries = options.libraries;
+    this.stdout = this.#standardOutput(Deno.stdout, { fd: 1, name: "standard output" });
+    this.stderr = this.#standardOutput(Deno.stderr, { fd: 2, name: "standard error" });
+  }
+
+  #standardOutput(
+    stream: typeof Deno.stdout,
+    { fd, name }: { fd: number; name: string },
+  ): StreamOutput {
+    const interruptible = {
+      isTerminal: () => stream.isTerminal(),
+      close: () => stream.close(),
+      writeSync: (bytes: Uint8Array) => this.#signals?.write(fd, bytes) ?? stream.writeSync(bytes),
+    };
+    return new StreamOutput(interruptible, name, this.#isEnding);
   }
 
   env(name: string): string | undefined {
@@ -63,9 +80,15 @@ export class DenoHost implements Host {
   }
 
   get stopSignal(): StopSignal {
-    const library = loadCaptureLibrary(this.#libraries);
-    return () => library.symbols.iouring_capture_stopped();
+    const signals = this.#signals ??= new Signals(this.#libraries.signals);
+    return () => signals.stop;
   }
+
+  endIn(seconds: number): void {
+    this.#signals?.endIn(seconds);
+  }
+
+  #isEnding = (): boolean => this.#signals?.ending ?? false;
 
   get isPrivileged(): boolean {
     this.#privileges ??= loadPrivilegesLibrary(this.#libraries.privileges);
@@ -79,6 +102,10 @@ export class DenoHost implements Host {
 
   verify(): Promise<Digest[]> {
     return verifyExecutable(this.build.form);
+  }
+
+  notices(): Uint8Array {
+    return Deno.readFileSync(this.#libraries.notices);
   }
 
   openInput(path: string): Input {
@@ -115,7 +142,7 @@ export class DenoHost implements Host {
         path,
         options.append ? { append: true, create: true } : { write: true, createNew: true },
       ));
-    const output = new FileOutput(file, path);
+    const output = new FileOutput(file, path, this.#isEnding);
     // A file that was cut within a line is added to after that line.
     if (options.append && isCut(path)) output.write(Uint8Array.of(NEWLINE));
     return output;
@@ -141,6 +168,7 @@ export class DenoHost implements Host {
         resolve();
       };
       for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, stop);
+      this.#signals ??= new Signals(this.#libraries.signals);
     });
   }
 }
@@ -191,10 +219,18 @@ class StreamInput implements Input {
 class StreamOutput implements OutputFile {
   #stream: Stream & { writeSync(bytes: Uint8Array): number };
   #name: string;
+  #isEnding: () => boolean;
+  #isStalled = false;
 
-  constructor(stream: Stream & { writeSync(bytes: Uint8Array): number }, name: string) {
+  /** @param isEnding Whether the program is to end, whatever a reader does. */
+  constructor(
+    stream: Stream & { writeSync(bytes: Uint8Array): number },
+    name: string,
+    isEnding: () => boolean,
+  ) {
     this.#stream = stream;
     this.#name = name;
+    this.#isEnding = isEnding;
   }
 
   get isTerminal(): boolean {
@@ -210,8 +246,18 @@ class StreamOutput implements OutputFile {
   }
 
   write(bytes: Uint8Array): void {
+    let since: number | undefined;
     for (let rest = bytes; rest.length > 0;) {
-      rest = rest.subarray(attempt("write", this.#name, () => this.#stream.writeSync(rest)));
+      if (this.#isStalled) throw new StalledReader(this.#name);
+      try {
+        rest = rest.subarray(this.#stream.writeSync(rest));
+        since = undefined;
+      } catch (error) {
+        waitOrThrow(error, "write", this.#name);
+        if (!this.#isEnding()) continue;
+        since ??= performance.now();
+        this.#isStalled = performance.now() - since >= STALL_MS;
+      }
     }
   }
 
@@ -239,8 +285,8 @@ class FileOutput extends StreamOutput {
   #file: Deno.FsFile;
   #path: string;
 
-  constructor(file: Deno.FsFile, path: string) {
-    super(file, path);
+  constructor(file: Deno.FsFile, path: string, isEnding: () => boolean) {
+    super(file, path, isEnding);
     this.#file = file;
     this.#path = path;
   }
@@ -269,6 +315,8 @@ const DEFAULT_COLUMNS = 80;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** How long to wait before a stream that would block is tried again, in ms. */
 const RETRY_MS = 5;
+/** How long a reader may take nothing once the program is to end, in ms. */
+const STALL_MS = 2000;
 
 /** Plain words for the error codes that files give. */
 const CODE_STATES: Readonly<Record<string, string>> = {

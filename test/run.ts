@@ -30,18 +30,26 @@ function unescapeXml(text: string): string {
   return text.replaceAll(/&(\w+);/g, (whole, name) => entities[name] ?? whole);
 }
 
-/** Reads the JUnit report that `deno test` writes. */
-function parseReport(xml: string): Report {
+/**
+ * Reads the JUnit report that `deno test` wrote of one part. A part that broke down, or that ran no
+ * test, has failed too.
+ */
+export function readReport(name: string, xml: string, isSuccess: boolean): Report {
   const report: Report = { passed: 0, failed: [], skipped: [] };
   for (const [, name, body] of xml.matchAll(/<testcase name="([^"]*)".*?>(.*?)<\/testcase>/gs)) {
     if (body!.includes("<failure")) report.failed.push(unescapeXml(name!));
     else if (body!.includes("<skipped")) report.skipped.push(unescapeXml(name!));
     else report.passed++;
   }
+  const ran = report.passed + report.failed.length + report.skipped.length;
+  if (ran === 0) report.failed.push(`${name} (no test ran)`);
+  else if (!isSuccess && report.failed.length === 0) {
+    report.failed.push(`${name} (it did not run through)`);
+  }
   return report;
 }
 
-/** Runs `deno test` with these arguments and reports; a run that broke down is a failure too. */
+/** Runs `deno test` with these arguments and reports. */
 async function runPart(name: string, args: string[]): Promise<Report> {
   const start = performance.now();
   print(`== ${name}`);
@@ -54,10 +62,7 @@ async function runPart(name: string, args: string[]): Promise<Report> {
     signal: AbortSignal.timeout(PART_MS),
   }).spawn();
   const { success } = await child.status;
-  const report = parseReport(await Deno.readTextFile(path).catch(() => ""));
-  if (!success && report.failed.length === 0) {
-    report.failed.push(`${name} (it did not run through)`);
-  }
+  const report = readReport(name, await Deno.readTextFile(path).catch(() => ""), success);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   print(`== ${name}: ${summary(report)} in ${seconds} s`);
   return report;
@@ -105,4 +110,4 @@ async function main(paths: string[]): Promise<boolean> {
   return total.failed.length === 0;
 }
 
-if (!await main(Deno.args)) Deno.exit(1);
+if (import.meta.main && !await main(Deno.args)) Deno.exit(1);

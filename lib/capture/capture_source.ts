@@ -18,6 +18,46 @@ const CANARY_INTERVAL_MS = 10_000;
 /** A canary that has not come back after this time was taken away. */
 const CANARY_PATIENCE_MS = 2000;
 
+/** What lists what was there before, and what its absence hides. */
+const ITERATORS: readonly { readonly name: string; readonly diagnostic: Diagnostic }[] = [
+  {
+    name: "modes_of_tasks",
+    diagnostic: {
+      code: "no_mode_iterator",
+      message: "This kernel cannot list the seccomp modes of its tasks",
+      hides: "filters that only some threads have, of rings that were there before the capture",
+    },
+  },
+  {
+    name: "rings_of_files",
+    diagnostic: {
+      code: "no_ring_iterator",
+      message: "This kernel cannot list the open files of all processes",
+      hides: "rings that were there before the capture, until they submit something",
+    },
+  },
+  {
+    name: "rings_of_tasks",
+    diagnostic: {
+      code: "no_task_iterator",
+      message: "This kernel cannot list the rings that its tasks use",
+      hides: "rings that were there before the capture and that no file descriptor names",
+    },
+  },
+];
+
+const NO_CANARY: Diagnostic = {
+  code: "no_canary",
+  message: "This process may not use io_uring itself, so the capture cannot test itself",
+  hides: "that the capture is being blinded",
+};
+
+const BLINDED: Diagnostic = {
+  code: "capture_blinded",
+  message: "A request of our own did not come back: something takes records away",
+  hides: "any request",
+};
+
 /** How a capture runs. */
 export interface CaptureRun {
   readonly device: CaptureDevice;
@@ -70,23 +110,10 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   const loss = new LossCounter(device, decoder.wire);
   const canary = new Canary(device, decoder, run);
   const diagnostics: Diagnostic[] = [...run.diagnostics];
-  device.iterate("modes_of_tasks");
-  const noIterator = device.iterate("rings_of_files");
-  if (noIterator < 0) {
-    diagnostics.push({
-      code: "no_ring_iterator",
-      message: "This kernel cannot list the open files of all processes",
-      hides: "rings that were there before the capture, until they submit something",
-    });
+  for (const { name, diagnostic } of ITERATORS) {
+    if (device.iterate(name) < 0) diagnostics.push(diagnostic);
   }
-  if (device.iterate("rings_of_tasks") < 0) {
-    diagnostics.push({
-      code: "no_task_iterator",
-      message: "This kernel cannot list the rings that its tasks use",
-      hides: "rings that were there before the capture and that no file descriptor names",
-    });
-  }
-  const firstCanary = canary.send(startedAt);
+  const firstCanary = canary.start(startedAt);
   if (firstCanary !== undefined) diagnostics.push(firstCanary);
   decoder.listedAt(device.clocks().boot);
   run.attached();
@@ -132,14 +159,14 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
       const lost = loss.since(dateOf(time));
       if (lost !== undefined) yield [lost];
     }
-    const blinded = canary.watch(time);
-    if (blinded !== undefined) {
+    const found = canary.watch(time);
+    if (found.length > 0) {
       yield [{
         type: "IOUringStatus",
         phase: "lost",
         timestamp: dateOf(time),
         lost: { count: 0, reason: "canary" },
-        diagnostics: [blinded],
+        diagnostics: found,
       }];
     }
     if (run.stopSignal() !== 0 || run.enough()) break;
@@ -157,9 +184,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   const endedAt = now();
   const lost = loss.since(dateOf(endedAt));
   if (lost !== undefined) yield [lost];
-  const closing = loss.close(decoder.totals);
-  const blinded = canary.close();
-  const ending: Diagnostic[] = [...closing, ...(blinded === undefined ? [] : [blinded])];
+  const ending: Diagnostic[] = [...loss.close(decoder.totals), ...canary.close()];
   const { events, unresolved } = decoder.totals;
   yield [{
     type: "IOUringStatus",
@@ -206,11 +231,12 @@ class Canary {
   readonly #device: CaptureDevice;
   readonly #decoder: Decoder;
   readonly #random: () => bigint;
+  /** What was found after the start. */
+  readonly #found: Diagnostic[] = [];
   #userData = 0n;
   #sentAt = 0;
   #waiting = false;
   #possible = true;
-  #blinded = false;
 
   constructor(device: CaptureDevice, decoder: Decoder, options: { random: () => bigint }) {
     this.#device = device;
@@ -218,50 +244,43 @@ class Canary {
     this.#random = options.random;
   }
 
-  /** Sends one; a diagnostic where this process may not use io_uring. */
-  send(time: number): Diagnostic | undefined {
-    this.#sentAt = time;
-    this.#userData = this.#random();
-    this.#decoder.expectCanary(this.#userData);
-    const result = this.#device.canary(this.#userData);
-    this.#possible = result >= 0;
-    this.#waiting = this.#possible;
-    if (this.#possible) return undefined;
-    return {
-      code: "no_canary",
-      message: "This process may not use io_uring itself, so the capture cannot test itself",
-      hides: "that the capture is being blinded",
-    };
+  /** Sends the first; a diagnostic where this process may not use io_uring. */
+  start(time: number): Diagnostic | undefined {
+    this.#possible = this.#send(time);
+    return this.#possible ? undefined : NO_CANARY;
   }
 
-  /** Looks for the last one, and sends the next when it is time; a diagnostic when it is gone. */
-  watch(time: number): Diagnostic | undefined {
-    if (!this.#possible) return undefined;
+  /** Looks for the last one, and sends the next when it is time; what was not found before. */
+  watch(time: number): Diagnostic[] {
+    const before = this.#found.length;
+    if (!this.#possible) return [];
     if (this.#waiting && this.#decoder.sawCanary(this.#userData)) this.#waiting = false;
-    let result: Diagnostic | undefined;
     if (this.#waiting && time - this.#sentAt >= CANARY_PATIENCE_MS) {
       this.#waiting = false;
-      if (!this.#blinded) result = blinded();
-      this.#blinded = true;
+      this.#find(BLINDED);
     }
-    if (time - this.#sentAt >= CANARY_INTERVAL_MS) this.send(time);
-    return result;
+    if (time - this.#sentAt >= CANARY_INTERVAL_MS && !this.#send(time)) this.#find(NO_CANARY);
+    return this.#found.slice(before);
   }
 
   /** What to say at the end. */
-  close(): Diagnostic | undefined {
-    if (!this.#possible) return undefined;
-    const lost = this.#waiting && !this.#decoder.sawCanary(this.#userData);
-    return lost || this.#blinded ? blinded() : undefined;
+  close(): readonly Diagnostic[] {
+    if (this.#waiting && !this.#decoder.sawCanary(this.#userData)) this.#find(BLINDED);
+    return this.#found;
   }
-}
 
-function blinded(): Diagnostic {
-  return {
-    code: "capture_blinded",
-    message: "A request of our own did not come back: something takes records away",
-    hides: "any request",
-  };
+  /** False where it could not be sent. */
+  #send(time: number): boolean {
+    this.#sentAt = time;
+    this.#userData = this.#random();
+    this.#decoder.expectCanary(this.#userData);
+    this.#waiting = this.#device.canary(this.#userData) >= 0;
+    return this.#waiting;
+  }
+
+  #find(diagnostic: Diagnostic): void {
+    if (!this.#found.includes(diagnostic)) this.#found.push(diagnostic);
+  }
 }
 
 function dateOf(ms: number): string {

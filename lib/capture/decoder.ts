@@ -51,6 +51,8 @@ const TIMEOUTS: ReadonlySet<number> = new Set([11, 15]);
 const URING_CMDS: ReadonlySet<number> = new Set([46, 64]);
 const NO_SQE_FLAGS: string[] = [];
 const SECCOMP_MODE_FILTER = 2;
+/** One that comes later than so many others is an event like any other. */
+const MAX_CANARIES = 64;
 const READS_AND_WRITES: ReadonlySet<number> = new Set([1, 2, 4, 5, 22, 23, 49, 60, 61]);
 /** RWF_HIPRI to RWF_APPEND, and the bits of `ki_flags` by the same meaning. */
 const RWF_KEPT = 0x1f;
@@ -113,10 +115,8 @@ export class Decoder {
   readonly #join: CompletionJoin;
   readonly #results: boolean;
   readonly #onProcess: DecoderOptions["onProcess"];
-  readonly #canaries = new Set<bigint>();
-  /** Their lower halves. */
-  readonly #canaryLows = new Set<number>();
-  readonly #canariesBack = new Set<bigint>();
+  /** The last of our own NOPs, by the lower halves of their user_data. */
+  readonly #canaries = new Map<number, { readonly userData: bigint; isBack: boolean }>();
   readonly #lines = new LineWriter();
   readonly #events = new EventWriter(this.#lines);
   #self: ProcessBlock | undefined;
@@ -289,19 +289,22 @@ export class Decoder {
 
   /** Makes `userData` known as our own NOP's: it never becomes an event. */
   expectCanary(userData: bigint): void {
-    this.#canaries.add(userData);
-    this.#canaryLows.add(Number(userData & 0xffffffffn));
+    this.#canaries.set(lowerHalf(userData), { userData, isBack: false });
+    for (const low of this.#canaries.keys()) {
+      if (this.#canaries.size <= MAX_CANARIES) break;
+      this.#canaries.delete(low);
+    }
   }
 
-  #canary(low: number, high: number): bigint | undefined {
-    if (!this.#canaryLows.has(low)) return undefined;
-    const userData = BigInt(high) << 32n | BigInt(low);
-    return this.#canaries.has(userData) ? userData : undefined;
+  #canary(low: number, high: number): { isBack: boolean } | undefined {
+    const canary = this.#canaries.get(low);
+    if (canary === undefined) return undefined;
+    return canary.userData === (BigInt(high) << 32n | BigInt(low)) ? canary : undefined;
   }
 
   /** Whether the NOP has come back. */
   sawCanary(userData: bigint): boolean {
-    return this.#canariesBack.has(userData);
+    return this.#canaries.get(lowerHalf(userData))?.isBack === true;
   }
 
   /** What the kernel says of this process; undefined until the first of our own NOPs is back. */
@@ -350,7 +353,7 @@ export class Decoder {
     if (opcode === NOP) {
       const canary = this.#canary(userDataLow, userDataHigh);
       if (canary !== undefined) {
-        this.#canariesBack.add(canary);
+        canary.isBack = true;
         this.#self ??= this.#processes.block(
           view.getUint32(at + o.process, true),
           view.getUint32(at + o.process + 4, true),
@@ -651,7 +654,6 @@ export class Decoder {
       if (peer !== undefined) record.op_info = { ...peer, ...record.op_info };
       waiting.record = withResult(record, result);
       this.#emit(waiting);
-      if (!more) return;
       return;
     }
     const { type: _, ...rest } = waiting.record;
@@ -802,6 +804,10 @@ function withoutPeer(info: JsonObject | undefined): JsonObject {
 
 function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function lowerHalf(value: bigint): number {
+  return Number(value & 0xffff_ffffn);
 }
 
 function timeOf(view: DataView, at: number): number {

@@ -38,7 +38,7 @@ const SETTLED_MS = 1000;
 const NO_OPCODE = 256;
 const ALL_OPCODES = Array.from({ length: NO_OPCODE + 1 }, (_, number) => number);
 /** The routes that find a ring through what a process holds beside descriptors. */
-const HIDDEN_ROUTES: readonly string[] = ["tctx", "registered", "sqpoll", "vma"];
+const HIDDEN_ROUTES: readonly string[] = ["tctx", "registered", "sqpoll", "vma", "unix"];
 
 /** A severity's rank, 0 for info; -1 for anything else. */
 export function severityRank(severity: unknown): number {

@@ -32,17 +32,14 @@ export function ringDetail(entry: Fields): string[] {
   ];
 }
 
-/** Diagnostics that say what was found, not what could not be read. */
-const FINDINGS: ReadonlySet<unknown> = new Set([
-  "ring_scrubbed",
-  "ring_remnant",
-  "process_hidden",
-  "sq_index_invalid",
-]);
+/** Whether a diagnostic says that a part of the ring could not be read. */
+export function isLoss(diagnostic: unknown): boolean {
+  return typeof fieldsOf(diagnostic).hides === "string";
+}
 
-/** Whether a diagnostic is a finding. */
-export function isFinding(diagnostic: unknown): boolean {
-  return FINDINGS.has(fieldsOf(diagnostic).code);
+/** Whether a diagnostic says that an argument of a request could not be had, and why. */
+function isArgument(diagnostic: unknown): boolean {
+  return String(fieldsOf(diagnostic).code).startsWith("argument_");
 }
 
 function section(title: string, lines: readonly string[]): string[] {
@@ -139,15 +136,18 @@ function findingWords(entry: Fields): string[] {
     const { severity, id, title } = fieldsOf(rule);
     return `${cell(severity).padEnd(9)}${cell(id)}: ${cell(title)}`;
   });
-  const remarks = arrayOf(entry.diagnostics).filter(isFinding).map((diagnostic) => {
-    const { code, message } = fieldsOf(diagnostic);
-    return `${cell(code)}: ${cell(message)}`;
-  });
+  const remarks = arrayOf(entry.diagnostics)
+    .filter((diagnostic) => !isLoss(diagnostic) && !isArgument(diagnostic))
+    .map((diagnostic) => {
+      const { code, message } = fieldsOf(diagnostic);
+      return `${cell(code)}: ${cell(message)}`;
+    });
   return [...rules, ...remarks];
 }
 
 function unreadWords(entry: Fields): string[] {
-  return arrayOf(entry.diagnostics).filter((diagnostic) => !isFinding(diagnostic))
+  return arrayOf(entry.diagnostics)
+    .filter((diagnostic) => isLoss(diagnostic) || isArgument(diagnostic))
     .map((diagnostic) => cell(fieldsOf(diagnostic).message));
 }
 

@@ -12,7 +12,7 @@ import {
   rulesCell,
   seccompCell,
 } from "./cells.ts";
-import { isFinding, ringDetail } from "./ring_detail.ts";
+import { isLoss, ringDetail } from "./ring_detail.ts";
 import { LineBuffer, type Sink, type WriteBytes } from "./sink.ts";
 import { type Column, Table, type TableOptions } from "./table.ts";
 import { count } from "./tally.ts";
@@ -110,7 +110,7 @@ export class TableSink implements Sink {
   }
 
   #writeRing(entry: Record<string, unknown>): void {
-    if (arrayOf(entry.diagnostics).some((diagnostic) => !isFinding(diagnostic))) this.#lacking++;
+    if (arrayOf(entry.diagnostics).some(isLoss)) this.#lacking++;
     if (this.#options.detail === true) return this.#writeDetail(entry);
     this.#rings.add([
       entry.pid === 0 ? "-" : cell(entry.pid),

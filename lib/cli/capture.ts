@@ -13,7 +13,7 @@ import { OPCODES } from "../uapi/opcodes.ts";
 import { OPCODE_WORDS, opcodeNumbers } from "../config/event_filter.ts";
 import { dropPrivileges } from "./drop_privileges.ts";
 import { exitCode } from "./fail_on.ts";
-import { BrokenPipe, FileError, type Host } from "./host.ts";
+import { BrokenPipe, FileError, type Host, StalledReader } from "./host.ts";
 import { loadConfig } from "./load_config.ts";
 import type { CommandArgs } from "./parse.ts";
 import { RecordOutput } from "./record_output.ts";
@@ -28,7 +28,6 @@ const DEFAULT_RING_BYTES = 16 * 1024 * 1024;
 const MIN_RING_BYTES = 64 * 1024;
 const MAX_RING_BYTES = 1024 * 1024 * 1024;
 const MAX_PID = 4_194_304;
-const MAX_PIDS = 4096;
 const MAX_SECONDS = 10 * 365 * 86_400;
 
 /** `iouring capture`: what is submitted to io_uring on this host. */
@@ -79,7 +78,7 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
   const classifier = new Classifier(config.classifier ?? {});
   const tally = new Tally();
   const counter = new RecordCounter(count);
-  let gone = false;
+  let failure: BrokenPipe | StalledReader | undefined;
   try {
     const source = captureSource({
       device,
@@ -90,6 +89,7 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
       ...(seconds === undefined ? {} : { durationMs: seconds * 1000 }),
       stopSignal,
       attached: () => {
+        if (seconds !== undefined) host.endIn(Math.ceil(seconds));
         if (!host.isPrivileged) return;
         output.create();
         dropPrivileges(host, flags.has("verbose"));
@@ -112,14 +112,15 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
       live: true,
     });
   } catch (error) {
-    if (!(error instanceof BrokenPipe)) throw error;
-    gone = true;
+    if (!(error instanceof BrokenPipe || error instanceof StalledReader)) throw error;
+    failure = error;
   } finally {
     device.close();
     output.close();
   }
   if (selection.warning !== undefined) say(host, `warning: ${selection.warning}`);
-  if (!gone) say(host, tally.summary());
+  if (!(failure instanceof BrokenPipe)) say(host, tally.summary());
+  if (failure instanceof StalledReader) throw failure;
   return exitCode(args, tally);
 }
 
@@ -264,9 +265,6 @@ function pidsOf(value: string | undefined, host: Host): number[] {
     }
     return pid;
   });
-  if (pids.length > MAX_PIDS) {
-    throw new UsageError(`Cannot capture ${pids.length} processes by pid: at most ${MAX_PIDS}`);
-  }
   return pids;
 }
 

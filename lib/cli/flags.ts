@@ -120,6 +120,7 @@ export const PROGRAM_FLAGS: readonly FlagSpec[] = [
   ...COMMON_FLAGS,
   { name: "version", short: "V", help: "Show the version and how this executable was made" },
   { name: "verify", help: "Also check every part of this executable by its SHA-256" },
+  { name: "licenses", help: "Show the licenses of everything inside" },
 ];
 
 /** What the program is, in one line. */
@@ -137,8 +138,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       "is open already, and ends with a status record of totals. What did not fit is counted and " +
       "said where it happened.",
       "It needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF. SIGINT and " +
-      "SIGTERM end it in order. Once it is attached it becomes a user that nobody else is, without " +
-      "any capability.",
+      "SIGTERM end it in order; a reader that then takes nothing for 2 seconds does not keep it. " +
+      "Once it is attached it becomes a user that nobody else is, without any capability.",
     ],
     examples: [
       { line: "iouring capture", what: "A table of what happens, on a terminal" },
@@ -248,7 +249,8 @@ export const COMMANDS: readonly CommandSpec[] = [
         details:
           "Search all memory for rings and processes that no list leads to: rings that were " +
           "closed or whose process has ended, and tasks taken off the kernel's lists. It takes a " +
-          "few passes over the image.",
+          "few passes over the image. The queues of unix sockets are looked through, too, for " +
+          "rings that were sent and wait to be received.",
       },
       {
         name: "slice",

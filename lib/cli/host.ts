@@ -3,7 +3,10 @@ import type { ImageFile } from "../memory/image_file.ts";
 
 /** A stream of bytes to a person, a pipe or a file. */
 export interface Output {
-  /** Writes all of `bytes`. Throws {@linkcode BrokenPipe} when the reader has gone. */
+  /**
+   * Writes all of `bytes`. Throws {@linkcode BrokenPipe} when the reader has gone, and, once the
+   * program is to end, {@linkcode StalledReader} when it takes nothing.
+   */
   write(bytes: Uint8Array): void;
   readonly isTerminal: boolean;
   /** Columns of the terminal; 80 where it does not say. */
@@ -68,12 +71,16 @@ export interface Host {
   tryBpf(): number;
   /** Takes SIGINT and SIGTERM over, and tells whether one has come: its number, or 0. */
   readonly stopSignal: StopSignal;
+  /** The program is to end in so many seconds; only where it has asked for {@linkcode stopSignal}. */
+  endIn(seconds: number): void;
   /** Whether this process is root, or has a capability. */
   readonly isPrivileged: boolean;
   /** Gives up root and every capability, in every thread, for good. Open files stay open. */
   dropPrivileges(): DroppedPrivileges;
   /** Reads the executable again and digests it. Throws {@linkcode FileError}. */
   verify(): Promise<Digest[]>;
+  /** The licenses of everything in the executable, as UTF-8. */
+  notices(): Uint8Array;
   /** Opens a file for reading front to back. Throws {@linkcode FileError}. */
   openInput(path: string): Input;
   /** Reads a whole file of at most `limit` bytes. Throws {@linkcode FileError}. */
@@ -98,9 +105,17 @@ export class BrokenPipe extends Error {
 
 /** A file that cannot be opened, read or written: the action, the path and the state. */
 export class FileError extends Error {
-  override readonly name = "FileError";
+  override readonly name: string = "FileError";
   /** `new FileError("open", "dump.raw", "no such file")` says `Cannot open "dump.raw": no such file`. */
   constructor(action: string, path: string, state: string) {
     super(`Cannot ${action} ${JSON.stringify(path)}: ${state}`);
+  }
+}
+
+/** The reader of an output takes nothing, and the program is to end: what is left is lost. */
+export class StalledReader extends FileError {
+  override readonly name = "StalledReader";
+  constructor(path: string) {
+    super("write", path, "its reader has stopped reading");
   }
 }

@@ -1,4 +1,4 @@
-import type { PhysicalMemory } from "../memory/physical_memory.ts";
+import { type PhysicalMemory, storedBytes } from "../memory/physical_memory.ts";
 import { type FaultReason, MemoryFault } from "./memory_fault.ts";
 import { ReadBudget } from "./read_budget.ts";
 
@@ -17,6 +17,8 @@ const PAGE_SIZE = 4096;
 const MAX_READ = 64 * 1024 * 1024;
 /** Translations kept. A real scan needs some ten thousand. */
 const MAX_CACHED_PAGES = 1 << 20;
+/** What a fault costs: to throw and catch an error takes longer than any read. */
+const UNITS_PER_FAULT = 8;
 /** Bytes whose copying costs one unit of a {@linkcode ReadBudget}. */
 const BYTES_PER_UNIT = 64;
 
@@ -46,7 +48,7 @@ export class AddressSpace {
   constructor(
     physical: PhysicalMemory,
     pageTable: PageTableRoot,
-    budget: ReadBudget = ReadBudget.forBytes(sizeOf(physical)),
+    budget: ReadBudget = ReadBudget.forBytes(storedBytes(physical)),
   ) {
     this.physical = physical;
     this.pageTable = pageTable;
@@ -67,7 +69,7 @@ export class AddressSpace {
    */
   translate(address: bigint): number {
     const page = this.#page(address);
-    if (page < 0) throw new MemoryFault(address, FAULTS[-page - 1]!);
+    if (page < 0) throw this.fault(address, FAULTS[-page - 1]!);
     return page + Number(address & 0xfffn);
   }
 
@@ -88,14 +90,14 @@ export class AddressSpace {
    * @throws {MemoryFault} at the first byte that cannot be read.
    */
   read(address: bigint, length: number): Uint8Array {
-    if (!(length >= 0 && length <= MAX_READ)) throw new MemoryFault(address, "unmapped");
+    if (!(length >= 0 && length <= MAX_READ)) throw this.fault(address, "unmapped");
     if (!this.budget.spend(1 + length / BYTES_PER_UNIT)) {
-      throw new MemoryFault(address, "over_budget");
+      throw this.fault(address, "over_budget");
     }
     const inPage = PAGE_SIZE - Number(address & 0xfffn);
     if (length <= inPage) {
       const bytes = this.physical.read(this.translate(address), length);
-      if (bytes === undefined) throw new MemoryFault(address, "not_in_image");
+      if (bytes === undefined) throw this.fault(address, "not_in_image");
       return bytes;
     }
     const bytes = new Uint8Array(length);
@@ -103,7 +105,7 @@ export class AddressSpace {
       const at = BigInt.asUintN(64, address + BigInt(done));
       const take = Math.min(length - done, PAGE_SIZE - Number(at & 0xfffn));
       const part = this.physical.read(this.translate(at), take);
-      if (part === undefined) throw new MemoryFault(at, "not_in_image");
+      if (part === undefined) throw this.fault(at, "not_in_image");
       bytes.set(part, done);
       done += take;
     }
@@ -142,6 +144,12 @@ export class AddressSpace {
   readPointer(address: bigint): bigint {
     const bytes = this.read(address, 8);
     return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  }
+
+  /** A fault to be thrown, which is taken off the budget. */
+  fault(address: bigint, reason: FaultReason): MemoryFault {
+    this.budget.spend(UNITS_PER_FAULT);
+    return new MemoryFault(address, reason);
   }
 
   /** The physical address of the page of `address`, or the negative number of a fault. */
@@ -285,7 +293,3 @@ const NOT_IN_IMAGE = -3;
 const NON_CANONICAL = -4;
 const NULL = -5;
 const OVER_BUDGET = -6;
-
-function sizeOf(memory: PhysicalMemory): number {
-  return memory.ranges.reduce((sum, { start, end }) => sum + (end - start), 0);
-}

@@ -1,6 +1,5 @@
 import { untilNul } from "../uapi/text.ts";
 import type { AddressSpace } from "./address_space.ts";
-import { MemoryFault } from "./memory_fault.ts";
 import type { KernelSymbols } from "./symbols.ts";
 import type { KernelTypes, Member, StructType, TypeShape } from "./types.ts";
 
@@ -146,7 +145,7 @@ export class KernelObject {
   /** The struct that a pointer points to. A null pointer is a {@linkcode MemoryFault}. */
   deref(path: string): KernelObject {
     const object = this.tryDeref(path);
-    if (object === undefined) throw new MemoryFault(0n, "null");
+    if (object === undefined) throw this.program.memory.fault(0n, "null");
     return object;
   }
 
@@ -207,7 +206,7 @@ export class KernelObject {
   /** The string a `char *` points to, as bytes, at most 4096. */
   string(path: string): Uint8Array {
     const address = this.pointer(path);
-    if (address === 0n) throw new MemoryFault(0n, "null");
+    if (address === 0n) throw this.program.memory.fault(0n, "null");
     return untilNul(this.program.memory.readUpTo(address, MAX_STRING));
   }
 
@@ -224,7 +223,7 @@ export class KernelObject {
   }
 
   #read(offset: number, length: number): Uint8Array {
-    if (this.address === 0n) throw new MemoryFault(0n, "null");
+    if (this.address === 0n) throw this.program.memory.fault(0n, "null");
     return this.program.memory.read(BigInt.asUintN(64, this.address + BigInt(offset)), length);
   }
 

@@ -2,7 +2,7 @@
  * How much may still be read in one walk over foreign memory. Structures that lead to each other in
  * hostile memory can make any number of walks, each within its own bound; their sum has this one.
  *
- * A unit stands for less than a microsecond of work.
+ * A unit stands for a microsecond of work at most.
  */
 export class ReadBudget {
   #left: number;

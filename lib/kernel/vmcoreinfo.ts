@@ -1,4 +1,4 @@
-import type { PhysicalMemory } from "../memory/physical_memory.ts";
+import { type PhysicalMemory, searchSteps } from "../memory/physical_memory.ts";
 import { elfNotes } from "../memory/elf_core.ts";
 import { untilNul } from "../uapi/text.ts";
 
@@ -60,9 +60,8 @@ export function vmcoreinfoOf(bytes: Uint8Array): Vmcoreinfo | undefined {
  */
 export function* findVmcoreinfo(memory: PhysicalMemory): Generator<Vmcoreinfo> {
   const found = new Set<string>();
-  const top = memory.ranges.at(-1)?.end ?? 0;
-  for (let start = 0; start < top; start += STEP) {
-    const within = { start, end: start + STEP, limit: MOST - found.size };
+  for (const { start, end } of searchSteps(memory, STEP)) {
+    const within = { start, end, limit: MOST - found.size };
     const [texts = [], notes = []] = memory.search(PATTERNS, within);
     const pages = [...texts, ...notes.map((name) => name - NOTE_NAME)];
     for (const page of pages.sort((a, b) => a - b)) {

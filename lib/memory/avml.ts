@@ -2,7 +2,7 @@ import type { Block, BlockSource } from "./block_memory.ts";
 import { crc32c } from "./crc32c.ts";
 import type { ByteReader, ByteSource } from "./image_file.ts";
 import { AVML_BLOCK_SIZE, LIME_HEADER_SIZE, readLimeHeader } from "./lime.ts";
-import type { AddressRange } from "./physical_memory.ts";
+import { type AddressRange, indexBehind } from "./physical_memory.ts";
 import { decodeSnappy, snappyLength } from "./snappy.ts";
 
 /** Magic of a compressed block, as it lies in the file. */
@@ -93,14 +93,7 @@ export class Avml implements BlockSource {
   }
 
   seek(address: number): Block | undefined {
-    let low = 0;
-    let high = this.#blocks.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (address >= this.#blocks[middle]!.end) low = middle + 1;
-      else high = middle;
-    }
-    const block = this.#blocks[low];
+    const block = this.#blocks[indexBehind(this.#blocks, address)];
     if (block === undefined) return undefined;
     const index = Math.floor(Math.max(0, address - block.start) / CHUNK_BYTES);
     const start = block.start + index * CHUNK_BYTES;

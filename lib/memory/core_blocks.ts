@@ -1,6 +1,6 @@
 import type { Block, BlockSource } from "./block_memory.ts";
 import type { ByteReader } from "./image_file.ts";
-import type { MemoryRange } from "./physical_memory.ts";
+import { indexBehind, type MemoryRange } from "./physical_memory.ts";
 
 /** A multiple of a page. */
 const BLOCK = 64 * 1024;
@@ -22,7 +22,7 @@ export class CoreBlocks implements BlockSource {
   }
 
   seek(address: number): Block | undefined {
-    const range = this.ranges.find(({ end }) => address < end);
+    const range = this.ranges[indexBehind(this.ranges, address)];
     if (range === undefined) return undefined;
     const index = Math.floor(Math.max(0, address - range.start) / BLOCK);
     const start = range.start + index * BLOCK;
@@ -30,7 +30,7 @@ export class CoreBlocks implements BlockSource {
   }
 
   decode({ start, end }: Block): Uint8Array | undefined {
-    const range = this.ranges.find((range) => start < range.end)!;
+    const range = this.ranges[indexBehind(this.ranges, start)]!;
     return this.#source.read(range.offset + (start - range.start), end - start)?.slice();
   }
 }

@@ -1,5 +1,5 @@
 import type { SearchOptions, SearchPattern } from "./image_file.ts";
-import type { AddressRange, PhysicalMemory } from "./physical_memory.ts";
+import { type AddressRange, indexBehind, type PhysicalMemory } from "./physical_memory.ts";
 
 /**
  * Memory of an image that leaves out zeros: what is in the machine's RAM and not in the image reads
@@ -11,6 +11,7 @@ import type { AddressRange, PhysicalMemory } from "./physical_memory.ts";
 export class ElidedMemory implements PhysicalMemory {
   readonly format: string;
   readonly ranges: readonly AddressRange[];
+  readonly stored: readonly AddressRange[];
   #inner: PhysicalMemory;
   /** Stretches of RAM that the image does not hold, ascending. */
   #zeros: readonly AddressRange[];
@@ -19,7 +20,8 @@ export class ElidedMemory implements PhysicalMemory {
   constructor(inner: PhysicalMemory, ram: readonly AddressRange[]) {
     this.#inner = inner;
     this.format = inner.format;
-    this.#zeros = ram.flatMap((range) => gaps(inner.ranges, range));
+    this.stored = inner.ranges;
+    this.#zeros = gaps(inner.ranges, ram);
     this.ranges = [...inner.ranges, ...this.#zeros].sort((a, b) => a.start - b.start);
   }
 
@@ -36,20 +38,19 @@ export class ElidedMemory implements PhysicalMemory {
     const bytes = this.#inner.read(address, length);
     if (bytes !== undefined) return bytes;
     const end = address + length;
-    const zeros = this.#zeros.find((range) => address < range.end && end > range.start);
-    if (zeros === undefined) return undefined;
-    if (address >= zeros.start && end <= zeros.end) return new Uint8Array(length);
-    // Partly zeros: what is before and behind is read by itself.
-    const parts = [
-      [address, Math.max(address, zeros.start)],
-      [Math.max(address, zeros.start), Math.min(end, zeros.end)],
-      [Math.min(end, zeros.end), end],
-    ] as const;
     const joined = new Uint8Array(length);
-    for (const [from, to] of parts) {
-      const part = from === to ? new Uint8Array() : this.read(from, to - from);
+    let next = indexBehind(this.#zeros, address);
+    for (let at = address; at < end;) {
+      const { start, end: zerosEnd } = this.#zeros[next] ?? { start: end, end };
+      if (at >= start) {
+        at = zerosEnd;
+        next++;
+        continue;
+      }
+      const part = this.#inner.read(at, Math.min(start, end) - at);
       if (part === undefined) return undefined;
-      joined.set(part, from - address);
+      joined.set(part, at - address);
+      at += part.length;
     }
     return joined;
   }
@@ -60,16 +61,21 @@ export class ElidedMemory implements PhysicalMemory {
   }
 }
 
-/** The parts of `within` that no range covers. */
-function gaps(ranges: readonly AddressRange[], within: AddressRange): AddressRange[] {
+/** The parts of `ram` that no range covers; both are ascending and do not overlap. */
+function gaps(ranges: readonly AddressRange[], ram: readonly AddressRange[]): AddressRange[] {
   const found: AddressRange[] = [];
-  let at = within.start;
-  for (const { start, end } of ranges) {
-    if (end <= at) continue;
-    if (start >= within.end) break;
-    if (start > at) found.push({ start: at, end: start });
-    at = end;
+  let next = 0;
+  for (const { start, end } of ram) {
+    let at = start;
+    while (next < ranges.length && ranges[next]!.end <= at) next++;
+    for (; next < ranges.length && ranges[next]!.start < end; next++) {
+      const range = ranges[next]!;
+      if (range.start > at) found.push({ start: at, end: range.start });
+      at = range.end;
+      // It may reach into the next stretch.
+      if (at >= end) break;
+    }
+    if (at < end) found.push({ start: at, end });
   }
-  if (at < within.end) found.push({ start: at, end: within.end });
   return found;
 }

@@ -7,7 +7,7 @@ const AFTER_LITERALS = 4;
  * Decodes one LZO1X stream (Linux, Documentation/staging/lzo.rst) that is to hold exactly `length`
  * bytes; undefined where it does not.
  *
- * Written here because no package fits: those on the registry are bindings to native code, LZO inside
+ * Written here because no package fits: those for npm are bindings to native code, LZO inside
  * of a WebAssembly build of FFmpeg, or under the GPL. Every step takes from the input, and no byte is
  * read or written outside of it and of the output.
  */

@@ -26,6 +26,8 @@ export interface PhysicalMemory {
    * one some formats leave out pages, which then cannot be read.
    */
   readonly ranges: readonly AddressRange[];
+  /** Those of `ranges` that the file holds, where the others are known to be zeros. Default: all. */
+  readonly stored?: readonly AddressRange[];
   /** How many stretches of memory were asked for so far that are damaged in the image. Default 0. */
   readonly undecodable?: number;
   /**
@@ -35,4 +37,47 @@ export interface PhysicalMemory {
   read(address: number, length: number): Uint8Array | undefined;
   /** Physical addresses of each pattern, ascending; see {@linkcode ByteSource.search}. */
   search(patterns: readonly SearchPattern[], options?: SearchOptions): number[][];
+}
+
+/** Index of the first of some ascending ranges that ends behind `address`. */
+export function indexBehind(ranges: readonly AddressRange[], address: number): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ranges[middle]!.end <= address) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** How many bytes of memory the image itself may hold, zeros that it leaves out not among them. */
+export function storedBytes({ ranges, stored = ranges }: PhysicalMemory): number {
+  return stored.reduce((sum, { start, end }) => sum + (end - start), 0);
+}
+
+/**
+ * All memory that the image itself may hold in steps of less than two times `size` bytes, however
+ * much lies between ranges. What is aligned within `size` bytes does not lie across steps.
+ */
+export function* searchSteps(
+  { ranges, stored = ranges }: PhysicalMemory,
+  size: number,
+): Generator<AddressRange & { readonly held: number }> {
+  let first: number | undefined;
+  let held = 0;
+  for (const range of stored) {
+    for (let start = range.start; start < range.end;) {
+      const end = Math.min(range.end, start - start % size + size);
+      first ??= start;
+      held += end - start;
+      if (held >= size) {
+        yield { start: first, end, held };
+        first = undefined;
+        held = 0;
+      }
+      start = end;
+    }
+  }
+  if (first !== undefined) yield { start: first, end: stored.at(-1)!.end, held };
 }

@@ -1,5 +1,5 @@
 import type { ByteSource, SearchOptions, SearchPattern } from "./image_file.ts";
-import type { MemoryRange, PhysicalMemory } from "./physical_memory.ts";
+import { indexBehind, type MemoryRange, type PhysicalMemory } from "./physical_memory.ts";
 
 /**
  * Physical memory whose bytes lie unchanged in the file: raw images, ELF cores, LiME. Reads are views
@@ -34,27 +34,28 @@ export class RangeMemory implements PhysicalMemory {
   search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
     const { start = 0, end = Infinity, limit = 64 } = options;
     const hits = patterns.map((): number[] => []);
-    let previous: MemoryRange | undefined;
-    for (const range of this.ranges) {
-      if (range.end <= start) continue;
+    for (let i = indexBehind(this.ranges, start); i < this.ranges.length; i++) {
+      const range = this.ranges[i]!;
       if (range.start >= end || hits.every(({ length }) => length >= limit)) break;
-      if (previous?.end === range.start) {
+      if (start < range.start && this.ranges[i - 1]?.end === range.start) {
         // What lies across the border is in two places of the file.
         patterns.forEach((pattern, i) =>
           hits[i]!.push(...this.#across(range.start, pattern, { start, end }))
         );
       }
-      previous = range;
       const shift = range.offset - range.start;
       const inFile = patterns.map(({ bytes, align = 1, phase = 0 }) => ({
         bytes,
         align,
         phase: modulo(phase + shift, align),
       }));
+      const from = Math.max(start, range.start);
+      const to = Math.min(end, range.end);
       const found = this.#source.search(inFile, {
-        start: Math.max(start, range.start) + shift,
-        end: Math.min(end, range.end) + shift,
-        limit,
+        start: from + shift,
+        end: to + shift,
+        // There cannot be more, and room is made for all of them.
+        limit: Math.min(limit, to - from),
       });
       found.forEach((offsets, i) => {
         for (const offset of offsets) hits[i]!.push(offset - shift);
@@ -78,15 +79,7 @@ export class RangeMemory implements PhysicalMemory {
 
   /** The range that holds `address`. */
   #find(address: number): MemoryRange | undefined {
-    let low = 0;
-    let high = this.ranges.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const range = this.ranges[middle]!;
-      if (address >= range.end) low = middle + 1;
-      else high = middle;
-    }
-    const range = this.ranges[low];
+    const range = this.ranges[indexBehind(this.ranges, address)];
     return range !== undefined && address >= range.start ? range : undefined;
   }
 

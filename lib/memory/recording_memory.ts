@@ -7,6 +7,7 @@ const PAGE_SIZE = 4096;
 export class RecordingMemory implements PhysicalMemory {
   readonly format: string;
   readonly ranges: readonly AddressRange[];
+  readonly stored: readonly AddressRange[];
   #inner: PhysicalMemory;
   /** Numbers of pages read. */
   #pages = new Set<number>();
@@ -15,6 +16,7 @@ export class RecordingMemory implements PhysicalMemory {
     this.#inner = inner;
     this.format = inner.format;
     this.ranges = inner.ranges;
+    this.stored = inner.stored ?? inner.ranges;
   }
 
   read(address: number, length: number): Uint8Array | undefined {

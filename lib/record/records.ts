@@ -91,7 +91,15 @@ export interface RingOwner {
 }
 
 /** How a ring was found. */
-export type FoundBy = "fd" | "tctx" | "registered" | "sqpoll" | "create" | "vma" | "carved";
+export type FoundBy =
+  | "fd"
+  | "tctx"
+  | "registered"
+  | "sqpoll"
+  | "create"
+  | "vma"
+  | "unix"
+  | "carved";
 
 /** What a seccomp filter says about a process. */
 export interface SeccompBlock {

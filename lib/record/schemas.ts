@@ -200,7 +200,9 @@ const ENTRY = object({
   creator_uid: ID,
   creator_pid: ID,
   owners: list(object({ pid: ID, comm: STRING, fd: { type: "integer", minimum: -1 } })),
-  found_by: list({ enum: ["fd", "tctx", "registered", "sqpoll", "create", "vma", "carved"] }),
+  found_by: list({
+    enum: ["fd", "tctx", "registered", "sqpoll", "create", "vma", "unix", "carved"],
+  }),
   confidence: { enum: ["certain", "high", "medium", "low"] },
   sq_head: ID,
   sq_tail: ID,

@@ -1,13 +1,17 @@
 import type { SearchPattern } from "../memory/image_file.ts";
+import { searchSteps, storedBytes } from "../memory/physical_memory.ts";
 import { type DirectMap, findDirectMap } from "../kernel/direct_map.ts";
 import { findInitTask } from "../kernel/init_task.ts";
+import { BrokenList } from "../kernel/lists.ts";
 import type { KernelObject, Program } from "../kernel/program.ts";
 import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
 import type { FoundRing } from "./find_rings.ts";
 import { opcodeOf, taskOf, userDataOf } from "./prepared_request.ts";
 import { setupFlagNames } from "../uapi/ring_flags.ts";
-import { completionsOf, userDataOfAll } from "./remnants.ts";
+import { HeaderIndex } from "./header_index.ts";
+import { completionsOf } from "./remnants.ts";
+import { RequestOwners } from "./request_owners.ts";
 import { isQueueSize, MAX_CQ_ENTRIES, MAX_SQ_ENTRIES } from "./ring_state.ts";
 import { taskOfPid } from "./tasks.ts";
 
@@ -31,6 +35,10 @@ const HITS_AT_ONCE = 4096;
 /** Of each kind. Anyone can fill memory with what looks like what is looked for. */
 const MAX_CANDIDATES = 1_000_000;
 const MAX_REQUESTS = 1_000_000;
+/** `MAX_PAGE_ORDER` of most configurations (`include/linux/mmzone.h`). */
+const MAX_ORDER = 10;
+/** Bytes whose search costs one unit of a {@linkcode ReadBudget}. */
+const SEARCHED_PER_UNIT = 4096;
 /** `enum` of the scheduler's classes: every task points to one. */
 const SCHED_CLASSES = ["fair_sched_class", "rt_sched_class", "dl_sched_class", "ext_sched_class"];
 const PID_MAX_LIMIT = 4 * 1024 * 1024;
@@ -98,10 +106,13 @@ export class Carver {
     const headers = new Map(this.#headers);
     for (const { ctx } of [...known, ...live]) headers.delete(this.#headerOf(ctx) ?? -1);
     const requests = this.#requests(contexts);
-    const freed = this.#freedRings(contexts, headers).map((ring) =>
-      ring.freed?.queues === undefined ? withQueues(ring, requests, headers) : ring
-    );
-    return { rings: [...live, ...freed], headers: [...headers.values()], requests };
+    const freed = this.#freedRings(contexts, headers);
+    const queues = this.#queuesByRequests(freed, requests, headers);
+    const complete = freed.map((ring) => {
+      const own = queues.get(ring.ctx.address);
+      return own === undefined ? ring : { ...ring, freed: { queues: own } };
+    });
+    return { rings: [...live, ...complete], headers: [...headers.values()], requests };
   }
 
   #taskKind(): Kind | undefined {
@@ -191,16 +202,42 @@ export class Carver {
     headers: Map<number, KernelObject>,
   ): FoundRing[] {
     const found: FoundRing[] = [];
+    const index = new HeaderIndex(headers);
     for (const ctx of this.#freed) {
+      if (this.#program.memory.budget.isSpent) break;
       if (contexts.has(ctx.address)) continue;
-      const own = this.#headerOf(ctx);
-      const fitting = [...headers].filter(([at, rings]) =>
-        (own === undefined || at === own) && readable(() => fits(ctx, rings))
-      );
-      const [header] = fitting;
-      const queues = fitting.length === 1 ? header![1] : undefined;
-      if (queues !== undefined) headers.delete(header![0]);
+      const at = index.headerOf(ctx, this.#headerOf(ctx));
+      const queues = at === undefined ? undefined : headers.get(at);
+      if (at !== undefined) {
+        headers.delete(at);
+        index.remove(at);
+      }
       found.push({ ...carvedRing(ctx, undefined), freed: { queues } });
+    }
+    return found;
+  }
+
+  /**
+   * The queues of freed rings that lack them, by the address of the context: those whose completions
+   * name its requests. They are taken out of `headers`.
+   */
+  #queuesByRequests(
+    freed: readonly FoundRing[],
+    requests: ReadonlyMap<bigint, readonly KernelObject[]>,
+    headers: Map<number, KernelObject>,
+  ): Map<bigint, KernelObject> {
+    const found = new Map<bigint, KernelObject>();
+    const owners = new RequestOwners(
+      freed.filter((ring) => ring.freed?.queues === undefined)
+        .map(({ ctx: { address } }) => [address, requests.get(address) ?? []] as const),
+    );
+    if (owners.isEmpty) return found;
+    for (const [at, queues] of headers) {
+      if (this.#program.memory.budget.isSpent) break;
+      const ctx = owners.take(readable(() => completionsOf(queues)) ?? []);
+      if (ctx === undefined) continue;
+      headers.delete(at);
+      found.set(ctx, queues);
     }
     return found;
   }
@@ -229,7 +266,8 @@ export class Carver {
       () => {
         for (const kiocb of this.#slabsOf(cache)) {
           const ctx = readable(() => requestOwner(kiocb, last));
-          if (ctx === undefined || known.has(ctx) || ++count > MAX_REQUESTS) continue;
+          if (ctx === undefined || known.has(ctx)) continue;
+          if (++count > MAX_REQUESTS) return this.#giveUp(what);
           const list = found.get(ctx);
           if (list === undefined) found.set(ctx, [kiocb]);
           else list.push(kiocb);
@@ -244,17 +282,24 @@ export class Carver {
     const { memory, symbols, types } = this.#program;
     const cache = this.#program.object("kmem_cache", memory.readPointer(variable));
     const pages = symbols.lookup("vmemmap_base");
-    if (pages === undefined || this.#map === undefined) return;
+    if (this.#map === undefined) return;
+    if (pages === undefined) {
+      this.#notRun("requests in freed memory", "the kernel does not name its array of pages");
+      return;
+    }
     const base = memory.readPointer(pages);
     const type = types.struct("slab") === undefined ? "page" : "slab";
     const offset = this.#program.offsetOf(type, "slab_cache");
     const pageSize = BigInt(this.#program.struct("page").size);
     const order = cache.number("oo.x") >>> 16;
     const stride = cache.number("size");
-    if (order > 10 || stride < 8) return;
+    if (order > MAX_ORDER || stride < 8) {
+      throw new BrokenList(`a slab has 2^${order} pages and objects of ${stride} bytes`);
+    }
     const top = BigInt(Math.ceil((memory.physical.ranges.at(-1)?.end ?? 0) / PAGE_SIZE));
     const pattern = { bytes: pointerBytes(cache.address), align: 8 };
     for (const part of memory.mappings(base, base + top * pageSize)) {
+      if (!memory.budget.spend(part.length / SEARCHED_PER_UNIT)) return;
       const within = { start: part.physical, end: part.physical + part.length };
       const [hits = []] = memory.physical.search([pattern], { ...within, limit: HITS_AT_ONCE });
       for (const hit of this.#allOf(pattern, hits, within.end)) {
@@ -262,6 +307,7 @@ export class Carver {
         if (entry % pageSize !== 0n) continue;
         const start = Number(entry / pageSize) * PAGE_SIZE;
         for (let at = 0; at + stride <= PAGE_SIZE << order; at += stride) {
+          if (memory.budget.isSpent) return;
           const address = this.#map.addressOf(start + at);
           if (address !== undefined) yield this.#program.object("io_kiocb", address);
         }
@@ -282,16 +328,17 @@ export class Carver {
   /** Searches all memory for some kinds of objects at once. */
   #search(asked: readonly (Kind | undefined)[]): void {
     const kinds = asked.filter((kind) => kind !== undefined);
-    const { physical } = this.#program.memory;
-    const top = physical.ranges.at(-1)?.end ?? 0;
+    const { physical, budget } = this.#program.memory;
+    const total = storedBytes(physical);
+    let done = 0;
     const wanted = kinds.flatMap((kind) => kind.patterns.map((pattern) => ({ kind, pattern })));
     const patterns = wanted.map(({ pattern }) => pattern);
     const candidates = new Map(kinds.map((kind) => [kind, 0]));
-    for (let start = 0; start < top; start += CHUNK) {
-      const end = Math.min(start + CHUNK, top);
+    for (const { start, end, held } of searchSteps(physical, CHUNK)) {
       const found = physical.search(patterns, { start, end, limit: HITS_AT_ONCE });
       for (const [i, { kind, pattern }] of wanted.entries()) {
         for (const hit of this.#allOf(pattern, found[i]!, end)) {
+          if (budget.isSpent) return;
           const count = candidates.get(kind)! + 1;
           candidates.set(kind, count);
           if (count > MAX_CANDIDATES) {
@@ -304,7 +351,8 @@ export class Carver {
           }
         }
       }
-      this.#progress(end, top, "bytes searched");
+      done += held;
+      this.#progress(done, total, "bytes searched");
     }
   }
 
@@ -338,23 +386,6 @@ export class Carver {
 
 function carvedRing(ctx: KernelObject, file: KernelObject | undefined): FoundRing {
   return { ctx, foundBy: new Set(["carved"]), holders: [], submitters: new Set(), file };
-}
-
-/** A freed ring with the queues whose completions name its requests. */
-function withQueues(
-  ring: FoundRing,
-  requests: ReadonlyMap<bigint, readonly KernelObject[]>,
-  headers: Map<number, KernelObject>,
-): FoundRing {
-  const own = new Set(userDataOfAll(requests.get(ring.ctx.address) ?? []));
-  if (own.size === 0) return ring;
-  for (const [at, queues] of headers) {
-    const completions = readable(() => completionsOf(queues)) ?? [];
-    if (!completions.some(({ userData }) => own.has(userData))) continue;
-    headers.delete(at);
-    return { ...ring, freed: { queues } };
-  }
-  return ring;
 }
 
 /**
@@ -399,14 +430,6 @@ function isHeader(rings: KernelObject): boolean {
 function wasRing(ctx: KernelObject): boolean {
   return isQueueSize(ctx.number("sq_entries"), MAX_SQ_ENTRIES) &&
     setupFlagNames(ctx.number("flags") >>> 0).every((name) => !name.startsWith("0x"));
-}
-
-/** Whether queues are those of a freed context: sizes and the kernel's own counters agree. */
-function fits(ctx: KernelObject, rings: KernelObject): boolean {
-  const posted = ctx.number("cached_cq_tail");
-  return ctx.number("sq_entries") === rings.number("sq_ring_entries") &&
-    ctx.number("cached_sq_head") === rings.number("sq.head") &&
-    (!isQueueSize(ctx.number("cq_entries"), MAX_CQ_ENTRIES) || posted === rings.number("cq.tail"));
 }
 
 /** The context that a request belongs to, or undefined where the object is none, or never was used. */

@@ -6,11 +6,17 @@ import type { Diagnostic } from "../record/records.ts";
 /** More of one kind are counted, not kept: hostile memory can produce any number. */
 const MOST_OF_A_KIND = 20;
 
-/** What could not be read in a scan, and what that hides. */
+/** What could not be read in a scan or of a ring, and what that hides. */
 export class Diagnostics {
+  readonly #mostOfAKind: number;
   #kept: Diagnostic[] = [];
-  #counts = new Map<string, number>();
+  /** How many there were of each kind, and the last of them. */
+  #kinds = new Map<string, { count: number; last: Diagnostic }>();
   #incomplete = false;
+
+  constructor(mostOfAKind = MOST_OF_A_KIND) {
+    this.#mostOfAKind = mostOfAKind;
+  }
 
   /** Notes that something could not be read or does not fit. `code` is stable: `task_list_broken`. */
   report(code: string, message: string, hides?: string): void {
@@ -25,9 +31,9 @@ export class Diagnostics {
 
   #add(diagnostic: Diagnostic): void {
     const { code } = diagnostic;
-    const count = (this.#counts.get(code) ?? 0) + 1;
-    this.#counts.set(code, count);
-    if (count <= MOST_OF_A_KIND) this.#kept.push(diagnostic);
+    const count = (this.#kinds.get(code)?.count ?? 0) + 1;
+    this.#kinds.set(code, { count, last: diagnostic });
+    if (count <= this.#mostOfAKind) this.#kept.push(diagnostic);
   }
 
   /**
@@ -46,7 +52,7 @@ export class Diagnostics {
 
   /** Whether anything was noted. */
   get any(): boolean {
-    return this.#counts.size > 0;
+    return this.#kinds.size > 0;
   }
 
   /** Whether something could not be read. */
@@ -54,13 +60,12 @@ export class Diagnostics {
     return this.#incomplete;
   }
 
-  /** All that was noted, in order; kinds with more than 20 end with their count. */
+  /** All that was noted, in order; kinds of which there are more than are kept end with their count. */
   list(): Diagnostic[] {
     const more: Diagnostic[] = [];
-    for (const [code, count] of this.#counts) {
-      if (count > MOST_OF_A_KIND) {
-        more.push({ code, message: `${count - MOST_OF_A_KIND} more of this kind` });
-      }
+    for (const { count, last } of this.#kinds.values()) {
+      const left = count - this.#mostOfAKind;
+      if (left > 0) more.push({ ...last, message: `${left} more of this kind` });
     }
     return [...this.#kept, ...more];
   }

@@ -63,6 +63,14 @@ function afterPrefix(bytes: Uint8Array, prefix: Uint8Array): Uint8Array | undefi
   return starts ? bytes.subarray(prefix.length) : undefined;
 }
 
+/** The `struct sock` of an open file that is a socket. */
+export function sockOf(file: KernelObject): KernelObject | undefined {
+  const inode = readable(() => file.deref("f_inode"));
+  return inode !== undefined && isSocketInode(inode)
+    ? readable(() => sockOfInode(inode))
+    : undefined;
+}
+
 /** Whether an open file is a socket; false where it cannot be read. */
 export function isSocket(file: KernelObject): boolean {
   const inode = readable(() => file.deref("f_inode"));
@@ -116,12 +124,14 @@ function fileSystemMagic(inode: KernelObject): bigint | undefined {
 }
 
 /** `SOCKET_I()`: the socket that an inode is part of. */
+function sockOfInode(inode: KernelObject): KernelObject {
+  const part = { type: "socket_alloc", member: "vfs_inode" };
+  return containerOf(inode.program, inode.address, part).deref("socket.sk");
+}
+
 function describeSocket(inode: KernelObject): JsonObject {
   const target: JsonObject = { kind: "socket" };
-  const sock = readable(() =>
-    containerOf(inode.program, inode.address, { type: "socket_alloc", member: "vfs_inode" })
-      .deref("socket.sk")
-  );
+  const sock = readable(() => sockOfInode(inode));
   const family = sock && readable(() => sock.number("__sk_common.skc_family"));
   // A socket that was shut down for good has no `struct sock` any more.
   if (sock === undefined || family === undefined) return target;

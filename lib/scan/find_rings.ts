@@ -4,6 +4,8 @@ import { xaForEach } from "../kernel/xarray.ts";
 import type { FoundBy } from "../record/records.ts";
 import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
+import { sockOf } from "./file_target.ts";
+import { hasParkedFiles, parkedFiles } from "./parked_files.ts";
 import type { Process } from "./tasks.ts";
 import { vmasOf } from "./user_memory.ts";
 
@@ -27,12 +29,22 @@ export interface FoundRing {
 }
 
 /** The order in which routes are named in a record. */
-const ROUTE_ORDER: readonly FoundBy[] = ["fd", "tctx", "registered", "sqpoll", "vma", "carved"];
+const ROUTE_ORDER: readonly FoundBy[] = [
+  "fd",
+  "tctx",
+  "registered",
+  "sqpoll",
+  "vma",
+  "unix",
+  "carved",
+];
 
-/** Routes that {@linkcode findRings} takes, for the start record. */
-export const ROUTES: readonly FoundBy[] = ROUTE_ORDER.filter((route) => route !== "carved");
-/** The route that takes a search of all memory. */
-export const DEEP_ROUTES: readonly FoundBy[] = ["carved"];
+/** Routes of a deep scan alone: through the queues of all unix sockets, and a search of memory. */
+export const DEEP_ROUTES: readonly FoundBy[] = ["unix", "carved"];
+/** Routes of every scan. */
+export const ROUTES: readonly FoundBy[] = ROUTE_ORDER.filter((route) =>
+  !DEEP_ROUTES.includes(route)
+);
 
 /** `NR_OPEN` can be raised; more descriptors than this are damage. */
 const MAX_FDS = 16 * 1024 * 1024;
@@ -42,14 +54,20 @@ const MAX_HOLDERS = 65536;
 
 /**
  * Every `io_ring_ctx` that a task leads to, each once: by file descriptors, by each thread's
- * `io_uring` context, by registered rings, by mappings, and by shared SQPOLL threads.
+ * `io_uring` context, by registered rings, by mappings, and by shared SQPOLL threads; with `deep` by
+ * messages in unix sockets, too.
  */
-export function findRings(context: ScanContext, processes: readonly Process[]): FoundRing[] {
-  const finder = new Finder(context);
+export function findRings(
+  context: ScanContext,
+  processes: readonly Process[],
+  { deep = false }: { deep?: boolean } = {},
+): FoundRing[] {
+  const finder = new Finder(context, deep);
   for (const process of processes) {
     if (context.program.memory.budget.isSpent) break;
     finder.visit(process);
   }
+  finder.followSockets();
   finder.followSqThreads(processes);
   return finder.rings();
 }
@@ -96,18 +114,28 @@ export function findSubmitters(rings: readonly FoundRing[], processes: readonly 
   }
 }
 
+/** A socket, and the processes that hold it or a socket in which it waits. */
+interface HeldSocket {
+  readonly sock: KernelObject;
+  readonly holders: Set<Process>;
+}
+
 class Finder {
   #context: ScanContext;
+  #deep: boolean;
   #program: Program;
   #rings = new Map<bigint, FoundRing>();
   /** Whether a `struct file` is a ring's, by the address of its operations. */
   #ringOperations = new Map<bigint, boolean>();
   #fops: bigint | undefined;
+  /** Sockets that processes hold, by the address of their `struct sock`. */
+  #sockets = new Map<bigint, HeldSocket>();
   /** Rings with more holders than are kept. */
   #crowded = new Set<FoundRing>();
 
-  constructor(context: ScanContext) {
+  constructor(context: ScanContext, deep: boolean) {
     this.#context = context;
+    this.#deep = deep;
     this.#program = context.program;
     this.#fops = this.#program.symbols.lookup("io_uring_fops");
   }
@@ -136,6 +164,37 @@ class Finder {
         spaces.add(mm.address);
         this.#mappings(process, mm);
       });
+    }
+  }
+
+  /** Rings that were sent through a socket, and wait to be received: a deep scan has noted them. */
+  followSockets(): void {
+    const { budget } = this.#program.memory;
+    if (this.#sockets.size > 0 && !hasParkedFiles(this.#program)) {
+      this.#context.diagnostics.report(
+        "socket_queues_not_read",
+        "the kernel's types do not say what a unix socket's messages hold",
+        "rings that wait in unix sockets to be received",
+      );
+      return;
+    }
+    // Sockets wait in sockets: a map iterates over what is added meanwhile.
+    for (const { sock, holders } of this.#sockets.values()) {
+      this.#context.diagnostics.attempt(
+        {
+          code: "socket_queue_unreadable",
+          action: `messages to the socket at 0x${sock.address.toString(16)}`,
+          hides: "rings that wait in it to be received",
+        },
+        () => {
+          for (const file of parkedFiles(sock)) {
+            if (!budget.spend(holders.size)) return;
+            const ring = this.#fileRing(file.address, "unix");
+            if (ring === undefined) this.#noteSocket(file, holders);
+            else for (const process of holders) this.#hold(ring, { process, fd: -1 });
+          }
+        },
+      );
     }
   }
 
@@ -199,8 +258,18 @@ class Finder {
         if (address === 0n) continue;
         const ring = this.#fileRing(address, "fd");
         if (ring !== undefined) this.#hold(ring, { process, fd: first + i });
+        else if (this.#deep) this.#noteSocket(this.#program.object("file", address), [process]);
       }
     }
+  }
+
+  /** Keeps a file that is a socket, to look into it later. */
+  #noteSocket(file: KernelObject, holders: Iterable<Process>): void {
+    const sock = sockOf(file);
+    if (sock === undefined) return;
+    const known = this.#sockets.get(sock.address);
+    if (known === undefined) this.#sockets.set(sock.address, { sock, holders: new Set(holders) });
+    else for (const process of holders) known.holders.add(process);
   }
 
   #taskContext(process: Process, tctx: KernelObject): void {

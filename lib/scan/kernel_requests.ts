@@ -2,6 +2,7 @@ import { type EntryOf, hlistForEachEntry, listForEachEntry } from "../kernel/lis
 import { containerOf, type KernelObject, type Program } from "../kernel/program.ts";
 import type { ScanContext } from "./context.ts";
 import { isUnreadable, readable } from "./diagnostics.ts";
+import { opcodeOf, resultOfCompleted, userDataOf } from "./prepared_request.ts";
 import type { RingNotes } from "./ring_notes.ts";
 import type { Process } from "./tasks.ts";
 
@@ -333,8 +334,14 @@ function entries(program: Program, head: bigint, member: string): Iterable<Kerne
  * Requests that the ring keeps for reuse, and those whose completion is about to be posted: opcode,
  * user_data and result of the last requests are still in them, where no process can change them
  * (`ctx->submit_state`, since Linux 5.13).
+ *
+ * @param most Requests that the ring has taken and that are over. It allocates objects by the batch,
+ *   and those that it has not used yet still are what another ring made of them.
  */
-export function readRecycledRequests(ctx: KernelObject, notes: RingNotes): KernelObject[] {
+export function readRecycledRequests(
+  ctx: KernelObject,
+  { most, notes }: { most: number; notes: RingNotes },
+): KernelObject[] {
   const found = new Map<bigint, KernelObject>();
   for (const { name, read } of RECYCLED) {
     if (!ctx.has(name)) continue;
@@ -348,9 +355,19 @@ export function readRecycledRequests(ctx: KernelObject, notes: RingNotes): Kerne
       notes.report("request_list_broken", `${name}: ${error.message}`, "completed requests");
     }
   }
-  return [...found.values()].filter((kiocb) =>
-    readable(() => kiocb.pointer("ctx")) === ctx.address
-  );
+  return [...found.values()]
+    .filter((kiocb) => readable(() => kiocb.pointer("ctx") === ctx.address && wasUsed(kiocb)))
+    .slice(0, Math.max(0, most));
+}
+
+/**
+ * Whether an object has been a request of its ring. One that has not is all zeros, or has nothing but
+ * its completion cleared (`io_preinit_req()`); a request that looks the same is not told from it.
+ */
+function wasUsed(kiocb: KernelObject): boolean {
+  const result = resultOfCompleted(kiocb);
+  if (userDataOf(kiocb) !== 0n) return true;
+  return result === undefined ? opcodeOf(kiocb) !== 0 : result !== 0;
 }
 
 interface RecycledRequests {
@@ -359,10 +376,11 @@ interface RecycledRequests {
   readonly read: (ctx: KernelObject, name: string) => Iterable<KernelObject>;
 }
 
+/** In this order, as only the last two have objects that were not used, behind those that were. */
 const RECYCLED: readonly RecycledRequests[] = [
-  { name: "submit_state.free_list", read: free },
-  { name: "locked_free_list", read: free },
   { name: "submit_state.compl_reqs", read: completing },
+  { name: "locked_free_list", read: free },
+  { name: "submit_state.free_list", read: free },
   { name: "submit_state.reqs", read: (ctx, name) => listed(ctx, name, "submit_state.free_reqs") },
 ];
 

@@ -8,6 +8,7 @@ import {
 } from "../kernel/find_kernel.ts";
 import { WrongKernelError } from "../kernel/kernel_file_error.ts";
 import type { KernelFiles } from "../kernel/kernel_files.ts";
+import { BrokenList } from "../kernel/lists.ts";
 import { findVmcoreinfo, type Vmcoreinfo } from "../kernel/vmcoreinfo.ts";
 import { ElidedMemory } from "../memory/elided_memory.ts";
 import { ImageError } from "../memory/image_error.ts";
@@ -192,7 +193,7 @@ const MAX_E820_ENTRIES = 4096;
 
 /** RAM as the kernel's `e820_table` lists it, ascending; undefined where it cannot be read. */
 export function ramRanges(
-  { program }: FoundKernel,
+  { program }: Pick<FoundKernel, "program">,
   diagnostics: Diagnostics,
 ): AddressRange[] | undefined {
   const symbol = program.symbols.lookup("e820_table");
@@ -207,9 +208,12 @@ export function ramRanges(
       const item = program.object("e820_entry", at);
       if (item.number("type") !== E820_RAM) continue;
       const start = item.number("addr");
-      ranges.push({ start, end: start + item.number("size") });
+      const end = start + item.number("size");
+      // Physical addresses have at most 52 bits.
+      if (end > 2 ** 52) throw new BrokenList(`entry ${i} ends at ${end}`);
+      ranges.push({ start, end });
     }
-    return ranges.length === 0 ? undefined : ranges.sort((a, b) => a.start - b.start);
+    return ranges.length === 0 ? undefined : apart(ranges);
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     diagnostics.report(
@@ -219,4 +223,14 @@ export function ramRanges(
     );
     return undefined;
   }
+}
+
+/** Ascending, and what several hold once. */
+function apart(ranges: readonly AddressRange[]): AddressRange[] {
+  let last = 0;
+  return [...ranges].sort((a, b) => a.start - b.start).flatMap(({ start, end }) => {
+    const from = Math.max(start, last);
+    last = Math.max(last, end);
+    return from < end ? [{ start: from, end }] : [];
+  });
 }

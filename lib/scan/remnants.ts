@@ -5,9 +5,11 @@ import { hexText } from "../uapi/numbers.ts";
 import { opcodeName } from "../uapi/opcodes.ts";
 import { classifyIoUring } from "../uapi/seccomp_bypass.ts";
 import type { CarvedRings } from "./carve.ts";
+import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
 import type { FoundRing } from "./find_rings.ts";
 import { userDataOf } from "./prepared_request.ts";
+import { RequestOwners, userDataOfAll } from "./request_owners.ts";
 import { requestRecord } from "./request_record.ts";
 import { RingNotes } from "./ring_notes.ts";
 import { type JoinedRequest, joinRequests } from "./ring_requests.ts";
@@ -81,49 +83,48 @@ export function completionsOf(rings: KernelObject): readonly Completion[] {
 
 /**
  * Entries of rings of which only the queues are left, or only requests, or both: the requests that
- * completions in the queues speak of.
+ * completions in the queues speak of. When the budget is spent, the rest is left out.
  */
 export function* remnantEntries(
   { headers, requests }: CarvedRings,
   known: readonly FoundRing[],
-  opcodeNames: ReadonlyMap<number, string>,
+  { opcodeNames, context }: {
+    opcodeNames: ReadonlyMap<number, string>;
+    context: ScanContext;
+  },
 ): Generator<IOUringEntry> {
+  const { diagnostics, program: { memory: { budget } } } = context;
   const groups = new Map(requests);
   for (const ring of known) {
     const { earlier } = requestsByRing(ring, requests.get(ring.ctx.address) ?? []);
     if (earlier.length === 0) groups.delete(ring.ctx.address);
     else groups.set(ring.ctx.address, earlier);
   }
+  const owners = new RequestOwners(groups);
   for (const rings of headers) {
+    if (budget.isSpent) return;
     const notes = new RingNotes();
-    const state = readable(() => readQueues({ ctx: undefined, rings, freed: true }, notes));
+    const state = diagnostics.attempt(
+      { code: "ring_incomplete", action: "queues of a freed ring", hides: "its entry" },
+      () => readQueues({ ctx: undefined, rings, freed: true }, notes),
+    );
     if (state === undefined) continue;
-    const ctx = groupOf(groups, state);
+    const ctx = owners.take(state.completions);
     const objects = ctx === undefined ? [] : groups.get(ctx)!;
     if (ctx !== undefined) groups.delete(ctx);
     yield remnantEntry({ ctx, state, objects, opcodeNames }, notes);
+    if (notes.damaged) {
+      diagnostics.report(
+        "ring_incomplete",
+        "the queues of a freed ring could not be read in full",
+        "parts of its entry, which says which",
+      );
+    }
   }
   for (const [ctx, objects] of groups) {
+    if (budget.isSpent) return;
     yield remnantEntry({ ctx, state: undefined, objects, opcodeNames }, new RingNotes());
   }
-}
-
-/** The context of the requests that a ring's completions name. */
-function groupOf(
-  groups: ReadonlyMap<bigint, readonly KernelObject[]>,
-  { completions }: RingState,
-): bigint | undefined {
-  const completed = new Set(completions.map(({ userData }) => userData));
-  for (const [ctx, objects] of groups) {
-    if (userDataOfAll(objects).some((userData) => completed.has(userData))) return ctx;
-  }
-  return undefined;
-}
-
-/** The cookies of requests, without 0. */
-export function userDataOfAll(requests: readonly KernelObject[]): bigint[] {
-  return requests.flatMap((kiocb) => readable(() => userDataOf(kiocb)) ?? [])
-    .filter((userData) => userData !== 0n);
 }
 
 interface Remnant {

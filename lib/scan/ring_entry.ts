@@ -109,7 +109,8 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   for (const { hidden } of processesOf(ring)) {
     if (hidden !== undefined) notes.remark("process_hidden", hidden);
   }
-  if (notes.diagnostics.length > 0) entry.diagnostics = notes.diagnostics;
+  const { diagnostics } = notes;
+  if (diagnostics.length > 0) entry.diagnostics = diagnostics;
   if (notes.missing.length > 0) entry.missing = notes.missing;
   if (notes.unverified.length > 0) entry.unverified = notes.unverified;
   if (notes.damaged) {
@@ -228,10 +229,11 @@ function requestsOf(
   if (state === undefined) return { all: [], pending: [], inFlight: [], history: [] };
   const { ctx } = ring;
   const freed = ring.freed !== undefined;
+  const held = freed ? [] : readHeldRequests(ctx, taskRequests, notes);
   const joined = joinRequests(
     state,
-    freed ? [] : readHeldRequests(ctx, taskRequests, notes),
-    freed ? carvedRequests : readRecycledRequests(ctx, notes),
+    held,
+    freed ? carvedRequests : readRecycledRequests(ctx, { most: state.taken - held.length, notes }),
   );
   if (!freed) noteScrubbing(ctx, state, joined, notes);
   const memories = new Map<bigint, ArgumentReader>();

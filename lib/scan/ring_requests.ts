@@ -157,8 +157,6 @@ function joinRecycled(
     const opcode = readable(() => opcodeOf(kiocb));
     const userData = readable(() => userDataOf(kiocb));
     if (opcode === undefined || userData === undefined) continue;
-    // Objects are allocated in batches: one that is all zero has never been a request.
-    if (opcode === 0 && userData === 0n) continue;
     const key = keyOf({ opcode, userData });
     const result = readable(() => resultOfCompleted(kiocb));
     const match = open.take(key, result);

@@ -85,7 +85,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
     const context: ScanContext = { program, clock: readClock(program), diagnostics };
     const carver = options.deep === true ? new Carver(context, options.progress) : undefined;
     const processes = listProcesses(context, carver?.tasks);
-    const reached = findRings(context, processes);
+    const reached = findRings(context, processes, { deep: options.deep === true });
     const carved = carver?.rings(reached);
     if (carved !== undefined) findSubmitters(carved.rings, processes);
     const rings = inOrder([...reached, ...carved?.rings ?? []]);
@@ -122,9 +122,11 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
         "their entries",
       );
     }
-    for (const entry of carved === undefined ? [] : remnantEntries(carved, rings, opcodeNames)) {
-      entries++;
-      yield [entry];
+    if (carved !== undefined) {
+      for (const entry of remnantEntries(carved, rings, { opcodeNames, context })) {
+        entries++;
+        yield [entry];
+      }
     }
   }
   if (recorder !== undefined) {

@@ -1,4 +1,4 @@
-import { deepStrictEqual } from "node:assert/strict";
+import { deepStrictEqual, equal } from "node:assert/strict";
 import type { CaptureDevice } from "../../lib/capture/capture_device.ts";
 import { captureSource } from "../../lib/capture/capture_source.ts";
 import { Wire } from "../../lib/capture/wire.ts";
@@ -9,9 +9,20 @@ const layout = layoutText();
 const ignore = layout === undefined;
 const SECOND = 1_000_000_000n;
 
+/** What a host does that is not as it should be. */
+interface Trouble {
+  /** What each try to send a NOP of our own comes to; the last is for all others too. */
+  readonly canaries?: readonly number[];
+  /** What an iterator comes to. */
+  readonly iterators?: number;
+  /** ms from one look at the clock to the next. */
+  readonly step?: number;
+}
+
 /** A host of one CPU whose ring buffer gives these batches, one a look. */
-function deviceOf(batches: readonly Uint8Array[]): CaptureDevice {
+function deviceOf(batches: readonly Uint8Array[], trouble: Trouble): CaptureDevice {
   const wire = new Wire(layout!);
+  const canaries = [...trouble.canaries ?? [-1]];
   let next = 0;
   return {
     layout: layout!,
@@ -25,8 +36,8 @@ function deviceOf(batches: readonly Uint8Array[]): CaptureDevice {
     cpus: 1,
     misses: () => 0,
     judge() {},
-    canary: () => -1,
-    iterate: () => 0,
+    canary: () => canaries.length > 1 ? canaries.shift()! : canaries[0]!,
+    iterate: () => trouble.iterators ?? 0,
     detach() {},
     // The rings that were there were listed by now.
     clocks: () => ({ boot: 20n * SECOND, real: 20n * SECOND }),
@@ -35,9 +46,10 @@ function deviceOf(batches: readonly Uint8Array[]): CaptureDevice {
 }
 
 /** What comes of them until there are none left. */
-function recordsOf(batches: readonly Uint8Array[]): StreamRecord[] {
-  const device = deviceOf(batches);
+function recordsOf(batches: readonly Uint8Array[], trouble: Trouble = {}): StreamRecord[] {
+  const device = deviceOf(batches, trouble);
   let looks = 0;
+  let time = 0;
   const source = captureSource({
     device,
     btf: undefined,
@@ -47,7 +59,7 @@ function recordsOf(batches: readonly Uint8Array[]): StreamRecord[] {
     stopSignal: () => ++looks < batches.length ? 0 : 2,
     attached() {},
     enough: () => false,
-    now: () => 0,
+    now: () => time += trouble.step ?? 0,
     random: () => 1n,
     start: {},
     diagnostics: [],
@@ -56,38 +68,73 @@ function recordsOf(batches: readonly Uint8Array[]): StreamRecord[] {
   return [...source].flatMap((batch) => [...batch]);
 }
 
-Deno.test({
-  name: `captureSource() tells of rings in time on a host that never idles${
-    ignore ? " (skipped: the shim is not built)" : ""
-  }`,
-  ignore,
-  fn() {
-    const wire = new WireBuilder(layout!);
-    const found = (name: string) => ({ found_by: wire.value(`FOUND_BY_${name}`), fd: 4 });
-    const ring = 0x2000n;
-    addRing(addProcess(wire), { time: 10n * SECOND }, found("FD"));
-    addRequest(wire, { time: 15n * SECOND });
-    const first = wire.batch();
-    addRequest(wire, { time: 30n * SECOND });
-    const second = wire.batch();
-    addRing(wire, { time: 31n * SECOND, ring }, found("CREATE"));
-    addRequest(wire, { time: 32n * SECOND, ring });
-    const records = recordsOf([first, second, wire.batch()]);
-    const told = records.map((record) =>
-      record.type === "IOUringEntry"
-        ? record.found_by
-        : record.type === "IOUringStatus"
-        ? record.phase
-        : record.type
-    );
-    deepStrictEqual(told, [
+function test(name: string, fn: () => void): void {
+  Deno.test({ name: ignore ? `${name} (skipped: the shim is not built)` : name, ignore, fn });
+}
+
+/** Phase and codes of what the status records say. */
+function told(records: readonly StreamRecord[]): [string, ...string[]][] {
+  return records.flatMap((record) =>
+    record.type !== "IOUringStatus"
+      ? []
+      : [[record.phase, ...(record.diagnostics ?? []).map(({ code }) => code)]]
+  );
+}
+
+test("captureSource() says at the end, too, that its own requests were taken away", () => {
+  const looks = Array.from({ length: 8 }, () => new Uint8Array());
+  const records = recordsOf(looks, { canaries: [0, -12], step: 3000 });
+  deepStrictEqual(told(records), [
+    ["start", "no_types"],
+    ["lost", "capture_blinded"],
+    ["lost", "no_canary"],
+    ["end", "capture_blinded", "no_canary"],
+  ]);
+  const end = records.at(-1)!;
+  equal(end.type === "IOUringStatus" && end.complete, false);
+});
+
+test("captureSource() says what it cannot list, and that it cannot test itself", () => {
+  const records = recordsOf([new Uint8Array()], { iterators: -2 });
+  deepStrictEqual(told(records), [
+    [
       "start",
-      "IOUringEvent",
-      ["fd"],
-      "IOUringEvent",
-      ["create"],
-      "IOUringEvent",
-      "end",
-    ]);
-  },
+      "no_mode_iterator",
+      "no_ring_iterator",
+      "no_task_iterator",
+      "no_canary",
+      "no_types",
+    ],
+    ["end"],
+  ]);
+});
+
+test("captureSource() tells of rings in time on a host that never idles", () => {
+  const wire = new WireBuilder(layout!);
+  const found = (name: string) => ({ found_by: wire.value(`FOUND_BY_${name}`), fd: 4 });
+  const ring = 0x2000n;
+  addRing(addProcess(wire), { time: 10n * SECOND }, found("FD"));
+  addRequest(wire, { time: 15n * SECOND });
+  const first = wire.batch();
+  addRequest(wire, { time: 30n * SECOND });
+  const second = wire.batch();
+  addRing(wire, { time: 31n * SECOND, ring }, found("CREATE"));
+  addRequest(wire, { time: 32n * SECOND, ring });
+  const records = recordsOf([first, second, wire.batch()]);
+  const told = records.map((record) =>
+    record.type === "IOUringEntry"
+      ? record.found_by
+      : record.type === "IOUringStatus"
+      ? record.phase
+      : record.type
+  );
+  deepStrictEqual(told, [
+    "start",
+    "IOUringEvent",
+    ["fd"],
+    "IOUringEvent",
+    ["create"],
+    "IOUringEvent",
+    "end",
+  ]);
 });

@@ -356,6 +356,7 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
   "hidden-ring": {
     fires: [
       [ring({ found_by: ["tctx", "registered"] })],
+      [ring({ found_by: ["unix"] })],
       [ring({ found_by: ["create"], setup_flags: ["IORING_SETUP_REGISTERED_FD_ONLY"] })],
     ],
     silent: [[ring({ found_by: ["fd", "tctx"] })], [ring({ found_by: ["create"] })], [ring()]],

@@ -131,7 +131,7 @@ Deno.test("TableSink says diagnostics, losses and an incomplete end", () => {
   const diagnostic = { code: "x", message: "Bad \x1b list", hides: "some rings" };
   const { lines, warnings } = table([
     status({ diagnostics: [diagnostic] }),
-    ring({ diagnostics: [{ code: "y", message: "No array" }] }),
+    ring({ diagnostics: [{ code: "y", message: "No array", hides: "requests" }] }),
     status({ phase: "lost", lost: { count: 12, reason: "ring buffer full" } }),
     status({ phase: "end", complete: false }),
     { type: "Else" } as unknown as StreamRecord,
@@ -144,6 +144,28 @@ Deno.test("TableSink says diagnostics, losses and an incomplete end", () => {
     "warning: Something of 1 ring could not be read, the records' diagnostics say what",
     "warning: 1 record of other types not shown",
   ]);
+});
+
+Deno.test("TableSink counts a ring as unread where the source does, not for findings or arguments", () => {
+  const diagnostics = [
+    { code: "argument_swapped", message: "pending.0.op_info.path is swapped" },
+    { code: "process_hidden", message: "process 7 is not on the task list" },
+    { code: "found_tomorrow", message: "something new" },
+  ];
+  assert.deepEqual(table([ring({ diagnostics })]).warnings, []);
+  const { lines } = table([ring({ diagnostics })], { detail: true });
+  const findings = lines.indexOf("  findings");
+  assert.deepEqual(lines.slice(findings, findings + 5), [
+    "  findings",
+    "    process_hidden: process 7 is not on the task list",
+    "    found_tomorrow: something new",
+    "  unread",
+    "    pending.0.op_info.path is swapped",
+  ]);
+  const lost = { code: "request_list_broken", message: "defer_list", hides: "requests in flight" };
+  const { lines: other } = table([ring({ diagnostics: [lost] })], { detail: true });
+  assert.equal(other[other.indexOf("  unread") + 1], "    defer_list");
+  assert.equal(other.includes("  findings"), false);
 });
 
 Deno.test("TableSink does not let one long cell widen every row where nothing is cut", () => {

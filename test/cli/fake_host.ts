@@ -87,6 +87,8 @@ export class FakeHost implements Host {
     return () => 0;
   }
 
+  endIn(): void {}
+
   get isPrivileged(): boolean {
     return this.#options.drop !== undefined;
   }
@@ -98,6 +100,10 @@ export class FakeHost implements Host {
 
   verify(): Promise<Digest[]> {
     return Promise.resolve([...this.#options.digests ?? []]);
+  }
+
+  notices(): Uint8Array {
+    return new Uint8Array();
   }
 
   openInput(path: string): Input {

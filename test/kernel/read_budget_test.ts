@@ -52,3 +52,17 @@ Deno.test("AddressSpace ends all reads when its budget is spent, in other tables
   assert.equal(space.isReadable(0xffff888000040000n), false);
   assert.deepEqual([...space.mappings(0xffff888000000000n, 0xffff888000040000n)], []);
 });
+
+Deno.test("AddressSpace counts a fault as several reads", () => {
+  const memory = new FakePhysicalMemory();
+  let next = 0x10000;
+  const { root, levels } = new FakePageTables(memory, 4, () => next += 4096);
+  const budget = new ReadBudget(900);
+  const space = new AddressSpace(memory, { root, levels, smeMask: 0n }, budget);
+  let faults = 0;
+  for (; !budget.isSpent; faults++) {
+    assert.ok(faults < 1000, "faults are for nothing");
+    assert.throws(() => space.read(0xffff888000000000n, 8), MemoryFault);
+  }
+  assert.ok(faults <= 101, `${faults} faults`);
+});

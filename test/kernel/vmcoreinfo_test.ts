@@ -60,6 +60,7 @@ Deno.test("findVmcoreinfo() finds the text and its note at page starts, each tex
 Deno.test("findVmcoreinfo() searches as far as it is asked to", () => {
   const memory = new FakePhysicalMemory();
   memory.write(0x5000, encode(TEXT));
+  for (let page = 0x10_0000; page < 0x410_0000; page += 4096) memory.add(page);
   memory.write(0x4000_0000, encode("OSRELEASE=5.10.0-earlier\n"));
   const searched: number[] = [];
   const search = memory.search.bind(memory);
@@ -68,7 +69,7 @@ Deno.test("findVmcoreinfo() searches as far as it is asked to", () => {
     return search(patterns, options);
   };
   assert.equal(findVmcoreinfo(memory).next().value?.value("OSRELEASE"), "6.1.0-test");
-  assert.deepEqual(searched, [0]);
+  assert.deepEqual(searched, [0x5000]);
 });
 
 Deno.test("findVmcoreinfo() passes over what does not start a page", () => {
@@ -97,4 +98,17 @@ Deno.test("findVmcoreinfo() finds the kernel's own among many that were planted"
   const found = [...findVmcoreinfo(memory)];
   assert.equal(found.length, 2001);
   assert.equal(found.at(-1)!.value("OSRELEASE"), "6.1.0-test");
+});
+
+Deno.test("findVmcoreinfo() does not search between ranges, however far apart they are", () => {
+  const memory = new FakePhysicalMemory();
+  memory.write(0x5000, encode("OSRELEASE=5.10.0-low\n"));
+  memory.write(2 ** 52 - 8192, encode("OSRELEASE=5.10.0-high\n"));
+  let searches = 0;
+  const search = memory.search.bind(memory);
+  memory.search = (patterns, options) => {
+    assert.ok(++searches < 10, "searched again and again");
+    return search(patterns, options);
+  };
+  assert.equal([...findVmcoreinfo(memory)].length, 2);
 });

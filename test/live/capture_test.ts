@@ -261,3 +261,19 @@ live("capture stops after a number of records, and after a time", async () => {
   equal(records.at(-1).phase, "end");
   equal(records.filter(({ type }) => type === "IOUringEvent").length, 2);
 });
+
+live("capture filters by as many users as a config has room for", async () => {
+  const config = await Deno.makeTempFile({ suffix: ".yaml" });
+  try {
+    const others = Array.from({ length: 60_000 }, (_, i) => 100_000 + i);
+    const list = JSON.stringify([...others, 0]);
+    await Deno.writeTextFile(config, `process_filter:\n  uid: ${list}\n  euid: ${list}\n`);
+    const { events } = await captureWorkload({
+      capture: ["--config", config],
+      workload: ["samples"],
+    });
+    equal(events.length, 5);
+  } finally {
+    await Deno.remove(config);
+  }
+});

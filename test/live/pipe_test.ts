@@ -126,3 +126,43 @@ live("capture counts what a stalled reader costs, and goes on", async () => {
     ),
   );
 });
+
+/** A capture that is to end, whose reader takes nothing; what it said, and its exit code. */
+async function endStalled(
+  args: string[],
+  end: (capture: Deno.ChildProcess) => void,
+): Promise<{ code: number; said: string }> {
+  const flood = await Workload.prepare("nop", "20000", "0");
+  const capture = new Deno.Command(PROGRAM, {
+    args: ["capture", "--format", "ndjson", "-p", String(flood.pid), ...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    // One that does not end is ended, and has no exit code of its own then.
+    signal: AbortSignal.timeout(120_000),
+  }).spawn();
+  const errors = new Response(capture.stderr).text();
+  const reader = capture.stdout.getReader({ mode: "byob" });
+  await reader.read(new Uint8Array(1));
+  // More than a pipe holds.
+  await flood.run();
+  end(capture);
+  const { code } = await capture.status;
+  await reader.cancel();
+  return { code, said: await errors };
+}
+
+const STALLED =
+  /^1 ring and \d+ events in 1 process.*\nCannot write "standard output": its reader has stopped reading\n$/;
+
+live("capture ends at a signal though its reader has stalled, and says so", async () => {
+  const { code, said } = await endStalled([], (capture) => capture.kill("SIGINT"));
+  ok(STALLED.test(said), said);
+  equal(code, 1);
+});
+
+live("capture ends in time though its reader has stalled, and says so", async () => {
+  const { code, said } = await endStalled(["-d", "2"], () => {});
+  ok(STALLED.test(said), said);
+  equal(code, 1);
+});

@@ -116,6 +116,7 @@ live("capture takes the kernel's types from a file, and refuses what is not them
     deepStrictEqual(records[0].coverage.missing, []);
     // The kernel itself takes its own types to list what there is.
     deepStrictEqual(records[0].diagnostics.map(({ code }: { code: string }) => code), [
+      "no_mode_iterator",
       "no_ring_iterator",
       "no_task_iterator",
     ]);

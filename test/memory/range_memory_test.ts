@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { searchSteps, storedBytes } from "../../lib/memory/physical_memory.ts";
 import { squeezedMemory } from "../../lib/memory/open_memory.ts";
 import { RangeMemory } from "../../lib/memory/range_memory.ts";
 import { RecordingMemory } from "../../lib/memory/recording_memory.ts";
@@ -92,4 +93,59 @@ Deno.test("RecordingMemory.recorded() has pages that were read, and none that we
   ]);
   assert.equal(recorder.format, "raw");
   assert.equal(recorder.ranges.length, 3);
+});
+
+Deno.test("RangeMemory.search() looks at no range that it has nothing to do in", () => {
+  let looks = 0;
+  const ranges = Array.from({ length: 20_000 }, (_, i) => ({
+    start: i * 0x10_0000,
+    get end() {
+      looks++;
+      return this.start + 1;
+    },
+    offset: i,
+  }));
+  const bytes = new Uint8Array(ranges.length);
+  bytes[19_990] = 7;
+  const found = new RangeMemory(new BufferImage(bytes), "lime", ranges);
+  const needle = new Uint8Array([7]);
+  const start = 19_980 * 0x10_0000;
+  assert.deepEqual(searchOne(found, needle, { start, end: start + 0x200_0000 }), [
+    19_990 * 0x10_0000,
+  ]);
+  assert.ok(looks < 200, `${looks} looks at ranges`);
+});
+
+Deno.test("RangeMemory.search() makes room for no more matches than a range can have", () => {
+  const limits: (number | undefined)[] = [];
+  const image = new BufferImage(BYTES.slice());
+  const search = image.search.bind(image);
+  image.search = (patterns, options) => {
+    limits.push(options?.limit);
+    return search(patterns, options);
+  };
+  const ranges = [0, 1, 2].map((i) => ({ start: i * 0x1000, end: i * 0x1000 + 16, offset: i }));
+  new RangeMemory(image, "lime", ranges).search([{ bytes: new Uint8Array([0xff, 0xfe, 0xfd]) }], {
+    limit: 65_536,
+  });
+  assert.deepEqual(limits, [16, 16, 16]);
+});
+
+Deno.test("searchSteps() has every range once, and nothing between them", () => {
+  const ranges = [
+    { start: 0x1000, end: 0x1800 },
+    { start: 0x7ffff800, end: 0x80002000 },
+    { start: 2 ** 52 - 8192, end: 2 ** 52 },
+  ];
+  const memory = { format: "fake", ranges, read: () => undefined, search: () => [] };
+  assert.deepEqual([...searchSteps(memory, 0x1000)], [
+    { start: 0x1000, end: 0x80000000, held: 0x1000 },
+    { start: 0x80000000, end: 0x80001000, held: 0x1000 },
+    { start: 0x80001000, end: 0x80002000, held: 0x1000 },
+    { start: 2 ** 52 - 8192, end: 2 ** 52 - 4096, held: 0x1000 },
+    { start: 2 ** 52 - 4096, end: 2 ** 52, held: 0x1000 },
+  ]);
+  const whole = { start: 0x1000, end: 2 ** 52, held: storedBytes(memory) };
+  assert.deepEqual([...searchSteps(memory, 0x100000)], [whole]);
+  assert.deepEqual([...searchSteps({ ...memory, stored: [] }, 0x1000)], []);
 });

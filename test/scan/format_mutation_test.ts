@@ -6,9 +6,11 @@
  * `IOURING_MUTATION_SECONDS=600 deno task test test/scan/format_mutation_test.ts` goes on for longer.
  */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { cpuUsage } from "node:process";
 import { deflateSync } from "node:zlib";
+import { writeElfCore } from "../../lib/memory/elf_core_writer.ts";
 import { ImageError } from "../../lib/memory/image_error.ts";
 import type { ImageFile } from "../../lib/memory/image_file.ts";
 import { openMemory } from "../../lib/memory/open_memory.ts";
@@ -49,6 +51,14 @@ class FixtureMemory implements SourceMemory {
     this.vmcoreinfo = vmcoreinfo!;
     this.size = end + PAGE;
     this.ram = [...memory.ranges, { start: end, end: end + PAGE }];
+  }
+
+  /** A core without the ranges that are zeros alone: as AVML writes it, whose blocks are larger. */
+  coreWithoutZeros(): Uint8Array {
+    const runs = this.#memory.ranges
+      .filter(({ start, end }) => this.bytes(start, end).some((byte) => byte !== 0))
+      .map(({ start, end }) => ({ start, length: end - start }));
+    return Buffer.concat([...writeElfCore(this.#memory, runs, { vmcoreinfo: this.vmcoreinfo })]);
   }
 
   bytes(start: number, end: number): Uint8Array {
@@ -178,16 +188,17 @@ Deno.test("scanImage() gives the same entries in every format, and outlives dama
   for (const [i, make] of FORMATS.entries()) {
     const fixture = fixtures[i % fixtures.length]!;
     const core = new Uint8Array(readFileSync(unpackFixture(fixture)));
+    const memory = new FixtureMemory(core);
     withFolder((folder) => {
-      samples.push({ fixture, ...make(new FixtureMemory(core), core, folder) });
+      samples.push({ fixture, ...make(memory, core, folder) });
     });
     const { name, bytes, open } = samples.at(-1)!;
     await t.step(`${name} of ${fixture}`, () => {
-      const expected = entriesOf(new BufferImage(core));
+      // A slice has no map of RAM that says which of AVML's gaps are zeros.
+      const held = name.startsWith("avml") ? memory.coreWithoutZeros() : core;
+      const expected = entriesOf(new BufferImage(held));
       const found = entriesOf(open(bytes));
       assert.equal(found.length, expected.length);
-      // AVML leaves out zeros: in a slice whole ranges are.
-      if (name.startsWith("avml")) return;
       assert.ok(found.every((entry, i) => entry === expected[i]), "the entries differ");
     });
   }

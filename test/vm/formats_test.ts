@@ -1,6 +1,9 @@
 /**
  * Scans one guest's memory in every format with `dist/iouring`: the entries are the same, byte for
  * byte. What QEMU and makedumpfile can write, they write; the rest is made from the raw image.
+ *
+ * `IOURING_FORMAT_KERNELS=5.10,6.12,backports deno task test test/vm/formats_test.ts` does so with
+ * guests of other kernels.
  */
 import assert from "node:assert/strict";
 import { writeDeflated, writeVmcore, writeVmware } from "../memory/write_formats.ts";
@@ -10,6 +13,8 @@ import { PROGRAM } from "../paths.ts";
 import { GuestMemory } from "./formats.ts";
 import { labFormats, labSparse } from "./lab.ts";
 import { labTest } from "./lab_case.ts";
+
+const KERNELS = (Deno.env.get("IOURING_FORMAT_KERNELS") ?? "6.1").split(",");
 
 /** Lines of the entries, and the records around them. */
 interface Scan {
@@ -103,43 +108,45 @@ const FORMATS: readonly Format[] = [
   })),
 ];
 
-await labTest(
-  "every format of one guest gives the same entries",
-  () => labFormats({ kernel: "6.1" }),
-  async (dump, t) => {
-    const expected = await scan(dump.raw);
-    assert.ok(expected.entries.length > 10_000);
-    const check = async (path: string, coverage: Record<string, unknown>) => {
-      const found = await scan(path);
-      const { path: _path, size: _size, ...image } = imageOf(found);
-      assert.deepEqual(image, coverage);
-      assert.ok(found.entries === expected.entries, "the entries differ");
-      assert.deepEqual(found.end.diagnostics, expected.end.diagnostics);
-    };
-    await t.step("QEMU, ELF", () => check(dump.elf, { format: "elf" }));
-    for (const [compression, path] of Object.entries(dump.kdump)) {
-      await t.step(`QEMU, kdump ${compression}, flattened`, async () => {
-        await check(path, { format: "kdump", wrapping: ["flattened"] });
-      });
-    }
-    const folder = await Deno.makeTempDir({ prefix: "iouring_formats_" });
-    try {
-      using guest = new GuestMemory(dump.raw);
-      for (const { name, coverage, make } of FORMATS) {
-        const path = `${folder}/${name}`;
-        const isMade = await make(path, guest) !== false;
-        await t.step({
-          name: isMade ? name : `${name} (makedumpfile here cannot write it)`,
-          ignore: !isMade,
-          fn: () => check(path, coverage),
+for (const kernel of KERNELS) {
+  await labTest(
+    `every format of one guest of ${kernel} gives the same entries`,
+    () => labFormats({ kernel }),
+    async (dump, t) => {
+      const expected = await scan(dump.raw);
+      assert.ok(expected.entries.length > 10_000);
+      const check = async (path: string, coverage: Record<string, unknown>) => {
+        const found = await scan(path);
+        const { path: _path, size: _size, ...image } = imageOf(found);
+        assert.deepEqual(image, coverage);
+        assert.ok(found.entries === expected.entries, "the entries differ");
+        assert.deepEqual(found.end.diagnostics, expected.end.diagnostics);
+      };
+      await t.step("QEMU, ELF", () => check(dump.elf, { format: "elf" }));
+      for (const [compression, path] of Object.entries(dump.kdump)) {
+        await t.step(`QEMU, kdump ${compression}, flattened`, async () => {
+          await check(path, { format: "kdump", wrapping: ["flattened"] });
         });
-        if (name !== "vmcore") await Deno.remove(path).catch(() => {});
       }
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  },
-);
+      const folder = await Deno.makeTempDir({ prefix: "iouring_formats_" });
+      try {
+        using guest = new GuestMemory(dump.raw);
+        for (const { name, coverage, make } of FORMATS) {
+          const path = `${folder}/${name}`;
+          const isMade = await make(path, guest) !== false;
+          await t.step({
+            name: isMade ? name : `${name} (makedumpfile here cannot write it)`,
+            ignore: !isMade,
+            fn: () => check(path, coverage),
+          });
+          if (name !== "vmcore") await Deno.remove(path).catch(() => {});
+        }
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  );
+}
 
 await labTest(
   "a large guest's .vmem with its state gives the entries of the raw image",
