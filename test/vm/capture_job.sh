@@ -13,11 +13,18 @@ for mode in $MODES; do
 	timeout 60 workload $(echo "$mode" | tr , " ") 2>> errors
 	echo "RC $?"
 done > said
+# A request a millisecond beside a flood.
+timeout 60 workload nop 100000 0 > flood &
+flood=$!
+timeout 60 workload ticks 200 > ticks
+wait $flood
 sleep 1
 kill -INT $capture
 wait $capture
 echo "capture exited with $?" >> errors
-send check hold events said errors
+# Of what floods the totals are enough.
+grep -vE '"args":"(nop|preempt) ' events > told
+send check hold told said flood ticks errors
 
 disabled=/proc/sys/kernel/io_uring_disabled
 if [ -e $disabled ]; then
