@@ -4,7 +4,7 @@ import {
   conditionScope,
   type Rule,
   type RuleCondition,
-  SEVERITIES,
+  severityRank,
 } from "../config/rule.ts";
 import { RULES } from "../config/rules.ts";
 import {
@@ -15,15 +15,14 @@ import {
   UNKNOWN_ID,
 } from "../record/records.ts";
 import { BoundedMap } from "./bounded_map.ts";
-import { arrayOf, fieldsOf } from "./cells.ts";
+import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
+import { JUDGED } from "./filter.ts";
 import type { Transform } from "./chain.ts";
 import { hasHead, headsOf } from "./path_matcher.ts";
 import { processFilter } from "./process_filter.ts";
 import { pathFinder, requestConditions } from "./request_filter.ts";
 import { possibleAccess, requestsOf, type RequestView } from "./request_view.ts";
 import { RingMemory } from "./ring_memory.ts";
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** Rings whose creator is remembered, and processes that use one ring beside those that hold it. */
 const MAX_RINGS = 16_384;
@@ -39,11 +38,6 @@ const NO_OPCODE = 256;
 const ALL_OPCODES = Array.from({ length: NO_OPCODE + 1 }, (_, number) => number);
 /** The routes that find a ring through what a process holds beside descriptors. */
 const HIDDEN_ROUTES: readonly string[] = ["tctx", "registered", "sqpoll", "vma", "unix"];
-
-/** A severity's rank, 0 for info; -1 for anything else. */
-export function severityRank(severity: unknown): number {
-  return SEVERITIES.indexOf(severity as Severity);
-}
 
 /** What is known of a ring since its record came. */
 interface RingUse {
@@ -277,13 +271,6 @@ export class Classifier {
     return since !== undefined && now - since > SETTLED_MS ? "foreign" : undefined;
   }
 }
-
-const JUDGED: ReadonlySet<string> = new Set([
-  "IOUringEntry",
-  "IOUringEvent",
-  "IOUringRegister",
-  "IOUringResult",
-]);
 
 function severityOf({ id, severity }: Rule, config: ClassifierConfig): Severity {
   return config.severity?.[id] ?? severity;

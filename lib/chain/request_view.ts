@@ -2,10 +2,8 @@ import type { Access, TargetKind } from "../config/rule.ts";
 import { type IpAddress, parseIpAddress } from "../uapi/ip_address.ts";
 import { opcodeNumber } from "../uapi/opcodes.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
-import { arrayOf, fieldsOf } from "./cells.ts";
+import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
 import { headOf, latin1, type MatchablePath } from "./path_matcher.ts";
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** A path that a request names or works on, and what it does to it. */
 export interface PathUse extends MatchablePath {

@@ -1,6 +1,6 @@
 import { opcodeNumber, OPCODES } from "../uapi/opcodes.ts";
 import { BoundedMap } from "./bounded_map.ts";
-import { fieldsOf } from "./cells.ts";
+import { fieldsOf } from "./fields.ts";
 import type { RequestView } from "./request_view.ts";
 
 /** Descriptors of all rings together, and counts, that are remembered at a time. */
