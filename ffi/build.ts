@@ -19,6 +19,7 @@ import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
 import { DebianError } from "./debian.ts";
 import { LIBRARIES, SHIMS } from "./libraries.ts";
+import { gatherNotices, NoticeError } from "./notices.ts";
 import { packParts, type Part } from "./parts.ts";
 import { setup, SetupError } from "./setup.ts";
 import { fetchSysroot, type Sysroot, sysrootPackages, type SystemLibraries } from "./sysroot.ts";
@@ -41,6 +42,7 @@ const CFLAGS = [
 const SOURCES = [
   "deno.json",
   "deno.lock",
+  "LICENSE",
   "main.ts",
   "lib/**/*.{ts,json}",
   "ffi/*.ts",
@@ -176,7 +178,7 @@ async function openSysroot(): Promise<Sysroot> {
   const find = async (name: keyof SystemLibraries) =>
     await Deno.realPath(await runCommand("cc", [`-print-file-name=${LIBRARIES[name]}`]));
   const libraries = { z: await find("z"), elf: await find("elf"), bpf: await find("bpf") };
-  return { options: [], bpfOptions: [], libraries };
+  return { options: [], bpfOptions: [], libraries, docs: "/usr/share/doc" };
 }
 
 /** Makes what goes into the file besides the program; the newest GLIBC_2.n that it needs. */
@@ -187,8 +189,16 @@ async function makeLibraries(sysroot: Sysroot): Promise<number> {
     const target = `${WORK}/${LIBRARIES[name as keyof SystemLibraries]}`;
     await makeFile(target, (file) => Deno.copyFile(path, file));
   }
+  await makeNotices(sysroot);
   const needed = Object.values(LIBRARIES).map((file) => newestGlibc(`${WORK}/${file}`));
   return Math.max(...await Promise.all(needed));
+}
+
+async function makeNotices({ docs }: Sysroot): Promise<void> {
+  const { npmCache } = JSON.parse(await runCommand(Deno.execPath(), ["info", "--json"]));
+  const debian = await sysrootPackages(PACKAGES);
+  const text = gatherNotices({ root: ROOT, docs, npm: npmCache, debian });
+  await makeFile(`${WORK}/${LIBRARIES.notices}`, (file) => Deno.writeTextFile(file, text));
 }
 
 /** The version of libbpf, which Debian puts in the file's name; "unknown" where it is not there. */
@@ -309,8 +319,9 @@ if (import.meta.main) {
     setup("build", log);
     await build(Deno.args.includes("--compile") ? "compile" : "launcher");
   } catch (error) {
-    if (!(error instanceof BuildError || error instanceof SetupError)) throw error;
-    log(error instanceof BuildError ? `Cannot build: ${error.message}` : error.message);
+    const isOurs = error instanceof BuildError || error instanceof NoticeError;
+    if (!isOurs && !(error instanceof SetupError)) throw error;
+    log(isOurs ? `Cannot build: ${error.message}` : error.message);
     Deno.exit(1);
   }
 }

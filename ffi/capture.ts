@@ -274,7 +274,7 @@ class KernelCapture implements CaptureDevice {
   }
 
   #check(result: number, action: string): number {
-    if (result < 0) throw new Error(`Cannot ${action}: ${errnoName(-result) ?? -result}`);
+    if (result < 0) throw refusal(this.#symbols, action, result);
     return result;
   }
 
@@ -381,13 +381,23 @@ function idLists({ uids, euids, auids }: CaptureOptions): (readonly number[] | u
   return [uids, euids, auids];
 }
 
+/** Plain words for error numbers that do not stand for the verifier's many reasons. */
+const REASONS: Readonly<Record<string, string>> = {
+  EAGAIN: "interrupted",
+  EMFILE: "too many open files",
+  ENOMEM: "out of memory",
+  ENOSYS: "this kernel does not have it",
+  EPERM: "not permitted",
+};
+
 /** Why this host refuses, as far as the error number tells. */
 function refusal(symbols: Symbols, action: string, result: number): UnsupportedHostError {
   const text = new Uint8Array(4096);
   const length = symbols.iouring_capture_log(text, text.length);
   const log = new TextDecoder().decode(text.subarray(0, Math.min(length, text.length)))
     .split("\n")[0]!.replace(/^libbpf: /, "");
-  const reason = errnoName(-result) ?? String(-result);
+  const name = errnoName(-result) ?? String(-result);
+  const reason = REASONS[name] ?? name;
   return new UnsupportedHostError(
     `Cannot ${action}: ${reason}${log === "" ? "" : ` (${log})`}, see iouring capture --check`,
   );

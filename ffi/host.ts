@@ -13,6 +13,7 @@ import {
 import type { CaptureDevice, CaptureOptions, StopSignal } from "../lib/capture/capture_device.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
 import { loadCaptureLibrary, openCapture } from "./capture.ts";
+import { errorCode, stateOf } from "./error_state.ts";
 import type { LibraryPaths } from "./libraries.ts";
 import { loadMemoryLibrary, MappedImage, type MemoryLibrary, UnmappableError } from "./memory.ts";
 import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
@@ -102,6 +103,10 @@ export class DenoHost implements Host {
 
   verify(): Promise<Digest[]> {
     return verifyExecutable(this.build.form);
+  }
+
+  notices(): Uint8Array {
+    return Deno.readFileSync(this.#libraries.notices);
   }
 
   openInput(path: string): Input {
@@ -314,27 +319,6 @@ const RETRY_MS = 5;
 /** How long a reader may take nothing once the program is to end, in ms. */
 const STALL_MS = 2000;
 
-/** Plain words for the error codes that files give. */
-const CODE_STATES: Readonly<Record<string, string>> = {
-  EACCES: "permission denied",
-  EDQUOT: "disk quota exceeded",
-  EEXIST: "file exists",
-  EFBIG: "file too large",
-  EINVAL: "the file does not support it",
-  EIO: "input/output error",
-  EISDIR: "is a directory",
-  ELOOP: "too many symbolic links",
-  EMFILE: "too many open files",
-  ENAMETOOLONG: "the name is too long",
-  ENOENT: "no such file",
-  ENOSPC: "no space left on device",
-  ENOTDIR: "not a directory on the way to it",
-  ENXIO: "no such device",
-  EPERM: "not permitted",
-  EROFS: "read-only file system",
-  ETXTBSY: "the file is being executed",
-};
-
 function openForReading(path: string): Deno.FsFile {
   const file = attempt("open", path, () => Deno.openSync(path));
   if (!attempt("open", path, () => file.statSync()).isDirectory) return file;
@@ -363,15 +347,5 @@ function waitOrThrow(error: unknown, action: string, path: string): void {
     return;
   }
   if (code === "EPIPE") throw new BrokenPipe("The reader has gone", { cause: error });
-  const state = CODE_STATES[code] ?? (error instanceof Error ? error.message : String(error));
-  throw new FileError(action, path, state);
-}
-
-function errorCode(error: unknown): string {
-  if (!(error instanceof Error)) return "";
-  if ("code" in error && typeof error.code === "string") return error.code;
-  if (error instanceof Deno.errors.WouldBlock) return "EAGAIN";
-  if (error instanceof Deno.errors.Interrupted) return "EINTR";
-  if (error instanceof Deno.errors.BrokenPipe) return "EPIPE";
-  return "";
+  throw new FileError(action, path, stateOf(error));
 }

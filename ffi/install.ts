@@ -33,6 +33,7 @@ function filledIn(name: string, prefix: string): Uint8Array {
 
 const FILES: readonly Installed[] = [
   { path: "bin/iouring", mode: 0o755, content: () => Deno.readFileSync(PROGRAM) },
+  { path: "share/doc/iouring/copyright", mode: 0o644, content: () => printed("--licenses") },
   { path: "share/man/man1/iouring.1", mode: 0o644, content: () => printed("man") },
   {
     path: "share/bash-completion/completions/iouring",

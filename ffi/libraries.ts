@@ -3,7 +3,7 @@ export const SHIMS = ["memory", "privileges", "signals", "capture"] as const;
 
 /**
  * What the program carries besides itself, by the name of the file that the build makes: the shims,
- * the system's libraries that the capture shim needs, and the BPF object.
+ * the system's libraries that the capture shim needs, the BPF object, and the licenses of it all.
  */
 export const LIBRARIES = {
   memory: "libiouring_memory.so",
@@ -14,6 +14,7 @@ export const LIBRARIES = {
   elf: "libelf.so.1",
   bpf: "libbpf.so.1",
   object: "iouring.bpf.o",
+  notices: "notices.txt",
 } as const;
 
 /** Where each can be loaded from. */

@@ -21,6 +21,8 @@ export interface Sysroot {
   /** For `clang`, which compiles for no machine that has a C library. */
   readonly bpfOptions: readonly string[];
   readonly libraries: SystemLibraries;
+  /** What Debian's packages say of themselves. */
+  readonly docs: string;
 }
 
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -86,5 +88,6 @@ export async function fetchSysroot(path: string, log: (line: string) => void): P
     options: [`--sysroot=${root}`, ...headers],
     bpfOptions: ["-isystem", `${root}/usr/include`],
     libraries: { z: await find("z"), elf: await find("elf"), bpf: await find("bpf") },
+    docs: `${root}/usr/share/doc`,
   };
 }

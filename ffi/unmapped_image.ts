@@ -2,6 +2,7 @@ import { FileError } from "../lib/cli/host.ts";
 import { ByteCache } from "../lib/memory/byte_cache.ts";
 import type { ImageFile, SearchOptions, SearchPattern } from "../lib/memory/image_file.ts";
 import { type Piece, searchPieces } from "../lib/memory/search_pieces.ts";
+import { stateOf } from "./error_state.ts";
 
 /** How much is read and kept at once. */
 const BLOCK = 64 * 1024;
@@ -25,7 +26,7 @@ export class UnmappedImage implements ImageFile {
       this.#file = Deno.openSync(path);
       this.size = this.#file.statSync().size;
     } catch (error) {
-      throw new FileError("open", path, error instanceof Error ? error.message : String(error));
+      throw new FileError("open", path, stateOf(error));
     }
     this.name = path;
   }

@@ -61,8 +61,8 @@ const BLINDED: Diagnostic = {
 /** How a capture runs. */
 export interface CaptureRun {
   readonly device: CaptureDevice;
-  /** The kernel's types; undefined where they could not be read. */
-  readonly btf: Btf | undefined;
+  /** The kernel's types. */
+  readonly btf: Btf;
   readonly results: boolean;
   readonly processFilter: ProcessFilterConfig;
   /** The process filter has a condition on the executable, which is judged here. */
@@ -102,7 +102,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   const startedAt = now();
   const decoder = new Decoder({
     layout: device.layout,
-    commands: run.btf === undefined ? undefined : new PreparedCommands(run.btf),
+    commands: new PreparedCommands(run.btf),
     clocks: device.clocks(),
     results: run.results,
     ...(run.judgeBinaries ? { onProcess: judge(device, run.processFilter) } : {}),
@@ -117,13 +117,6 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   if (firstCanary !== undefined) diagnostics.push(firstCanary);
   decoder.listedAt(device.clocks().boot);
   run.attached();
-  if (run.btf === undefined) {
-    diagnostics.push({
-      code: "no_types",
-      message: "The kernel's types could not be read",
-      hides: "what requests carry besides paths and addresses",
-    });
-  }
   yield [{
     type: "IOUringStatus",
     phase: "start",

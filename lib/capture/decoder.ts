@@ -61,7 +61,7 @@ export interface DecoderOptions {
   /** Layout text of the native side. */
   readonly layout: string;
   /** The kernel's command layouts; undefined where its types could not be read. */
-  readonly commands: PreparedCommands | undefined;
+  readonly commands: PreparedCommands;
   readonly clocks: Clocks;
   /** Wait for every completion; without it, for those of ACCEPT. */
   readonly results: boolean;
@@ -110,7 +110,7 @@ export class Decoder {
   readonly #processes = new ProcessTable();
   readonly #files: FileTable;
   readonly #rings: RingDecoder;
-  readonly #commands: PreparedCommands | undefined;
+  readonly #commands: PreparedCommands;
   readonly #join: CompletionJoin;
   readonly #results: boolean;
   readonly #onProcess: DecoderOptions["onProcess"];
@@ -462,20 +462,20 @@ export class Decoder {
         case kinds.command: {
           if (bytes.length < COMMAND_BYTES) break;
           const command = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-          this.#commands?.read(fields, command);
+          this.#commands.read(fields, command);
           if (fields.opFlags === undefined && READS_AND_WRITES.has(opcode)) {
             // Before 5.19 they are kept together with what the open file asks for.
-            const kept = this.#commands?.bytes(opcode, bytes, {
+            const kept = this.#commands.bytes(opcode, bytes, {
               name: "kiocb.ki_flags",
               length: 4,
             });
             if (kept === undefined || (kept[0]! & RWF_KEPT) !== 0) missing.push("op_info.flags");
           }
           if (OPENS.has(opcode)) {
-            const how = this.#commands?.bytes(opcode, bytes, { name: "how", length: 24 });
+            const how = this.#commands.bytes(opcode, bytes, { name: "how", length: 24 });
             if (how !== undefined) known.open_how = { ok: true, bytes: how };
           } else if (opcode === EPOLL_CTL) {
-            const event = this.#commands?.bytes(opcode, bytes, { name: "event", length: 12 });
+            const event = this.#commands.bytes(opcode, bytes, { name: "event", length: 12 });
             if (event !== undefined) known.epoll_event = { ok: true, bytes: event };
           } else if (SENDS.has(opcode)) {
             // Nobody is named unless a section says who.

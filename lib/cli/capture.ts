@@ -8,6 +8,7 @@ import { Tally } from "../chain/tally.ts";
 import type { ProcessFilterConfig } from "../config/process_filter.ts";
 import { nearest } from "../config/nearest.ts";
 import { Btf } from "../kernel/btf.ts";
+import { BtfError } from "../kernel/btf_format.ts";
 import type { Diagnostic } from "../record/records.ts";
 import { OPCODE_CATEGORIES, OPCODES, opcodesOfCategory } from "../uapi/opcodes.ts";
 import { opcodeNumbers } from "../config/event_filter.ts";
@@ -52,8 +53,8 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
   });
   if (flags.has("check")) return check(needs, host);
   const unmet = unmetNeed(needs);
-  if (unmet !== undefined) {
-    throw new UnsupportedHostError(`Cannot capture: ${unmet.says}`);
+  if (unmet !== undefined || btf === undefined) {
+    throw new UnsupportedHostError(`Cannot capture: ${unmet?.says ?? "no types of the kernel"}`);
   }
 
   const filter = config.process_filter ?? {};
@@ -66,7 +67,7 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
     verbose: flags.has("verbose"),
     results: flags.has("results"),
     // 7.0 made both: tracepoints that can be preempted, and this type.
-    again: btf?.types.struct("delayed_filename") !== undefined,
+    again: btf.types.struct("delayed_filename") !== undefined,
     pids,
     opcodes: opcodesInKernel(opcodes, config.event_filter?.opcode ?? []),
     ...idLists(filter),
@@ -81,7 +82,7 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
   try {
     const source = captureSource({
       device,
-      btf: btf?.types,
+      btf: btf.types,
       results: flags.has("results"),
       processFilter: filter,
       judgeBinaries: binary,
@@ -187,7 +188,8 @@ function readBtf(path: string | undefined, host: Host): KernelTypes | undefined 
   try {
     types = new Btf(bytes);
   } catch (error) {
-    throw new FileError("read", name, error instanceof Error ? error.message : "");
+    if (!(error instanceof BtfError)) throw error;
+    throw new FileError("read", name, error.message);
   }
   if (own !== undefined && bytes !== own && !equalBytes(bytes, own)) {
     throw new FileError("use", name, `this kernel's types are others, those in ${KERNEL_BTF}`);
@@ -257,7 +259,9 @@ function pidsOf(value: string | undefined, host: Host): number[] {
   const pids = value.split(",").map((text) => {
     const pid = Number(text);
     if (!/^[0-9]+$/.test(text) || pid < 1 || pid > MAX_PID) {
-      throw new UsageError(`Flag "--pid" cannot be ${JSON.stringify(text)}: it takes a process id`);
+      throw new UsageError(
+        `Flag "--pid" cannot be ${JSON.stringify(text)}: it takes a process id, 1 to ${MAX_PID}`,
+      );
     }
     if (readText(`/proc/${pid}/stat`, host) === undefined) {
       throw new UsageError(`Cannot capture process ${pid}: there is none`);
@@ -314,7 +318,7 @@ function positive(
     throw new UsageError(
       `Flag "--${options.flag}" cannot be ${
         JSON.stringify(value)
-      }: it takes a number of seconds above 0`,
+      }: it takes seconds, above 0 and at most ${options.max}`,
     );
   }
   return number;

@@ -120,6 +120,7 @@ export const PROGRAM_FLAGS: readonly FlagSpec[] = [
   ...COMMON_FLAGS,
   { name: "version", short: "V", help: "Show the version and how this executable was made" },
   { name: "verify", help: "Also check every part of this executable by its SHA-256" },
+  { name: "licenses", help: "Show the licenses of everything inside" },
 ];
 
 /** What the program is, in one line. */

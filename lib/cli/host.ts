@@ -79,6 +79,8 @@ export interface Host {
   dropPrivileges(): DroppedPrivileges;
   /** Reads the executable again and digests it. Throws {@linkcode FileError}. */
   verify(): Promise<Digest[]>;
+  /** The licenses of everything in the executable, as UTF-8. */
+  notices(): Uint8Array;
   /** Opens a file for reading front to back. Throws {@linkcode FileError}. */
   openInput(path: string): Input;
   /** Reads a whole file of at most `limit` bytes. Throws {@linkcode FileError}. */

@@ -20,6 +20,7 @@ export interface CommandArgs {
 /** A command line, understood. */
 export type Request =
   | { readonly kind: "version"; readonly verify: boolean }
+  | { readonly kind: "licenses" }
   | { readonly kind: "help"; readonly long: boolean; readonly command?: CommandSpec }
   | { readonly kind: "command"; readonly command: CommandName; readonly args: CommandArgs };
 
@@ -36,6 +37,7 @@ export function parse(argv: readonly string[]): Request {
   if (first.startsWith("-")) {
     const names = argv.map((arg) => splitFlag(arg, PROGRAM_FLAGS, "").flag.name);
     if (names.includes("help")) return { kind: "help", long: !argv.includes("-h") };
+    if (names.includes("licenses")) return { kind: "licenses" };
     return { kind: "version", verify: names.includes("verify") };
   }
   const command = COMMANDS.find(({ name }) => name === first);

@@ -39,6 +39,10 @@ export async function run(argv: readonly string[], host: Host): Promise<number> 
   try {
     const request = parse(argv);
     if (request.kind === "command") return await RUN[request.command](request.args, host, argv);
+    if (request.kind === "licenses") {
+      host.stdout.write(host.notices());
+      return 0;
+    }
     const text = request.kind === "version"
       ? versionLine(host) + (request.verify ? await verification(host) : "")
       : help({ ...request, columns: host.stdout.columns });

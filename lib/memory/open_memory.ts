@@ -91,7 +91,8 @@ function openRaw(source: ByteSource, name: string): OpenedMemory {
   const { size } = source;
   if (size < SMALLEST_IMAGE) {
     throw new ImageError(
-      `Cannot read ${JSON.stringify(name)}: ${size} bytes are too few for a memory image`,
+      `Cannot read ${JSON.stringify(name)}: ` +
+        `${size} bytes are too few for a memory image, which has at least ${SMALLEST_IMAGE}`,
     );
   }
   const memory = new RangeMemory(source, "raw", [{ start: 0, end: size, offset: 0 }]);

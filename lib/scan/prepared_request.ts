@@ -4,8 +4,6 @@ import type { RequestFields } from "../uapi/request_fields.ts";
 import { readCommand } from "./command_layouts.ts";
 import { CommandReader, type RequestContext } from "./command_reader.ts";
 
-export { taskOf } from "./command_reader.ts";
-
 const IOSQE_IO_DRAIN = 1 << 1;
 const IOSQE_ASYNC = 1 << 4;
 

@@ -14,7 +14,7 @@ import { fileOfFd } from "./file_target.ts";
 import { foundByOf, type FoundRing, processesOf } from "./find_rings.ts";
 import { fixedFile } from "./fixed_files.ts";
 import { type HeldRequest, readHeldRequests, readRecycledRequests } from "./kernel_requests.ts";
-import { taskOf } from "./prepared_request.ts";
+import { taskOf } from "./command_reader.ts";
 import { readProcess } from "./process_block.ts";
 import { readFreedRing } from "./remnants.ts";
 import { requestRecord, type RequestSurroundings } from "./request_record.ts";

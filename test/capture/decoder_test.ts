@@ -1,4 +1,7 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { PreparedCommands } from "../../lib/capture/prepared.ts";
+import { Btf } from "../../lib/kernel/btf.ts";
+import { emptyBtf } from "../live/btf_bytes.ts";
 import { Decoder } from "../../lib/capture/decoder.ts";
 import type { RecordBatch } from "../../lib/chain/chain.ts";
 import { ndjsonLine } from "../../lib/record/ndjson.ts";
@@ -17,6 +20,9 @@ function unit(name: string, fn: () => void): void {
   Deno.test({ name: ignore ? `${name} (skipped: the shim is not built)` : name, ignore, fn });
 }
 
+/** Of a kernel that has none of their structs. */
+const NO_COMMANDS = new PreparedCommands(new Btf(emptyBtf()));
+
 function builder(): WireBuilder {
   return new WireBuilder(layout!);
 }
@@ -24,7 +30,7 @@ function builder(): WireBuilder {
 function decoder(options: { results?: boolean } = {}): Decoder {
   return new Decoder({
     layout: layout!,
-    commands: undefined,
+    commands: NO_COMMANDS,
     clocks: CLOCKS,
     results: options.results ?? false,
   });

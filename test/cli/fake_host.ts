@@ -102,6 +102,10 @@ export class FakeHost implements Host {
     return Promise.resolve([...this.#options.digests ?? []]);
   }
 
+  notices(): Uint8Array {
+    return new Uint8Array();
+  }
+
   openInput(path: string): Input {
     return input(this.#content("open", path));
   }

@@ -21,7 +21,7 @@ function copySources(source: string, folder: string): void {
   // What was downloaded once is not downloaded again.
   const packages = `${ROOT}.cache/packages`;
   if (existsSync(packages)) symlinkSync(packages, `${folder}/.cache/packages`);
-  for (const part of ["deno.json", "deno.lock", "main.ts", "lib", "ffi", "bpf"]) {
+  for (const part of ["deno.json", "deno.lock", "LICENSE", "main.ts", "lib", "ffi", "bpf"]) {
     cpSync(`${source}/${part}`, `${folder}/${part}`, { recursive: true });
   }
 }

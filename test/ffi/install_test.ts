@@ -15,10 +15,11 @@ Deno.test("install puts a program, its man page, completions and unit below a pr
     const { code, said } = install(`${folder}/a b`);
     assert.equal(code, 0, said);
     const files = said.trimEnd().split("\n").map((line) => line.replace("Installed ", ""));
-    assert.equal(files.length, 7);
+    assert.equal(files.length, 8);
     for (const file of files) assert.ok(Deno.statSync(file).isFile, file);
     assert.match(run(`${folder}/a b/bin/iouring`, ["--version"]).stdout, /^iouring /);
     assert.match(Deno.readTextFileSync(`${folder}/a b/share/man/man1/iouring.1`), /^\.TH IOURING/);
+    assert.match(Deno.readTextFileSync(`${folder}/a b/share/doc/iouring/copyright`), /^== libelf/m);
     // Again, over what is there.
     assert.equal(install(`${folder}/a b`).code, 0);
   });

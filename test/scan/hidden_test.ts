@@ -1,11 +1,9 @@
 /** Takes processes off the lists of real kernels, and scans: they are found, and said to be hidden. */
 import assert from "node:assert/strict";
-import { containerOf, type KernelObject } from "../../lib/kernel/program.ts";
-import { xaForEach } from "../../lib/kernel/xarray.ts";
 import type { IOUringEntry, IOUringStatus } from "../../lib/record/records.ts";
 import { scanImage, type ScanOptions } from "../../lib/scan/scan_image.ts";
-import { listForEachEntry } from "../../lib/kernel/lists.ts";
 import { imageFixtures } from "../fixtures.ts";
+import { takePid, taskNamed, unlinkTask } from "./hide_task.ts";
 import { PatchedImage } from "./patched_image.ts";
 
 const HIDDEN = "d_network";
@@ -19,35 +17,6 @@ function scan(image: PatchedImage, options: Partial<ScanOptions> = {}) {
   };
 }
 
-function taskOf(image: PatchedImage, name: string): KernelObject {
-  const { program } = image;
-  const head = program.variable("init_task", "task_struct")!.addressOf("tasks");
-  for (const task of listForEachEntry(program, head, { type: "task_struct", member: "tasks" })) {
-    if (new TextDecoder().decode(task.text("comm")) === name) return task;
-  }
-  throw new Error(`the image has no task ${name}`);
-}
-
-/** As a rootkit does: the neighbours point to each other. */
-function unlink(image: PatchedImage, task: KernelObject): void {
-  const [next, prev] = [task.pointer("tasks.next"), task.pointer("tasks.prev")];
-  image.writeWord(prev, next);
-  image.writeWord(next + 8n, prev);
-}
-
-function takePid(image: PatchedImage, task: KernelObject): void {
-  const { program } = image;
-  const pids = program.variable("init_pid_ns", "pid_namespace")!.embedded("idr.idr_rt");
-  for (const { value } of xaForEach(pids)) {
-    const tasks = program.object("pid", value).addressOf("tasks");
-    const node = program.memory.readPointer(tasks);
-    if (node === 0n) continue;
-    const found = containerOf(program, node, { type: "task_struct", member: "pid_links" });
-    if (found.address === task.address) return image.writeWord(tasks, 0n);
-  }
-  throw new Error("the task has no pid");
-}
-
 function hiddenOf({ diagnostics }: { diagnostics?: IOUringStatus["diagnostics"] }): string[] {
   return (diagnostics ?? []).filter(({ code }) => code === "process_hidden")
     .map(({ message }) => message);
@@ -56,11 +25,11 @@ function hiddenOf({ diagnostics }: { diagnostics?: IOUringStatus["diagnostics"] 
 for (const fixture of imageFixtures().filter((name) => !name.includes("bare"))) {
   Deno.test(`scan of ${fixture} finds a process that was taken off the task list`, () => {
     const image = new PatchedImage(fixture);
-    const task = taskOf(image, HIDDEN);
+    const task = taskNamed(image, HIDDEN);
     const pid = task.number("pid");
     const before = scan(image);
     assert.deepEqual(hiddenOf(before.end), []);
-    unlink(image, task);
+    unlinkTask(image, task);
 
     const { entries, end } = scan(image);
     const message = `process ${pid} "${HIDDEN}" is not on the task list, but in the table of pids`;
@@ -77,11 +46,11 @@ for (const fixture of imageFixtures().filter((name) => !name.includes("bare"))) 
   if (!/^(5\.10|6\.12)-4level/.test(fixture)) continue;
   Deno.test(`deep scan of ${fixture} finds a process that was taken off every list`, () => {
     const image = new PatchedImage(fixture);
-    const task = taskOf(image, HIDDEN);
+    const task = taskNamed(image, HIDDEN);
     const pid = task.number("pid");
     const before = scan(image, { deep: true });
     assert.deepEqual(hiddenOf(before.end), []);
-    unlink(image, task);
+    unlinkTask(image, task);
     takePid(image, task);
     assert.equal(scan(image).entries.find((entry) => entry.pid === pid), undefined);
 
@@ -96,10 +65,10 @@ for (const fixture of imageFixtures().filter((name) => !name.includes("bare"))) 
 Deno.test("deep scan takes what a failed fork leaves for no process", () => {
   const image = new PatchedImage("6.12-4level.elf");
   const { program } = image;
-  const parent = taskOf(image, HIDDEN);
+  const parent = taskNamed(image, HIDDEN);
   // The copy takes the place of a task without rings that is on no list.
-  const copy = taskOf(image, "kthreadd");
-  unlink(image, copy);
+  const copy = taskNamed(image, "kthreadd");
+  unlinkTask(image, copy);
   takePid(image, copy);
   assert.equal(hiddenOf(scan(image, { deep: true }).end).length, 1);
   for (const member of ["pid", "group_leader", "thread_pid", "signal", "comm"]) {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import type { KernelObject } from "../../lib/kernel/program.ts";
+import { taskOf } from "../../lib/scan/command_reader.ts";
 import {
   opcodeOf,
   readCompletedRequest,
   readPreparedRequest,
   resultOfCompleted,
-  taskOf,
   userDataOf,
 } from "../../lib/scan/prepared_request.ts";
 import { isUnreadable } from "../../lib/scan/diagnostics.ts";

@@ -22,6 +22,7 @@ const GUESTS: readonly LabOptions[] = [
   { kernel: "6.1", paging: 5 },
   { kernel: "6.12", paging: 4 },
   { kernel: "6.12", paging: 5 },
+  { kernel: "backports", paging: 4 },
 ];
 const TICK_MS = 10;
 /** The guest's own `btime` is in whole seconds. */

@@ -7,8 +7,13 @@
  */
 import assert from "node:assert/strict";
 import type { IOUringEntry, IOUringStatus } from "../../lib/record/records.ts";
+import type { KernelObject } from "../../lib/kernel/program.ts";
+import { describeFile, fileOfFd, sockOf } from "../../lib/scan/file_target.ts";
+import { parkedFiles } from "../../lib/scan/parked_files.ts";
 import { PROGRAM } from "../paths.ts";
+import { takePid, taskNamed, unlinkTask } from "../scan/hide_task.ts";
 import { compareEntries, compareFdInfo, type Difference, differenceText } from "./compare.ts";
+import { EditedDump } from "./edited_dump.ts";
 import { labDump, type LabOptions, labSmear, labSparse } from "./lab.ts";
 import { labTest } from "./lab_case.ts";
 
@@ -61,6 +66,42 @@ function same(lines: string[], expected: string[], what: string): void {
   }
 }
 
+/** Taken off every list, and put into a message: not both in one process. */
+const HIDDEN_TASK = "d_network";
+const PARKED_RING = "cqsize";
+
+/**
+ * Copies a guest's memory. A process is taken off the task list and the table of pids; a ring takes
+ * the place of the file that waits in a unix socket.
+ */
+async function hide(dump: string, path: string) {
+  using edited = await EditedDump.copy(dump, path);
+  const { program } = edited;
+  const task = taskNamed(edited, HIDDEN_TASK);
+  const parked = taskNamed(edited, "parked");
+  const [message] = filesOf(parked).flatMap((file) => {
+    const sock = sockOf(file);
+    return sock === undefined ? [] : [...parkedFiles(sock)].map((waiting) => ({ sock, waiting }));
+  });
+  assert.deepEqual(describeFile(message!.waiting), { kind: "file", path: "/etc/passwd" });
+  const skb = program.object("sk_buff", message!.sock.pointer("sk_receive_queue.next"));
+  const files = program.object("unix_skb_parms", skb.addressOf("cb")).deref("fp").addressOf("fp");
+  const operations = program.symbols.lookup("io_uring_fops");
+  const rings = filesOf(taskNamed(edited, "kinds"))
+    .filter((file) => file.pointer("f_op") === operations);
+  const ring = rings.at(-1)!;
+  edited.writeWord(files, ring.address);
+  unlinkTask(edited, task);
+  takePid(edited, task);
+  return { task: HIDDEN_TASK, pid: task.number("tgid"), parked: parked.number("tgid") };
+}
+
+/** Open files of a process of the workload. */
+function filesOf(task: KernelObject): KernelObject[] {
+  return Array.from({ length: 64 }, (_, fd) => fileOfFd(task, fd))
+    .filter((file) => file !== undefined);
+}
+
 for (const kernel of KERNELS) {
   for (const paging of [5, 4] as const) {
     // Debian builds 5.10 without 5-level paging.
@@ -95,6 +136,40 @@ for (const kernel of KERNELS) {
           const { lines } = await scan(elf);
           const certain = entries.filter(({ confidence }) => confidence === "certain");
           same(certain.map((entry) => JSON.stringify(entry)), lines, "rings that tasks lead to");
+        },
+      );
+
+      await labTest(
+        `deep scan of ${name} finds what was hidden by changing its memory`,
+        () => labDump(options),
+        async ({ elf, truth }) => {
+          const folder = await Deno.makeTempDir({ prefix: "iouring_hidden_" });
+          try {
+            const path = `${folder}/guest.elf`;
+            const { task, pid, parked } = await hide(elf, path);
+            const plain = await scan(path);
+            assert.equal(plain.entries.find((entry) => entry.pid === pid), undefined);
+            assert.equal(plain.end.diagnostics, undefined);
+
+            const { entries, end } = await scan(path, "--deep");
+            const message = `process ${pid} "${task}" is not on the task list, but in memory`;
+            assert.deepEqual(end.diagnostics, [{ code: "process_hidden", message }]);
+            assert.equal(end.complete, true);
+            const found = entries.find((entry) => entry.found_by?.includes("unix"));
+            const owner = { pid: parked, comm: "parked", fd: -1 };
+            assert.ok(found?.owners?.some((one) => JSON.stringify(one) === JSON.stringify(owner)));
+            // All else is as the guest said.
+            const ring = truth.rings.find(({ name }) => name === PARKED_RING);
+            const owners = [...ring?.expect.owners as unknown[], owner];
+            none(compareEntries(entries, {
+              ...truth,
+              rings: truth.rings.map((one) =>
+                one === ring ? { ...one, expect: { ...one.expect, owners } } : one
+              ),
+            }, { deep: true }));
+          } finally {
+            await Deno.remove(folder, { recursive: true });
+          }
         },
       );
 

@@ -95,10 +95,17 @@ static void parked(void)
 	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(cmsg), &r.fd, sizeof(int));
 	if (sendmsg(pair[0], &msg, 0) != 1) {
+		int file = open("/etc/passwd", O_RDONLY);
+
 		skip("a ring parked in a socket", errno);
 		ring_unmap(&r);
 		close(r.fd);
 		usleep(300000);
+		/* Another file waits in its place. */
+		memcpy(CMSG_DATA(cmsg), &file, sizeof(int));
+		if (sendmsg(pair[0], &msg, 0) != 1)
+			die("a file parked in a socket");
+		close(file);
 		return;
 	}
 	r.owners[0].fd = -1;

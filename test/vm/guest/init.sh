@@ -53,6 +53,10 @@ done
 	echo READY
 } >&3
 echo READY
+# What a test has the guest do once the workload is at rest.
+if [ -e /at_rest ]; then
+	sh /at_rest >&3 && echo DONE >&3
+fi
 # The processor in user mode: the page tables in use may not be the kernel's.
 case " $(cat /proc/cmdline) " in
 *" lab.spin "*) exec /bin/workload --spin ;;

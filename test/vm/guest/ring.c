@@ -659,9 +659,14 @@ void ring_truth(struct ring *r)
 		fprintf(truth, ",\"creator_uid\":%d", r->creator_uid);
 	if (!r->gone && r->creator_pid)
 		fprintf(truth, ",\"creator_pid\":%d", r->creator_pid);
-	if (r->sq_tid)
-		fprintf(truth, ",\"sq_thread\":{\"pid\":%d,\"tid\":%d}",
+	if (r->sq_tid) {
+		fprintf(truth, ",\"sq_thread\":{\"pid\":%d,\"tid\":%d",
 			r->sq_pid, r->sq_tid);
+		for (int i = 0; r->serves[i]; i++)
+			fprintf(truth, "%s%d", i ? "," : ",\"serves\":[",
+				r->serves[i]);
+		fprintf(truth, "%s}", r->serves[0] ? "]" : "");
+	}
 	fprintf(truth, ",\"owners\":[");
 	for (int i = 0; i < r->nr_owners; i++)
 		fprintf(truth, "%s{\"pid\":%d,%s,\"fd\":%d}", i ? "," : "",

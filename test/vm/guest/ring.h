@@ -92,6 +92,7 @@ struct ring {
 	const char *seccomp_extra;	/* of its seccomp member, alike */
 	int seccomp_mode, seccomp_filters; /* set if not this thread's */
 	int sq_pid, sq_tid;		/* of the SQPOLL thread */
+	int serves[4];			/* processes it works for; ends with 0 */
 	struct owner owners[8];
 	int nr_owners;
 	struct req reqs[MAX_REQS];

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -345,6 +346,7 @@ static void sqpoll(void)
 		ring_look(&r[i], true);
 		r[i].sq_pid = getpid();
 		r[i].sq_tid = tid;
+		r[i].serves[0] = getpid();
 	}
 	/* The thread goes to sleep: what is queued now stays. */
 	usleep(300000);
@@ -358,6 +360,125 @@ static void sqpoll(void)
 	usleep(100000);
 	for (int i = 0; i < 3; i++)
 		ring_truth(&r[i]);
+}
+
+/* The thread that polls a ring, as the kernel names it; -1 while it is busy. */
+static int sq_thread_of(int fd)
+{
+	char path[64], line[128];
+	int tid = -1;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	for (int i = 0; i < 200 && tid < 0; i++) {
+		FILE *file = fopen(path, "r");
+
+		if (!file)
+			die("fdinfo");
+		while (fgets(line, sizeof(line), file))
+			sscanf(line, "SqThread:\t%d", &tid);
+		fclose(file);
+		usleep(10000);
+	}
+	return tid;
+}
+
+/*
+ * A child that has its parent's polled ring, and one of its own that asks for
+ * the same thread. Since 5.12 another process gets a thread of its own.
+ */
+static void sqpoll_family(void)
+{
+	struct ring *r = mmap(NULL, 2 * sizeof(*r), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int done[2], pid, parent = getpid();
+	char c;
+
+	r[0].params.flags = IORING_SETUP_SQPOLL;
+	r[0].params.sq_thread_idle = 20;
+	if (pipe(done) || !ring_setup_params(&r[0], "sqpoll_parent", 4))
+		return;
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, "sqpoll_child");
+		r[1].params.flags = IORING_SETUP_SQPOLL |
+				    IORING_SETUP_ATTACH_WQ;
+		r[1].params.wq_fd = r[0].fd;
+		r[1].params.sq_thread_idle = 20;
+		if (ring_setup_params(&r[1], "sqpoll_child", 4)) {
+			r[1].sq_tid = sq_thread_of(r[1].fd);
+			r[1].sq_pid = r[1].sq_tid;
+			if (r[1].sq_tid == sq_thread_of(r[0].fd)) {
+				r[1].serves[0] = parent;
+				r[1].serves[1] = getpid();
+			} else {
+				r[1].sq_pid = getpid();
+				r[1].serves[0] = getpid();
+			}
+			prep_path(&r[1], OP_UNLINKAT, "/tmp/sqpoll_child");
+			usleep(300000);
+			ring_publish(&r[1]);
+			ring_truth(&r[1]);
+		}
+		if (write(done[1], "d", 1) != 1)
+			_exit(1);
+		sleep_on();
+	}
+	if (read(done[0], &c, 1) != 1)
+		die("sqpoll_child");
+	r[0].sq_tid = sq_thread_of(r[0].fd);
+	/* Before 5.12 it is a process of the kernel's. */
+	r[0].sq_pid = find_thread("iou-sqp") ? parent : r[0].sq_tid;
+	r[0].serves[0] = parent;
+	r[0].serves[1] = pid;
+	ring_owner(&r[0], pid, "sqpoll_child", r[0].fd);
+	prep_path(&r[0], OP_UNLINKAT, "/tmp/sqpoll_parent");
+	ring_publish(&r[0]);
+	ring_truth(&r[0]);
+}
+
+#define REGISTER_BPF_FILTER 37
+
+/* `struct io_uring_bpf` of Linux 7.0, with its one command. */
+struct bpf_command {
+	uint16_t cmd_type, cmd_flags;
+	uint32_t resv;
+	uint32_t opcode, flags, filter_len;
+	uint8_t pdu_size, resv1[3];
+	uint64_t filter_ptr, resv2[5];
+};
+
+/* BPF programs say of two opcodes whether a request may run. */
+static void bpf_filtered(void)
+{
+	static const int opcodes[] = { OP_UNLINKAT, OP_NOP };
+	static struct ring r;
+
+	if (!ring_setup(&r, "bpf_filtered", 4, 0))
+		return;
+	for (int i = 0; i < 2; i++) {
+		/* The first is denied, the other allowed. */
+		struct sock_filter verdict = BPF_STMT(BPF_RET | BPF_K, i);
+		struct bpf_command command = {
+			.cmd_type = 1, .opcode = opcodes[i], .filter_len = 1,
+			.filter_ptr = (uintptr_t)&verdict,
+		};
+
+		if (ring_register(&r, REGISTER_BPF_FILTER, &command, 1)) {
+			skip("IORING_REGISTER_BPF_FILTER", errno);
+			ring_unmap(&r);
+			close(r.fd);
+			return;
+		}
+	}
+	prep_path(&r, OP_UNLINKAT, "/tmp/bpf_filtered");
+	if (ring_one(&r) != -EACCES)
+		die("a BPF filter denies nothing");
+	ring_sqe(&r, OP_NOP, -1);
+	if (ring_one(&r))
+		die("a BPF filter denies what it allows");
+	r.extra = ",\"bpf_filters\":[\"IORING_OP_NOP\","
+		  "\"IORING_OP_UNLINKAT\"]";
+	ring_truth(&r);
 }
 
 /* SQPOLL without a task that ever entered the kernel for it, and in flight. */
@@ -381,6 +502,7 @@ static void sqpoll_flight(void)
 	usleep(300000);
 	r.sq_pid = getpid();
 	r.sq_tid = find_thread("iou-sqp");
+	r.serves[0] = getpid();
 	ring_look(&r, false);
 	ring_truth(&r);
 }
@@ -590,6 +712,8 @@ const struct scenario ring_scenarios[] = {
 	{ "forty", forty },
 	{ "two_fds", two_fds },
 	{ "sqpoll", sqpoll },
+	{ "sqpoll_family", sqpoll_family },
+	{ "bpf_filtered", bpf_filtered },
 	{ "sqpoll_flight", sqpoll_flight },
 	{ "kinds", kinds },
 	{ "indices", indices },
