@@ -57,7 +57,10 @@ enum {
 	OP_URING_CMD128 = 64,
 };
 
-/* Which opcodes work on the open file in the request's fd, and which give way first. */
+/*
+ * Which opcodes work on the open file in the request's fd, which name paths that may begin at an open
+ * directory, and which give way first.
+ */
 #define BIT(n) (1ULL << (n))
 #define ON_FILE                                                                                   \
 	(BIT(OP_READV) | BIT(OP_WRITEV) | BIT(OP_FSYNC) | BIT(OP_READ_FIXED) |                    \
@@ -69,6 +72,9 @@ enum {
 	 BIT(OP_FGETXATTR) | BIT(OP_URING_CMD) | BIT(OP_SEND_ZC) | BIT(OP_SENDMSG_ZC) |           \
 	 BIT(OP_READ_MULTISHOT) | BIT(OP_FIXED_FD_INSTALL) | BIT(OP_FTRUNCATE) | BIT(OP_BIND) |   \
 	 BIT(OP_LISTEN) | BIT(OP_RECV_ZC) | BIT(OP_READV_FIXED) | BIT(OP_WRITEV_FIXED))
+#define IN_DIRECTORY                                                                              \
+	(BIT(OP_OPENAT) | BIT(OP_OPENAT2) | BIT(OP_STATX) | BIT(OP_UNLINKAT) | BIT(OP_MKDIRAT) |  \
+	 BIT(OP_RENAMEAT) | BIT(OP_SYMLINKAT) | BIT(OP_LINKAT))
 #define HOT                                                                                       \
 	(BIT(OP_NOP) | BIT(OP_READV) | BIT(OP_WRITEV) | BIT(OP_READ_FIXED) | BIT(OP_WRITE_FIXED) | \
 	 BIT(OP_READ) | BIT(OP_WRITE) | BIT(OP_READ_MULTISHOT) | BIT(OP_READV_FIXED) |            \
@@ -138,8 +144,8 @@ struct {
 } judgements SEC(".maps");
 
 /* A record under construction; one for each program, since one may interrupt another. */
-#define SCRATCH_BYTES 16384
-#define MAX_OFFSET 8191
+#define SCRATCH_BYTES 24576
+#define MAX_OFFSET 16383
 
 /* The ids at the front of a struct cred; the two between them are the saved ones. */
 enum id {
@@ -171,6 +177,7 @@ struct identity {
 struct scratch {
 	__u8 data[SCRATCH_BYTES];
 	struct identity who;
+	__u64 directories[2]; /* of the first and the second path; see meet_directories() */
 	__u32 offset; /* see add_offset() */
 	__u64 auxv[AUXV_PAIRS * 2];
 };
@@ -364,7 +371,7 @@ static __always_inline long write_record(struct scratch *scratch, __u32 size)
 {
 	struct record *record = (struct record *)scratch->data;
 
-	BOUND(size, SCRATCH_BYTES - 1);
+	BOUND(size, MAX_OFFSET);
 	record->size = size;
 	return bpf_ringbuf_output(&records, scratch, size, BPF_RB_NO_WAKEUP);
 }
@@ -1055,6 +1062,77 @@ static __always_inline __u64 meet_file(__u32 program, struct counters *row, stru
 	return id;
 }
 
+/* The open directories that the request's paths begin at. */
+__noinline int meet_directories(__u32 program, __u64 address, __u32 opcode)
+{
+	struct scratch *scratch = scratch_of(program);
+	void *request = (void *)address;
+	__s32 first = -1, second = -1;
+	struct counters *row;
+	struct file *file;
+	__u32 cpu;
+
+	row = row_of(program, &cpu);
+	if (!scratch || !row)
+		return 0;
+	switch (opcode) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+		first = BPF_CORE_READ((struct io_open *)request, dfd);
+		break;
+	case OP_STATX:
+		first = BPF_CORE_READ((struct io_statx *)request, dfd);
+		break;
+	case OP_UNLINKAT:
+		if (bpf_core_type_exists(struct io_unlink))
+			first = BPF_CORE_READ((struct io_unlink *)request, dfd);
+		break;
+	case OP_MKDIRAT:
+		if (bpf_core_type_exists(struct io_mkdir))
+			first = BPF_CORE_READ((struct io_mkdir *)request, dfd);
+		break;
+	case OP_RENAMEAT:
+		if (bpf_core_type_exists(struct io_rename)) {
+			first = BPF_CORE_READ((struct io_rename *)request, old_dfd);
+			second = BPF_CORE_READ((struct io_rename *)request, new_dfd);
+		}
+		break;
+	case OP_LINKAT:
+		if (bpf_core_type_exists(struct io_link)) {
+			first = BPF_CORE_READ((struct io_link *)request, old_dfd);
+			second = BPF_CORE_READ((struct io_link *)request, new_dfd);
+		} else if (bpf_core_type_exists(struct io_hardlink)) {
+			first = BPF_CORE_READ((struct io_hardlink *)request, old_dfd);
+			second = BPF_CORE_READ((struct io_hardlink *)request, new_dfd);
+		}
+		break;
+	case OP_SYMLINKAT:
+		if (bpf_core_type_exists(struct io_link))
+			second = BPF_CORE_READ((struct io_link *)request, new_dfd);
+		else if (bpf_core_type_exists(struct io_symlink))
+			second = BPF_CORE_READ((struct io_symlink *)request, new_dfd);
+		break;
+	}
+	scratch->directories[0] = 0;
+	scratch->directories[1] = 0;
+	file = file_of(scratch->who.task, first, false);
+	if (file && !is_socket(file))
+		scratch->directories[0] = meet_file(program, row, file);
+	file = file_of(scratch->who.task, second, false);
+	if (file && !is_socket(file))
+		scratch->directories[1] = meet_file(program, row, file);
+	return 0;
+}
+
+static __always_inline __u32 put_directories(struct scratch *scratch, __u32 at)
+{
+	if (scratch->directories[0])
+		at = put_u64(scratch, at, SECTION_DIRECTORY, 0, scratch->directories[0]);
+	if (scratch->directories[1])
+		at = put_u64(scratch, at, SECTION_DIRECTORY, 1, scratch->directories[1]);
+	return at;
+}
+
 /* Where a request's command keeps the pointer to a struct filename. */
 #define NAME_OFFSET(type, field)                                                                  \
 	(bpf_core_type_exists(struct delayed_filename) ?                                          \
@@ -1424,6 +1502,8 @@ __noinline int put_arguments(__u32 program, __u32 at, __u64 address, __u32 opcod
 		break;
 	}
 	at = put_bytes(scratch, at, SECTION_COMMAND, 0, request, COMMAND_BYTES, false);
+	if (opcode < 64 && IN_DIRECTORY & BIT(opcode))
+		at = put_directories(scratch, at);
 	switch (opcode) {
 	case OP_OPENAT:
 	case OP_OPENAT2:
@@ -1709,6 +1789,10 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 			socket = is_socket(file);
 			if (!socket)
 				file_name = meet_file(program, row, file);
+		}
+		if (request && opcode < 64 && IN_DIRECTORY & BIT(opcode)) {
+			scratch->directories[0] = (__u64)request;
+			meet_directories(program, number_of(scratch->directories[0]), opcode);
 		}
 	}
 

@@ -206,6 +206,7 @@ enum section_kind {
 	SECTION_UNIX_PEER, /* the same */
 	SECTION_FAULT, /* extra: the section_kind that could not be read */
 	SECTION_PENDING, /* opcodes in the submission queue, in its order */
+	SECTION_DIRECTORY, /* __u64: names a RECORD_FILE that a path begins at; extra: 1 the second path */
 };
 
 struct socket_info {

@@ -334,12 +334,14 @@ struct delayed_filename {
 };
 
 struct io_open {
+	int dfd;
 	struct filename *filename;
 };
 struct io_open___v7 {
 	struct delayed_filename filename;
 };
 struct io_statx {
+	int dfd;
 	struct filename *filename; /* const char __user * through 5.18 */
 };
 /* Through 5.18. */
@@ -350,18 +352,22 @@ struct io_statx___v7 {
 	struct delayed_filename filename;
 };
 struct io_unlink {
+	int dfd;
 	struct filename *filename;
 };
 struct io_unlink___v7 {
 	struct delayed_filename filename;
 };
 struct io_mkdir {
+	int dfd;
 	struct filename *filename;
 };
 struct io_mkdir___v7 {
 	struct delayed_filename filename;
 };
 struct io_rename {
+	int old_dfd;
+	int new_dfd;
 	struct filename *oldpath;
 	struct filename *newpath;
 };
@@ -371,6 +377,8 @@ struct io_rename___v7 {
 };
 /* 6.0 joined io_symlink and io_hardlink. */
 struct io_link {
+	int old_dfd;
+	int new_dfd;
 	struct filename *oldpath;
 	struct filename *newpath;
 };
@@ -379,10 +387,13 @@ struct io_link___v7 {
 	struct delayed_filename newpath;
 };
 struct io_symlink {
+	int new_dfd;
 	struct filename *oldpath;
 	struct filename *newpath;
 };
 struct io_hardlink {
+	int old_dfd;
+	int new_dfd;
 	struct filename *oldpath;
 	struct filename *newpath;
 };

@@ -8,6 +8,7 @@ import type {
   StreamRecord,
 } from "../record/records.ts";
 import { type ArgumentReader, type KnownArguments, NO_MEMORY } from "../uapi/argument.ts";
+import { withDirectories } from "../uapi/directories.ts";
 import { errnoName } from "../uapi/errno.ts";
 import { describeRequest } from "../uapi/op_info.ts";
 import { opcodeName } from "../uapi/opcodes.ts";
@@ -194,6 +195,7 @@ export class Decoder {
       sqe: section("SQE"),
       cred: section("CRED"),
       file: section("FILE"),
+      directory: section("DIRECTORY"),
       socket: section("SOCKET"),
       peer: section("PEER"),
       user: section("USER"),
@@ -453,6 +455,7 @@ export class Decoder {
     const known: { -readonly [K in keyof KnownArguments]: KnownArguments[K] } = {};
     let target: JsonObject | undefined;
     let targetUnsure = false;
+    let directories: { [key: string]: JsonObject | undefined } | undefined;
     let reader: ArgumentReader = NO_MEMORY;
     const pages: { address: bigint; bytes: Uint8Array }[] = [];
     let fromEntry = false;
@@ -542,6 +545,14 @@ export class Decoder {
           targetUnsure = extra !== 0;
           break;
         }
+        case kinds.directory: {
+          const opened = this.#files.target(bytes);
+          // The first of two is the old path's, and that of the only path.
+          directories = extra === 0
+            ? { ...directories, dfd: opened, old_dfd: opened }
+            : { ...directories, new_dfd: opened };
+          break;
+        }
         case kinds.socket:
           target = socketTarget(this.wire, bytes, {
             local: bytesOfKind(sections, i, kinds.unixLocal),
@@ -579,6 +590,13 @@ export class Decoder {
     const described = describeRequest(fields, reader, { known });
     let info = described.info as { [key: string]: JsonValue } | undefined;
     if (target !== undefined) info = { ...info, target };
+    if (directories !== undefined && info !== undefined) {
+      const known = withDirectories(info, (key) => directories[key]);
+      info = known.info;
+      if ((facts.flags & WAITS) !== 0) {
+        for (const key of known.added) unverified.push(`op_info.${key}`);
+      }
+    }
     facts.info = info;
     for (const { path } of described.missing) missing.push(path);
     if (facts.result?.errno === "ENAMETOOLONG" && known.path?.ok === true) {

@@ -1,5 +1,6 @@
 import { printable, printableField } from "../record/printable.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
+import { DIRECTORY_OF_PATH } from "../uapi/directories.ts";
 import { opcodeName } from "../uapi/opcodes.ts";
 
 /**
@@ -63,14 +64,22 @@ export function opcodeCell(record: Fields): string {
   return shortName(record.opcode, fieldsOf(record.io_uring).opcode_number);
 }
 
+/** A path, behind the directory that it begins at where that is known. */
+function pathCell(info: Fields, key: string): string {
+  const directory = `${DIRECTORY_OF_PATH[key]}_path`;
+  if (typeof info[directory] !== "string") return printableField(info, key);
+  const base = printableField(info, directory).replace(/\/$/, "");
+  return info[key] === "" ? base : `${base}/${printableField(info, key)}`;
+}
+
 /** What a request is about: its paths or its peer, else its fields. */
 export function detailCell(record: Fields): string {
   if (record.type === "IOUringRegister") return `count=${cell(record.count)}`;
   const info = fieldsOf(record.op_info);
   if ("old_path" in info || "new_path" in info) {
-    return `${printableField(info, "old_path")} -> ${printableField(info, "new_path")}`;
+    return `${pathCell(info, "old_path")} -> ${pathCell(info, "new_path")}`;
   }
-  if ("path" in info) return printableField(info, "path");
+  if ("path" in info) return pathCell(info, "path");
   if ("addr" in info) return peer(info);
   const target = fieldsOf(info.target);
   if ("path" in target) return printableField(target, "path");

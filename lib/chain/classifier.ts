@@ -186,7 +186,7 @@ export class Classifier {
 
   #judgeRecord(record: Fields, alternatives: readonly Alternative[], found: number[]): void {
     for (const { rule, ofRecord } of alternatives) {
-      if (!found.includes(rule) && ofRecord.every((holds) => holds(record))) found.push(rule);
+      if (!found.includes(rule) && isAll(ofRecord, record)) found.push(rule);
     }
   }
 
@@ -197,10 +197,8 @@ export class Classifier {
       for (const alternative of this.#byOpcode[request.opcode ?? NO_OPCODE] ?? []) {
         const { rule, ofRecord, heads, ofRequest } = alternative;
         if (heads !== undefined && !request.paths.some((path) => hasHead(path, heads))) continue;
-        if (
-          !found.includes(rule) && ofRecord.every((holds) => holds(record)) &&
-          ofRequest.every((holds) => holds(request, memory))
-        ) found.push(rule);
+        if (found.includes(rule) || !isAll(ofRecord, record)) continue;
+        if (isAllOfRequest(ofRequest, request, memory)) found.push(rule);
       }
       if (isNew) memory.note(request);
     }
@@ -298,6 +296,25 @@ export class Classifier {
     if (since === undefined && ring.strangers.size < MAX_STRANGERS) ring.strangers.set(pid, now);
     return since !== undefined && now - since > SETTLED_MS ? "foreign" : undefined;
   }
+}
+
+/** A loop, as a closure for every request would cost more than what it asks. */
+function isAll(conditions: Alternative["ofRecord"], record: Fields): boolean {
+  for (const holds of conditions) {
+    if (!holds(record)) return false;
+  }
+  return true;
+}
+
+function isAllOfRequest(
+  conditions: Alternative["ofRequest"],
+  request: RequestView,
+  memory: RingMemory,
+): boolean {
+  for (const holds of conditions) {
+    if (!holds(request, memory)) return false;
+  }
+  return true;
 }
 
 const JUDGED: ReadonlySet<string> = new Set([

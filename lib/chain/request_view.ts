@@ -1,5 +1,6 @@
 import type { Access, TargetKind } from "../config/rule.ts";
 import { type IpAddress, parseIpAddress } from "../uapi/ip_address.ts";
+import { DIRECTORY_OF_PATH } from "../uapi/directories.ts";
 import { opcodeNumber } from "../uapi/opcodes.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
 import { arrayOf, fieldsOf } from "./cells.ts";
@@ -164,6 +165,7 @@ export class RequestView {
       const path = this.#matchable(holder, key);
       if (path !== undefined) paths.push({ ...path, access });
     };
+    if (worksOnDescriptor(info)) add(info, "dfd_path", this.#access);
     if ("path" in info) {
       add(info, "path", opcode === OPENAT || opcode === OPENAT2 ? openAccess(info) : this.#access);
     }
@@ -184,15 +186,24 @@ export class RequestView {
     if (typeof text !== "string" || text === "") return undefined;
     const bytes = typeof hex === "string" && /^(?:[0-9a-f]{2})+$/.test(hex);
     const path = bytes ? latin1(Uint8Array.fromHex(hex)) : text;
-    const plain = plainPath(path, () => this.#directory(bytes));
+    const plain = plainPath(path, {
+      base: () => this.#directory(holder, key, bytes),
+      own: () => this.#ownDirectory(bytes),
+    });
     const forms = plain === path ? [path] : [path, plain];
     return { forms, bytes, heads: forms.map(headOf) };
   }
 
   /** The directory that a relative path begins at, where it is known. */
-  #directory(bytes: boolean): string | undefined {
-    const { dfd } = this.info;
-    if (dfd !== undefined && dfd !== "AT_FDCWD") return undefined;
+  #directory(holder: Fields, key: string, bytes: boolean): string | undefined {
+    const { [key]: directory = key } = DIRECTORY_OF_PATH;
+    const { [directory]: fd, [`${directory}_path`]: path, [`${directory}_path_hex`]: hex } = holder;
+    if (fd === undefined || fd === "AT_FDCWD") return this.#ownDirectory(bytes);
+    return typeof path !== "string" || bytes || hex !== undefined ? undefined : path;
+  }
+
+  /** The working directory of the process, where it is known. */
+  #ownDirectory(bytes: boolean): string | undefined {
     const { cwd, cwd_hex } = fieldsOf(this.record.process);
     return typeof cwd !== "string" || bytes || cwd_hex !== undefined ? undefined : cwd;
   }
@@ -207,9 +218,12 @@ const OWN_DIRECTORY = /^\/proc\/(?:self(?:\/task\/\d+)?|thread-self)\/cwd$/;
  * slashes, or through the root or the working directory of a process in `/proc`. Other symbolic
  * links are not looked up.
  */
-function plainPath(path: string, directory: () => string | undefined): string {
+function plainPath(
+  path: string,
+  directory: { base: () => string | undefined; own: () => string | undefined },
+): string {
   if (!NOT_PLAIN.test(path)) return path;
-  const base = path.startsWith("/") ? "" : directory();
+  const base = path.startsWith("/") ? "" : directory.base();
   if (base === undefined) return path;
   let plain = "";
   for (const name of `${base}/${path}`.split("/")) {
@@ -218,12 +232,17 @@ function plainPath(path: string, directory: () => string | undefined): string {
     if (name === "root" && ROOT.test(plain)) {
       plain = "";
     } else if (name === "cwd" && OWN_DIRECTORY.test(plain)) {
-      const own = directory();
+      const own = directory.own();
       if (own === undefined) return path;
       plain = own === "/" ? "" : own;
     }
   }
   return plain === "" ? "/" : plain;
+}
+
+/** Whether an empty path stands for what the descriptor beside it is open on. */
+function worksOnDescriptor({ path, flags }: Fields): boolean {
+  return path === "" && typeof flags === "string" && flags.includes("AT_EMPTY_PATH");
 }
 
 /** What opening a file is for, by its flags. */

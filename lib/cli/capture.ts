@@ -10,8 +10,8 @@ import { nearest } from "../config/nearest.ts";
 import { Btf } from "../kernel/btf.ts";
 import { BtfError } from "../kernel/btf_format.ts";
 import type { Diagnostic } from "../record/records.ts";
-import { OPCODE_CATEGORIES, OPCODES, opcodesOfCategory } from "../uapi/opcodes.ts";
-import { opcodeNumbers } from "../config/event_filter.ts";
+import { OPCODES } from "../uapi/opcodes.ts";
+import { OPCODE_WORDS, opcodeNumbers } from "../config/event_filter.ts";
 import { dropPrivileges } from "./drop_privileges.ts";
 import { exitCode } from "./fail_on.ts";
 import { BrokenPipe, FileError, type Host, StalledReader } from "./host.ts";
@@ -36,12 +36,13 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
   const { flags } = args;
   const output = new RecordOutput(args, host);
   const pids = pidsOf(flags.get("pid"), host);
-  const opcodes = opcodesOf(flags.get("opcode"));
+  const named = opcodesOf(flags.get("opcode"));
   const seconds = positive(flags.get("duration"), { flag: "duration", max: MAX_SECONDS });
   const count = wholeNumber(flags.get("count"), "count");
   const ringBytes = ringBytesOf(flags.get("ring-buffer"));
   const configPath = flags.get("config");
   const config = configPath === undefined ? {} : loadConfig(configPath, host);
+  const opcodes = opcodesInKernel(named, config.event_filter?.opcode ?? []);
 
   const btfPath = flags.get("btf");
   const btf = readBtf(btfPath, host);
@@ -69,7 +70,7 @@ export function capture(args: CommandArgs, host: Host, argv: readonly string[]):
     // 7.0 made both: tracepoints that can be preempted, and this type.
     again: btf.types.struct("delayed_filename") !== undefined,
     pids,
-    opcodes: opcodesInKernel(opcodes, config.event_filter?.opcode ?? []),
+    opcodes,
     ...idLists(filter),
     binary,
     deny: filter.deny_list ?? false,
@@ -271,23 +272,19 @@ function pidsOf(value: string | undefined, host: Host): number[] {
   return pids;
 }
 
-/** Opcodes by name, with or without the prefix, in any case; or by category. */
+/** Opcodes by the words of a config, in any case, and a name also without its prefix. */
 function opcodesOf(value: string | undefined): number[] {
   if (value === undefined) return [];
   const opcodes = new Set<number>();
   for (const text of value.split(",")) {
     const wanted = text.toUpperCase();
-    const exact = OPCODES.find(({ name }) => name === wanted || name === `IORING_OP_${wanted}`);
-    const category = opcodesOfCategory(text.toLowerCase());
-    if (exact !== undefined) {
-      opcodes.add(exact.number);
-    } else if (category.length > 0) {
-      for (const number of category) opcodes.add(number);
-    } else {
+    const words = [wanted, `IORING_OP_${wanted}`, text.toLowerCase()];
+    const numbers = opcodeNumbers(words.filter((word) => OPCODE_WORDS.includes(word)));
+    for (const number of numbers) opcodes.add(number);
+    if (numbers.size === 0) {
       const near = nearest(wanted, [
-        ...OPCODES.map(({ name }) => name),
+        ...OPCODE_WORDS,
         ...OPCODES.map(({ name }) => name.slice("IORING_OP_".length)),
-        ...OPCODE_CATEGORIES,
       ]);
       throw new UsageError(
         `Unknown opcode ${JSON.stringify(text)}` +

@@ -169,8 +169,8 @@ export const COMMANDS: readonly CommandSpec[] = [
         help: "Only this opcode or category; may be repeated",
         details:
           "Only requests with this opcode (IORING_OP_CONNECT, or connect) or of this category " +
-          "(network, file, metadata, process, poll, timer, sync, ring, device, ipc, memory); may " +
-          "be repeated.",
+          "(network, file, metadata, process, poll, timer, sync, ring, device, ipc, memory), or " +
+          "with one that has no name (UNKNOWN); may be repeated.",
       },
       { name: "duration", short: "d", value: "SECONDS", help: "Stop after this time" },
       {

@@ -85,11 +85,14 @@ export const ABSOLUTE_PATH = text({
 
 export const ABSOLUTE_PREFIX = text({ maxBytes: 255, check: absolute, schema: { pattern: "^/" } });
 
-export const OPCODE = choice("opcode or category", [
+/** Categories, names, and `UNKNOWN`. */
+export const OPCODE_WORDS: readonly string[] = [
   ...OPCODE_CATEGORIES,
   ...OPCODES.map(({ name }) => name),
   UNKNOWN_OPCODE,
-]);
+];
+
+export const OPCODE = choice("opcode or category", OPCODE_WORDS);
 
 export const PATH = mapping<PathConfig>({
   exact: list(ABSOLUTE_PATH),

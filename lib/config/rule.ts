@@ -1,7 +1,8 @@
 import type { Severity } from "../record/records.ts";
 import { ERRNO_NAMES } from "../uapi/errno.ts";
 import type { FlagTable } from "../uapi/flags.ts";
-import { ADDRESS, OPCODE, PATH, type PathConfig, PORT } from "./event_filter.ts";
+import { ADDRESS, OPCODE, opcodeNumbers, PATH, type PathConfig, PORT } from "./event_filter.ts";
+import { OP_INFO_KEYS, opInfoKeys } from "../uapi/op_info_keys.ts";
 import { REGISTER_OPS } from "../uapi/register_ops.ts";
 import { SETUP_FLAGS, SQE_FLAGS } from "../uapi/ring_flags.ts";
 import { PROCESS_FILTER, type ProcessFilterConfig } from "./process_filter.ts";
@@ -132,6 +133,10 @@ const VALUE = integerOrText(
   text({ maxBytes: 4095 }),
 );
 
+const OP_INFO = mapping<Record<string, readonly (number | string)[]>>(
+  Object.fromEntries(OP_INFO_KEYS.map((key) => [key, list(VALUE)])),
+);
+
 const CONDITION = mapping<RuleCondition>({
   process: PROCESS_FILTER,
   seccomp: boolean("A seccomp filter judges the process's system calls"),
@@ -142,7 +147,7 @@ const CONDITION = mapping<RuleCondition>({
   address: list(ADDRESS),
   port: list(PORT),
   target: list(choice<TargetKind>("target", ["file", "socket", "pipe", "unknown"])),
-  op_info: dictionary(list(VALUE)),
+  op_info: OP_INFO,
   sqe_flags: list(flag("SQE flag", SQE_FLAGS)),
   other_credentials: boolean("The request runs with credentials that are not its process's"),
   rejected: boolean("The kernel refused the request before it ran"),
@@ -184,6 +189,13 @@ function conditionProblem(condition: RuleCondition): string | undefined {
   if (conditionScope(condition) === undefined) {
     return "Condition never holds: operation is of a registration, setup_flags and without_fd are " +
       "of a ring, other keys of a request";
+  }
+  const opcodes = [...opcodeNumbers(condition.opcode ?? [])];
+  const strange = Object.keys(condition.op_info ?? {}).find((key) =>
+    opcodes.length > 0 && !opcodes.some((opcode) => opInfoKeys(opcode).includes(key))
+  );
+  if (strange !== undefined) {
+    return `Condition never holds: no opcode that it lists has ${quote(strange)} in op_info`;
   }
   return undefined;
 }

@@ -2,6 +2,7 @@ import type { KernelObject } from "../kernel/program.ts";
 import { type RingRequest, UNKNOWN_ID } from "../record/records.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import { type ArgumentReader, type KnownArguments, NO_MEMORY } from "../uapi/argument.ts";
+import { withDirectories } from "../uapi/directories.ts";
 import { resultOf } from "../uapi/errno.ts";
 import { hexText } from "../uapi/numbers.ts";
 import { describeRequest } from "../uapi/op_info.ts";
@@ -117,12 +118,18 @@ function opInfo(
   for (const field of missing) around.notes.miss(`${path}.${field.path}`, field.reason);
   for (const key of unverified) around.notes.unverified.push(`${path}.${key}`);
   const target = file && describeFile(file);
-  if (target === undefined) return info === undefined ? {} : { op_info: { ...info } };
-  // The descriptor of a finished request may name another file by now.
+  if (target === undefined && info === undefined) return {};
+  const { info: whole, added } = withDirectories(info ?? {}, (_, fd) => {
+    const directory = around.fileOf(request, { fd, fixed: false });
+    return directory && describeFile(directory);
+  });
+  // The descriptors of a finished request may name other files by now.
   if (request.state === undefined && request.results.length > 0) {
-    around.notes.unverified.push(`${path}.op_info.target`);
+    for (const key of target === undefined ? added : [...added, "target"]) {
+      around.notes.unverified.push(`${path}.op_info.${key}`);
+    }
   }
-  return { op_info: { ...info, target } };
+  return { op_info: target === undefined ? { ...whole } : { ...whole, target } };
 }
 
 function fileOf(

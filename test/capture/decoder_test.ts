@@ -307,6 +307,54 @@ unit("Decoder tells open files and sockets by what they are", () => {
   ok(peer.unverified.includes("op_info.target"));
 });
 
+unit("Decoder says which directories relative paths begin at", () => {
+  const wire = builder();
+  addProcess(wire);
+  for (const [file, bytes] of [[7n, "etc\0"], [8n, "b\0a\0"]] as const) {
+    wire.add("file_record", { kind: wire.value("RECORD_FILE") }, { file, mode: 0o40755 }, [
+      { kind: "FILE_PATH", bytes },
+    ]);
+  }
+  const below = (file: bigint, extra = 0) => ({
+    kind: "DIRECTORY",
+    extra,
+    bytes: new Uint8Array(BigUint64Array.of(file).buffer),
+  });
+  const path = (bytes: string, kind = "PATH") => ({ kind, bytes });
+  addRequest(wire, { opcode: 36 }, { fd: 5 }, [below(7n), path("shadow")]);
+  addRequest(wire, { opcode: 36 }, { fd: 5, flags: 1 << 2 }, [below(7n), path("shadow")]);
+  addRequest(wire, { opcode: 36 }, { fd: 5 }, [below(7n), path("/shadow")]);
+  // One whose description was lost.
+  addRequest(wire, { opcode: 36 }, { fd: 5 }, [below(9n), path("shadow")]);
+  addRequest(wire, { opcode: 38 }, { fd: 6 }, [
+    below(8n, 1),
+    path("target"),
+    path("link", "PATH2"),
+  ]);
+  const entry = openatEntry();
+  entry[0] = 35;
+  new DataView(entry.buffer).setInt32(4, 5, true);
+  new DataView(entry.buffer).setInt32(24, 6, true);
+  const bits = wire.value("BIT_NO_REQUEST") | wire.value("BIT_NO_FD");
+  addRequest(wire, { opcode: 35, bits }, { request: 0 }, [
+    { kind: "SQE", bytes: entry },
+    below(7n),
+    below(8n, 1),
+    path("old"),
+    path("new", "PATH2"),
+  ]);
+  const [removed, linked, absolute, lost, symlink, renamed] = decodeAll(decoder(), wire);
+  deepStrictEqual(removed.op_info, { path: "shadow", dfd: 5, dfd_path: "/etc" });
+  ok(!removed.unverified.includes("op_info.dfd_path"));
+  ok(linked.unverified.includes("op_info.dfd_path"));
+  equal(absolute.op_info.dfd_path, undefined);
+  equal(lost.op_info.dfd_path, undefined);
+  equal(symlink.op_info.new_dfd_path, "/a/b");
+  equal(symlink.op_info.dfd_path, undefined);
+  equal(renamed.op_info.old_dfd_path, "/etc");
+  equal(renamed.op_info.new_dfd_path, "/a/b");
+});
+
 unit("Decoder gives out a new ring before the first request on it", () => {
   const wire = builder();
   const created = { found_by: wire.value("FOUND_BY_CREATE"), fd: 4 };
@@ -404,7 +452,7 @@ unit("Decoder joins results by user_data where the kernel names no request", () 
   const wire = builder();
   const joined = decoder({ results: true });
   addProcess(wire);
-  const bits = wire.value("BIT_NO_REQUEST");
+  const bits = wire.value("BIT_NO_REQUEST") | wire.value("BIT_NO_FD");
   for (const user_data of [1n, 2n, 3n]) addRequest(wire, { bits }, { request: 0, user_data });
   for (const user_data of [2n, 1n]) {
     wire.add("result_record", {

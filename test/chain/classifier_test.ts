@@ -220,6 +220,8 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [op("OPENAT", { path: "shadow", access_flags: "O_RDONLY", dfd: "AT_FDCWD" }, {
         process: { ...event().process, cwd: "/etc" },
       })],
+      [op("OPENAT", { path: "shadow", access_flags: "O_RDONLY", dfd: 5, dfd_path: "/etc" })],
+      [op("LINKAT", { old_path: "shadow", new_path: "x", old_dfd: 5, old_dfd_path: "/etc" })],
       [op("READ", { fd: 3, target: { kind: "file", path: "/home/a/.ssh/id_ed25519" } })],
       [op("SYMLINKAT", { old_path: "/etc/shadow", new_path: "/tmp/x" })],
       [ring({ history: [past("OPENAT", { path: "/etc/sudoers.d/admin" })] })],
@@ -228,6 +230,10 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [open("/etc/shadow-decoy")],
       [open("/etc/passwd")],
       [open("shadow")],
+      [op("OPENAT", { path: "shadow", access_flags: "O_RDONLY", dfd: 5, dfd_path: "/srv" })],
+      [op("LINKAT", { old_path: "x", new_path: "shadow", new_dfd: 5, new_dfd_path: "/srv" }, {
+        process: { ...event().process, cwd: "/etc" },
+      })],
       [op("CLOSE", { fd: 3, target: { kind: "file", path: "/etc/shadow" } })],
       [op("STATX", { path: "/etc/shadow" })],
       [open("/proc/1/cwd/../etc/shadow")],

@@ -4,6 +4,7 @@ import { recordFilter } from "../../lib/chain/filter.ts";
 import type { Verdict } from "../../lib/chain/process_filter.ts";
 import type { Config } from "../../lib/config/config.ts";
 import type { EventFilterConfig } from "../../lib/config/event_filter.ts";
+import type { JsonObject } from "../../lib/uapi/json_value.ts";
 import { event, ring } from "./records.ts";
 
 const OPEN = event({ opcode: "IORING_OP_OPENAT", op_info: { path: "/etc/shadow" } });
@@ -55,14 +56,27 @@ for (const [config, open, connect, send] of CASES) {
 
 Deno.test("eventFilter() looks at every path that a request names, made plain", () => {
   const judge = eventFilter({ path: { exact: ["/etc/shadow"] } });
-  const paths = (op_info: Record<string, string>, over = {}) =>
+  const paths = (op_info: JsonObject, over = {}) =>
     judge(event({ opcode: "IORING_OP_LINKAT", op_info, ...over }));
   assert.equal(paths({ old_path: "/x", new_path: "/etc//./shadow" }), "pass");
   assert.equal(paths({ old_path: "/proc/7/root/etc/shadow", new_path: "/x" }), "pass");
   assert.equal(paths({ path: "../etc/shadow", dfd: "AT_FDCWD" }), "drop");
   const process = { ...event().process, cwd: "/usr" };
   assert.equal(paths({ path: "../etc/shadow", dfd: "AT_FDCWD" }, { process }), "pass");
-  assert.equal(paths({ path: "../etc/shadow", dfd: 5 as unknown as string }, { process }), "drop");
+  assert.equal(paths({ path: "../etc/shadow", dfd: 5 }, { process }), "drop");
+  assert.equal(paths({ path: "../etc/shadow", dfd: 5, dfd_path: "/usr" }), "pass");
+  const renamed = { old_path: "x", old_dfd: 5, new_path: "shadow", new_dfd: 6 };
+  assert.equal(paths({ ...renamed, old_dfd_path: "/etc" }), "drop");
+  assert.equal(paths({ ...renamed, new_dfd_path: "/etc" }), "pass");
+  // The working directory is none of theirs.
+  assert.equal(paths({ path: "/proc/self/cwd/../etc/shadow", dfd: 5, dfd_path: "/a/b" }), "drop");
+  const onFile = { path: "", flags: "AT_EMPTY_PATH", dfd: 5, dfd_path: "/etc/shadow" };
+  assert.equal(paths(onFile), "pass");
+  assert.equal(paths({ ...onFile, flags: "AT_SYMLINK_NOFOLLOW" }), "drop");
+  assert.equal(
+    paths({ path: "shadow", dfd: 5, dfd_path: "/etc", dfd_path_hex: "2f657463" }),
+    "drop",
+  );
   // As it is written, too.
   assert.equal(
     eventFilter({ path: { prefix: ["/proc/7/"] } })(

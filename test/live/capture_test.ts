@@ -209,6 +209,20 @@ live("capture filters by opcode, pid and user in the kernel", async () => {
   ok(byPid.end.totals.filtered >= 5);
 });
 
+live(
+  "capture takes UNKNOWN for the opcodes without a name, as a flag and in a config",
+  async () => {
+    const config = await Deno.makeTempFile({ suffix: ".yaml" });
+    await Deno.writeTextFile(config, "event_filter: { opcode: [UNKNOWN] }\n");
+    for (const capture of [["--opcode", "unknown"], ["-c", config]]) {
+      const { events, end } = await captureWorkload({ capture, workload: ["all"] });
+      deepStrictEqual(events.map(({ io_uring }) => io_uring.opcode_number), [200], capture[0]);
+      ok(end.totals.filtered > 50);
+    }
+    await Deno.remove(config);
+  },
+);
+
 live("capture lists rings that are open already, and those that hide", async () => {
   const workload = await HoldingWorkload.start("hold");
   const { records } = await (await RunningCapture.start()).stop();

@@ -364,6 +364,80 @@ static void all_files(void)
 	}
 }
 
+/* Paths that begin at a directory that is open. */
+static void all_below(void)
+{
+	struct open_how { uint64_t flags, mode, resolve; } how = { O_RDONLY, 0, 0 };
+	char *old = malloc(4096), *new = malloc(4096);
+	int at = open(dir, O_RDONLY | O_DIRECTORY), other;
+	struct io_uring_sqe *sqe;
+	struct statx stx;
+
+	mkdir(in_dir("sub"), 0700);
+	other = open(in_dir("sub"), O_RDONLY | O_DIRECTORY);
+	sqe = get(IORING_OP_OPENAT, at);
+	sqe->addr = (uintptr_t)"below";
+	sqe->open_flags = O_WRONLY | O_CREAT;
+	sqe->len = 0600;
+	close(run("{\"path\":\"below\",\"dfd\":%d,\"dfd_path\":\"%s\"}", at, dir));
+
+	sqe = get(IORING_OP_OPENAT2, other);
+	sqe->addr = (uintptr_t)"../below";
+	sqe->off = (uintptr_t)&how;
+	sqe->len = sizeof(how);
+	close(run("{\"path\":\"../below\",\"dfd\":%d,\"dfd_path\":\"%s/sub\"}", other, dir));
+
+	sqe = get(IORING_OP_STATX, at);
+	sqe->addr = (uintptr_t)"";
+	sqe->off = (uintptr_t)&stx;
+	sqe->len = 0x200;
+	sqe->statx_flags = AT_EMPTY_PATH;
+	run("{\"path\":\"\",\"flags\":\"AT_EMPTY_PATH\",\"dfd_path\":\"%s\"}", dir);
+
+	sqe = get(IORING_OP_MKDIRAT, at);
+	sqe->addr = (uintptr_t)"made";
+	sqe->len = 0700;
+	run("{\"path\":\"made\",\"dfd_path\":\"%s\"}", dir);
+
+	sqe = get(IORING_OP_SYMLINKAT, other);
+	sqe->addr = (uintptr_t)"to nowhere";
+	sqe->off = (uintptr_t)"link";
+	run("{\"old_path\":\"to nowhere\",\"new_path\":\"link\",\"new_dfd_path\":\"%s/sub\"}", dir);
+
+	sqe = get(IORING_OP_LINKAT, at);
+	sqe->addr = (uintptr_t)"below";
+	sqe->len = other;
+	sqe->off = (uintptr_t)"linked";
+	run("{\"old_path\":\"below\",\"new_path\":\"linked\",\"old_dfd_path\":\"%s\","
+	    "\"new_dfd_path\":\"%s/sub\"}", dir, dir);
+
+	sqe = get(IORING_OP_RENAMEAT, at);
+	sqe->addr = (uintptr_t)"below";
+	sqe->len = other;
+	sqe->off = (uintptr_t)"renamed";
+	run("{\"old_path\":\"below\",\"new_path\":\"renamed\",\"old_dfd_path\":\"%s\","
+	    "\"new_dfd_path\":\"%s/sub\"}", dir, dir);
+
+	sqe = get(IORING_OP_UNLINKAT, other);
+	sqe->addr = (uintptr_t)"renamed";
+	run("{\"path\":\"renamed\",\"dfd\":%d,\"dfd_path\":\"%s/sub\"}", other, dir);
+
+	/* The longest paths that there are, in a request that is refused. */
+	memset(old, 'o', 4095);
+	memset(new, 'n', 4095);
+	old[4095] = new[4095] = 0;
+	sqe = get(IORING_OP_RENAMEAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)old;
+	sqe->len = AT_FDCWD;
+	sqe->off = (uintptr_t)new;
+	sqe->buf_index = 1;
+	run("{\"old_path\":\"%s\",\"new_path\":\"%s\"}", old, new);
+	free(old);
+	free(new);
+	close(other);
+	close(at);
+}
+
 static void all_names(void)
 {
 	struct io_uring_sqe *sqe;
@@ -708,6 +782,7 @@ static void mode_all(void)
 	probe();
 	all_files();
 	all_names();
+	all_below();
 	all_sockets();
 	all_others();
 	io_uring_queue_exit(&ring);
