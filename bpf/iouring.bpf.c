@@ -94,6 +94,8 @@ const volatile __u32 complete_form = 1;
 const volatile __u32 failed_form = 1;
 /* 1: (ctx, opcode, files, buffers, ret) since 5.18. 2: with a bool before ret. */
 const volatile __u32 register_form = 1;
+/* The flag of a request that has credentials of its own; without it, what it points to is stale. */
+const volatile __u32 creds_flag;
 
 /* What is wanted. */
 const volatile __u32 wire_abi = WIRE_ABI;
@@ -143,7 +145,10 @@ struct {
 	__type(value, __u64);
 } judgements SEC(".maps");
 
-/* A record under construction; one for each program, since one may interrupt another. */
+/*
+ * A record under construction; one for each program, since one may interrupt another. Where a section
+ * begins is masked with MAX_OFFSET: two of the longest paths and what comes with them end before that.
+ */
 #define SCRATCH_BYTES 24576
 #define MAX_OFFSET 16383
 
@@ -162,6 +167,8 @@ struct identity {
 	struct task_struct *leader;
 	const struct cred *cred;
 	const struct css_set *cgroups;
+	struct dentry *cwd;
+	struct vfsmount *cwd_mount;
 	__u64 id;
 	__u64 image; /* names what it runs: another one after an execve(2) */
 	__u64 start;
@@ -498,7 +505,7 @@ static __always_inline __u32 put_path(struct scratch *scratch, __u32 at, __u16 k
 				      struct dentry *root, struct vfsmount *root_mount)
 {
 	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	__u32 start, off = add_offset(scratch, 0, 0);
+	__u32 start, off = add_offset(scratch, 0, 0), more = 1;
 	int i;
 
 	BOUND(at, MAX_OFFSET);
@@ -508,63 +515,77 @@ static __always_inline __u32 put_path(struct scratch *scratch, __u32 at, __u16 k
 		struct mount *above;
 		long length;
 
-		if (dentry == root && vfsmount == root_mount)
+		if (dentry == root && vfsmount == root_mount) {
+			more = 0;
 			break;
+		}
 		mount_root = BPF_CORE_READ(vfsmount, mnt_root);
 		parent = BPF_CORE_READ(dentry, d_parent);
-		if (dentry == mount_root || dentry == parent) {
+		if (dentry == mount_root) {
 			above = BPF_CORE_READ(mount, mnt_parent);
-			if (dentry != mount_root || above == mount)
+			if (above == mount) {
+				more = 0;
 				break;
+			}
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = above;
 			vfsmount = (void *)mount + bpf_core_field_offset(struct mount, mnt);
 			continue;
 		}
+		if (off >= MAX_PATH - NAME_MAX)
+			break;
 		length = bpf_probe_read_kernel_str(&scratch->data[start + off], NAME_MAX + 1,
 						   BPF_CORE_READ(dentry, d_name.name));
 		if (length <= 0)
 			break;
 		off = add_offset(scratch, off, length);
+		/* What never was in a directory has a name all the same: memfd:NAME, [eventfd]. */
+		if (dentry == parent) {
+			more = 0;
+			break;
+		}
 		dentry = parent;
 	}
 	/* extra 1: there is more of it above. */
-	return section_head(scratch, at, kind, off, i == MAX_COMPONENTS);
+	return section_head(scratch, at, kind, off, more);
+}
+
+static __always_inline struct kernfs_node *parent_of(struct kernfs_node *node)
+{
+	if (bpf_core_field_exists(struct kernfs_node___v614, __parent))
+		return BPF_CORE_READ((struct kernfs_node___v614 *)node, __parent);
+	return BPF_CORE_READ(node, parent);
 }
 
 static __always_inline __u32 put_cgroup(struct scratch *scratch, __u32 at, struct task_struct *task)
 {
 	struct css_set *set = BPF_CORE_READ(task, cgroups);
-	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
-	struct kernfs_node *node = BPF_CORE_READ(cgroup, kn), *parent;
-	struct kernfs_node *own = NULL;
-	__u32 start, off = add_offset(scratch, 0, 0);
+	struct cgroup *unified = BPF_CORE_READ(set, dfl_cgrp), *own;
+	struct kernfs_node *node = BPF_CORE_READ(unified, kn), *parent;
+	struct cgroup_subsys_state **subsys, *css = NULL;
+	__u32 start, off = add_offset(scratch, 0, 0), more = 1;
 	int i;
 
-	if (bpf_core_field_exists(struct kernfs_node___v614, __parent))
-		parent = BPF_CORE_READ((struct kernfs_node___v614 *)node, __parent);
+	/*
+	 * Where controllers are of version 1 they know better: a runtime makes a container's group
+	 * there, and leaves its processes in the group of its own service in the hierarchy of version
+	 * 2, if systemd has mounted one at all.
+	 */
+	subsys = (void *)set + bpf_core_field_offset(struct css_set, subsys);
+	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id))
+		subsys += bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id);
+	else if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		subsys += bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
 	else
-		parent = BPF_CORE_READ(node, parent);
-	if (!parent) {
-		/* A host of cgroup v1, or a root process: a v1 controller knows better. */
-		struct cgroup_subsys_state **subsys, *css = NULL;
-		__u64 index = 0;
-		bool known = true;
+		subsys = NULL;
+	if (subsys)
+		bpf_probe_read_kernel(&css, sizeof(css), subsys);
+	own = BPF_CORE_READ(css, cgroup);
+	if (own && BPF_CORE_READ(own, root) != BPF_CORE_READ(unified, root)) {
+		struct kernfs_node *group = BPF_CORE_READ(own, kn);
 
-		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id))
-			index = bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id);
-		else if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
-			index = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
-		else
-			known = false;
-		if (known) {
-			subsys = (void *)set + bpf_core_field_offset(struct css_set, subsys);
-			bpf_probe_read_kernel(&css, sizeof(css), &subsys[index]);
-			cgroup = BPF_CORE_READ(css, cgroup);
-			own = BPF_CORE_READ(cgroup, kn);
-		}
-		if (own)
-			node = own;
+		if (parent_of(group))
+			node = group;
 	}
 
 	BOUND(at, MAX_OFFSET);
@@ -572,11 +593,12 @@ static __always_inline __u32 put_cgroup(struct scratch *scratch, __u32 at, struc
 	for (i = 0; i < 32; i++) {
 		long length;
 
-		if (bpf_core_field_exists(struct kernfs_node___v614, __parent))
-			parent = BPF_CORE_READ((struct kernfs_node___v614 *)node, __parent);
-		else
-			parent = BPF_CORE_READ(node, parent);
-		if (!parent)
+		parent = parent_of(node);
+		if (!parent) {
+			more = 0;
+			break;
+		}
+		if (off >= MAX_PATH - NAME_MAX)
 			break;
 		length = bpf_probe_read_kernel_str(&scratch->data[start + off], NAME_MAX + 1,
 						   BPF_CORE_READ(node, name));
@@ -585,7 +607,7 @@ static __always_inline __u32 put_cgroup(struct scratch *scratch, __u32 at, struc
 		off = add_offset(scratch, off, length);
 		node = parent;
 	}
-	return section_head(scratch, at, SECTION_CGROUP, off, i == 32);
+	return section_head(scratch, at, SECTION_CGROUP, off, more);
 }
 
 static __always_inline struct task_struct *current_task(const bool typed)
@@ -690,6 +712,37 @@ static __always_inline enum verdict judge(struct identity *who, struct task_stru
 	return listed == VERDICT_PASS ? yes : no;
 }
 
+/* What the executable is called, and whether it still is: 0 where there is none. */
+static __always_inline __u64 name_of_exe(struct task_struct *task, const bool typed)
+{
+	struct mm_struct *mm = READ(typed, task, mm);
+	struct dentry *dentry;
+	struct file *exe;
+
+	if (!mm)
+		return 0;
+	exe = READ(typed, mm, exe_file);
+	if (!exe)
+		return 0;
+	dentry = READ(typed, exe, f_path.dentry);
+	if (!dentry)
+		return 0;
+	return (__u64)READ(typed, dentry, d_name.hash) << 1 | !READ(typed, dentry, d_hash.pprev);
+}
+
+/* Where the thread is. */
+static __always_inline void read_cwd(struct identity *who, struct task_struct *task, const bool typed)
+{
+	struct fs_struct *fs = READ(typed, task, fs);
+
+	who->cwd = NULL;
+	who->cwd_mount = NULL;
+	if (!fs)
+		return;
+	who->cwd = READ(typed, fs, pwd.dentry);
+	who->cwd_mount = READ(typed, fs, pwd.mnt);
+}
+
 static __always_inline void identify(struct identity *who, struct task_struct *task,
 				     struct task_struct *leader, const struct cred *cred, __u32 pid,
 				     const bool typed)
@@ -725,10 +778,14 @@ static __always_inline void identify(struct identity *who, struct task_struct *t
 		bpf_probe_read_kernel(who->comm, sizeof(who->comm), comm);
 	}
 	read_auid(who, leader, typed);
+	read_cwd(who, task, typed);
 
 	hash = mix(who->image, (__u64)pid << 32 | who->ppid);
 	hash = mix(hash, who->auid);
 	hash = mix(hash, number_of(who->cgroups));
+	hash = mix(hash, number_of(who->cwd));
+	hash = mix(hash, number_of(who->cwd_mount));
+	hash = mix(hash, name_of_exe(task, typed));
 	hash = mix(hash, (__u64)who->ids[ID_UID] << 32 | who->ids[ID_GID]);
 	hash = mix(hash, (__u64)who->ids[ID_EUID] << 32 | who->ids[ID_EGID]);
 	hash = mix(hash, who->caps[0]);
@@ -781,10 +838,12 @@ static __always_inline bool is_memfd(struct file *file)
 	       name[4] == 'd' && name[5] == ':';
 }
 
-/* Whether the name of a file is gone: what d_unlinked() asks. */
-static __always_inline bool is_unlinked(struct dentry *dentry)
+/* Whether the name of a file is gone, or never was in a directory, as that of a memfd. */
+static __always_inline bool is_unlinked(struct dentry *dentry, struct vfsmount *vfsmount)
 {
-	return !BPF_CORE_READ(dentry, d_hash.pprev) && dentry != BPF_CORE_READ(dentry, d_parent);
+	return !BPF_CORE_READ(dentry, d_hash.pprev) &&
+	       (dentry != BPF_CORE_READ(dentry, d_parent) ||
+		dentry != BPF_CORE_READ(vfsmount, mnt_root));
 }
 
 static __always_inline __u32 put_args(struct scratch *scratch, __u32 at, struct mm_struct *mm)
@@ -857,7 +916,7 @@ __noinline int describe_process(__u32 program, __u32 pid, __u32 current)
 		record->secureexec = secure_of(scratch, mm, BPF_CORE_READ(exe, f_inode), &known);
 		if (known)
 			record->valid |= VALID_SECURE;
-		if (is_unlinked(dentry))
+		if (is_unlinked(dentry, vfsmount))
 			record->valid |= EXE_DELETED;
 		if (is_memfd(exe))
 			record->secureexec |= SECURE_FILELESS;
@@ -1013,7 +1072,9 @@ static __always_inline __u64 file_id(struct file *file, struct inode *inode, str
 	hash = mix(hash, (__u64)dentry);
 	hash = mix(hash, BPF_CORE_READ(inode, i_ino));
 	hash = mix(hash, (__u64)BPF_CORE_READ(file, f_path.mnt));
-	hash = mix(hash, (__u64)BPF_CORE_READ(dentry, d_name.name));
+	/* Another name gives it another description, and so does none. */
+	hash = mix(hash, BPF_CORE_READ(dentry, d_name.hash));
+	hash = mix(hash, !BPF_CORE_READ(dentry, d_hash.pprev));
 	hash = mix(hash, (__u64)BPF_CORE_READ(dentry, d_parent));
 	return mix(hash, BPF_CORE_READ(inode, i_sb, s_dev));
 }
@@ -1026,6 +1087,7 @@ __noinline int describe_file(__u32 program, __u64 address, __u64 id)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct vfsmount *vfsmount = BPF_CORE_READ(file, f_path.mnt);
 	__u32 at = sizeof(*record);
 
 	if (!scratch)
@@ -1038,8 +1100,8 @@ __noinline int describe_file(__u32 program, __u64 address, __u64 id)
 	record->mode = BPF_CORE_READ(file, f_inode, i_mode);
 	record->inode = BPF_CORE_READ(file, f_inode, i_ino);
 	record->magic = BPF_CORE_READ(file, f_inode, i_sb, s_magic);
-	record->deleted = is_unlinked(dentry);
-	at = put_path(scratch, at, SECTION_FILE_PATH, dentry, BPF_CORE_READ(file, f_path.mnt),
+	record->deleted = is_unlinked(dentry, vfsmount);
+	at = put_path(scratch, at, SECTION_FILE_PATH, dentry, vfsmount,
 		      BPF_CORE_READ(fs, root.dentry), BPF_CORE_READ(fs, root.mnt));
 	return write_record(scratch, at);
 }
@@ -1603,8 +1665,36 @@ static __always_inline void put_seccomp(struct request_record *record, struct ta
 	record->seccomp_filters = filters;
 }
 
-/* Requests of different opcodes have the same name. */
+/* In place of an opcode: requests of different ones have the same name. */
 #define MIXED 0xff
+/* ACCEPT into the slot of the ring's file table that it names, or that its result names. */
+#define ACCEPT_TO_SLOT 0xfe
+#define ACCEPT_TO_ANY_SLOT 0xfd
+#define FILE_INDEX_ALLOC (~0U)
+
+static __always_inline __u8 kind_of_accept(struct io_kiocb *request)
+{
+	__u32 slot = 0;
+
+	if (request && bpf_core_field_exists(struct io_accept, file_slot))
+		slot = BPF_CORE_READ((struct io_accept *)request, file_slot);
+	return !slot ? OP_ACCEPT : slot == FILE_INDEX_ALLOC ? ACCEPT_TO_ANY_SLOT : ACCEPT_TO_SLOT;
+}
+
+/* The file that ACCEPT made, where it is known which. */
+static __always_inline struct file *accepted_file(__u32 kind, struct io_ring_ctx *ring,
+						  struct io_kiocb *request, __s32 res)
+{
+	if (kind == OP_ACCEPT)
+		return file_of(current_task(false), res, false);
+	if (kind == ACCEPT_TO_ANY_SLOT)
+		return fixed_file_of(ring, res);
+	if (kind == ACCEPT_TO_SLOT && request &&
+	    bpf_core_field_exists(struct io_accept, file_slot))
+		return fixed_file_of(ring,
+				     BPF_CORE_READ((struct io_accept *)request, file_slot) - 1);
+	return NULL;
+}
 
 /* Remembers that completions of a request are wanted: its opcode, above how many there are. */
 static __always_inline void await(struct control *control, struct io_ring_ctx *ring,
@@ -1622,11 +1712,10 @@ static __always_inline void await(struct control *control, struct io_ring_ctx *r
 	bpf_map_update_elem(&awaiting, &key, &value, BPF_ANY);
 }
 
-/* The entry that a request was made from; its owner can write it. */
-static __always_inline struct io_uring_sqe *sqe_of(struct io_ring_ctx *ring)
+/* The entry that a request was made from, `back` entries ago; its owner can write it. */
+static __always_inline struct io_uring_sqe *sqe_of(struct io_ring_ctx *ring, __u32 flags, __u32 back)
 {
-	__u32 flags = BPF_CORE_READ(ring, flags);
-	__u32 index = (BPF_CORE_READ(ring, cached_sq_head) - 1) &
+	__u32 index = (BPF_CORE_READ(ring, cached_sq_head) - back) &
 		      (BPF_CORE_READ(ring, sq_entries) - 1);
 
 	if (!(flags & IORING_SETUP_NO_SQARRAY)) {
@@ -1643,8 +1732,15 @@ static __always_inline struct io_uring_sqe *sqe_of(struct io_ring_ctx *ring)
 /* The same, or NULL where it serves another request by now. */
 static __always_inline struct io_uring_sqe *sqe_named(struct io_ring_ctx *ring, __u64 user_data)
 {
-	struct io_uring_sqe *sqe = sqe_of(ring);
+	__u32 flags = BPF_CORE_READ(ring, flags);
+	struct io_uring_sqe *sqe = sqe_of(ring, flags, 1);
 
+	if (BPF_CORE_READ(sqe, user_data) == user_data)
+		return sqe;
+	/* A large entry among small ones counts as two. */
+	if (!(flags & IORING_SETUP_SQE_MIXED))
+		return NULL;
+	sqe = sqe_of(ring, flags, 2);
 	return BPF_CORE_READ(sqe, user_data) == user_data ? sqe : NULL;
 }
 
@@ -1834,11 +1930,13 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		*(__s32 *)&scratch->data[at + 8] = error;
 		at = section_head(scratch, at, SECTION_RESULT, 4, 0);
 	} else if (!request || bpf_core_field_exists(request->creds)) {
-		if (request)
+		const bool own = request && flags & creds_flag;
+
+		if (own || (request && !creds_flag))
 			creds = READ(typed, request, creds);
 		if (!creds)
 			creds = READ(typed, current, cred);
-		if (creds != who->cred)
+		if (own || creds != who->cred)
 			at = put_cred(scratch, at, who, creds, ring, user_data);
 	}
 	unsure = !request || flags & IOSQE_FIXED_FILE;
@@ -1858,7 +1956,8 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		return 0;
 	}
 	if (!canary && !refused && (opcode == OP_ACCEPT || want_tracking))
-		await(control, ring, user_data, opcode);
+		await(control, ring, user_data,
+		      opcode == OP_ACCEPT ? kind_of_accept(request) : opcode);
 	return 0;
 
 unread:
@@ -1995,19 +2094,14 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 	struct scratch *scratch;
 	struct counters *row;
 	__u32 *known = NULL;
-	bool accepted;
+	bool tracked = !want_results || want_tracking;
+	/* It names no request, where the kernel tells of which one a completion is the last. */
+	bool posted = program == PROGRAM_COMPLETE && complete_form != 3 && !request;
 
-	if (!want_results || want_tracking) {
+	if (tracked || !request || BPF_CORE_READ(request, opcode) == OP_ACCEPT)
 		known = bpf_map_lookup_elem(&awaiting, &awaited);
-		if (!known)
-			return 0;
-		accepted = *known >> 24 == OP_ACCEPT;
-	} else if (request) {
-		accepted = BPF_CORE_READ(request, opcode) == OP_ACCEPT;
-	} else {
-		known = bpf_map_lookup_elem(&awaiting, &awaited);
-		accepted = known && *known >> 24 == OP_ACCEPT;
-	}
+	if (tracked && !known)
+		return 0;
 	row = row_of(program, &cpu);
 	scratch = bpf_map_lookup_elem(&scratches, &key);
 	if (!row || !scratch || !control)
@@ -2020,25 +2114,27 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 	__builtin_memset(record, 0, sizeof(*record));
 	record->head.kind = RECORD_RESULT;
 	record->head.cpu = cpu;
+	record->head.bits = posted ? BIT_POSTED : 0;
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->head.ring = (__u64)ring;
 	record->user_data = user_data;
 	record->request = (__u64)request;
 	record->res = res;
 	record->cqe_flags = cqe_flags;
-	if (accepted && res >= 0) {
-		struct file *file = file_of(current_task(false), res, false);
+	if (known && res >= 0) {
+		struct file *file = accepted_file(*known >> 24, ring, request, res);
 
 		if (file && is_socket(file))
 			at = put_socket(program, at, SECTION_PEER, 0, (__u64)file);
 	}
-	if (known && !(cqe_flags & IORING_CQE_F_MORE)) {
+	if (known && !posted && !(cqe_flags & IORING_CQE_F_MORE)) {
 		if ((*known & 0xffffff) > 1)
 			(*known)--;
 		else
 			bpf_map_delete_elem(&awaiting, &awaited);
 	}
-	if (!has_room(ROOM_COLD, NULL, at) || write_record(scratch, at))
+	/* What a flood of requests came to is not worth the room of other requests. */
+	if (!has_room(known ? ROOM_COLD : ROOM_HOT, NULL, at) || write_record(scratch, at))
 		row->lost_other++;
 	return 0;
 }

@@ -39,6 +39,7 @@ enum record_kind {
 #define BIT_NO_REQUEST	(1 << 3) /* this kernel's tracepoint does not pass the request */
 #define BIT_ENTRY_FD	(1 << 4) /* fd is from the ring's entry, which its owner can write */
 #define BIT_NO_FD	(1 << 5) /* fd could not be read */
+#define BIT_POSTED	(1 << 6) /* no request's last completion: one of several, or a message */
 
 struct record {
 	__u16 size; /* of the whole record */

@@ -96,6 +96,7 @@ struct path {
 };
 
 struct qstr {
+	u32 hash; /* of the name and of where it is */
 	u32 len;
 	const unsigned char *name;
 };
@@ -168,6 +169,7 @@ struct cgroup_subsys_state {
 
 struct cgroup {
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 
 struct css_set {
@@ -452,6 +454,9 @@ struct io_connect {
 };
 struct io_bind {
 	int addr_len;
+};
+struct io_accept {
+	u32 file_slot; /* since 5.15 */
 };
 struct io_sr_msg {
 	void *umsg;

@@ -104,7 +104,7 @@ static const struct {
 	VALUE(RECORD_PROCESS), VALUE(RECORD_FILE), VALUE(RECORD_REQUEST), VALUE(RECORD_RESULT),
 	VALUE(RECORD_REGISTER), VALUE(RECORD_RING),
 	VALUE(BIT_SQ_THREAD), VALUE(BIT_REJECTED), VALUE(BIT_AGAIN), VALUE(BIT_NO_REQUEST),
-	VALUE(BIT_ENTRY_FD), VALUE(BIT_NO_FD),
+	VALUE(BIT_ENTRY_FD), VALUE(BIT_NO_FD), VALUE(BIT_POSTED),
 	VALUE(SECURE_SETUID), VALUE(SECURE_SETGID), VALUE(SECURE_FILE_CAPS),
 	VALUE(SECURE_FILELESS),
 	VALUE(VALID_START), VALUE(VALID_CRED), VALUE(VALID_AUID), VALUE(VALID_PPID),
@@ -477,6 +477,25 @@ static bool has_member(uint32_t id, const char *name, int depth)
 	return false;
 }
 
+/* A value that an enum of the kernel gives a name, or -1. Those without a name only a search finds. */
+static int enumerator(const char *name)
+{
+	uint32_t count = btf__type_cnt(capture.kernel);
+
+	for (uint32_t id = 1; id < count; id++) {
+		const struct btf_type *type = btf__type_by_id(capture.kernel, id);
+		const struct btf_enum *value = btf_enum(type);
+
+		if (!btf_is_enum(type))
+			continue;
+		for (int i = 0; i < btf_vlen(type); i++, value++) {
+			if (!strcmp(btf__name_by_offset(capture.kernel, value->name_off), name))
+				return value->val;
+		}
+	}
+	return -1;
+}
+
 static int set_form(uint32_t program, const char *name, uint32_t form)
 {
 	capture.forms[program] = form;
@@ -487,7 +506,8 @@ static int set_form(uint32_t program, const char *name, uint32_t form)
 static int probe_forms(bool may_be_typed)
 {
 	const struct btf_param *parameters;
-	int count, error;
+	int count, error, bit;
+	uint32_t flag;
 
 	capture.submit_name = "io_uring_submit_req";
 	parameters = tracepoint(capture.submit_name, &count);
@@ -526,6 +546,11 @@ static int probe_forms(bool may_be_typed)
 		error = set_form(PROGRAM_REGISTER, "register_form", count == 5 ? 1 : 2);
 	if (!tracepoint("io_uring_cqe_overflow", &count))
 		leave_out("overflow");
+	bit = enumerator("REQ_F_CREDS_BIT");
+	if (!error && bit >= 0 && bit < 32) {
+		flag = 1U << bit;
+		error = iouring_capture_set("creds_flag", (uint8_t *)&flag, sizeof(flag));
+	}
 	return error;
 }
 

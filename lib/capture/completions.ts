@@ -19,6 +19,8 @@ export interface CompletionKey {
   /** Address of the io_kiocb; 0 where the kernel does not tell. */
   readonly requestLow: number;
   readonly requestHigh: number;
+  /** It is no request's last one: one of several, or a message of another ring's. */
+  readonly posted: boolean;
   /** More completions may follow. */
   readonly more: boolean;
   /** It tells that a zero-copy send no longer needs its buffer, and names a request of the kernel's. */
@@ -29,6 +31,12 @@ export interface CompletionKey {
 const WAIT_NS = 1e9;
 /** Events that wait at most. */
 const MAX_WAITING = 65_536;
+
+/**
+ * POLL_ADD, RECVMSG, TIMEOUT, ACCEPT, SEND, RECV, URING_CMD, SEND_ZC, SENDMSG_ZC, READ_MULTISHOT,
+ * RECV_ZC and URING_CMD128.
+ */
+const REPEATING: ReadonlySet<number> = new Set([6, 10, 11, 13, 26, 27, 46, 47, 48, 49, 58, 64]);
 
 interface Slot {
   readonly waiting: Waiting;
@@ -117,8 +125,10 @@ export class CompletionJoin {
     }
     const named = this.#byName.get(nameOf(key.ring, key));
     if (named === undefined || named.size !== 1) return undefined;
-    for (const slot of named) return slot;
-    return undefined;
+    const [slot] = named;
+    // A message names whatever request its sender likes.
+    if (key.posted && !(key.more && mayRepeat(slot!.waiting.record))) return undefined;
+    return slot;
   }
 
   /** Emits the events that have waited long enough, or all. They stay known to later completions. */
@@ -144,6 +154,11 @@ export class CompletionJoin {
     named?.delete(slot);
     if (named?.size === 0) this.#byName.delete(slot.name);
   }
+}
+
+/** Whether a request is of a kind that may complete more than once. */
+function mayRepeat({ io_uring }: IOUringEvent): boolean {
+  return io_uring !== undefined && REPEATING.has(io_uring.opcode_number);
 }
 
 function nameOf(ring: string, key: { userDataLow: number; userDataHigh: number }): string {

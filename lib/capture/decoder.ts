@@ -209,6 +209,7 @@ export class Decoder {
       rejected: wire.at("BIT_REJECTED"),
       again: wire.at("BIT_AGAIN"),
       noRequest: wire.at("BIT_NO_REQUEST"),
+      posted: wire.at("BIT_POSTED"),
       entryFd: wire.at("BIT_ENTRY_FD"),
       noFd: wire.at("BIT_NO_FD"),
     };
@@ -395,6 +396,8 @@ export class Decoder {
     const filters = view.getUint16(at + o.filters, true);
     if (filters === 0 && mode === SECCOMP_MODE_FILTER) missing.push("seccomp.filters");
     const entryFlags = facts.flags & 0x7f;
+    const { uid, euid } = thread.process;
+    const differs = cred !== undefined && (cred.uid !== uid || cred.euid !== euid);
     // The keys stand in their order.
     const uring: RequestBlock = {
       opcode_number: opcode,
@@ -405,7 +408,7 @@ export class Decoder {
       sqe_flags: entryFlags === 0 ? NO_SQE_FLAGS : sqeFlagNames(entryFlags),
       sq_thread: (bits & this.#bit.sqThread) !== 0,
       ...(personality === undefined ? undefined : { personality }),
-      ...(cred === undefined ? undefined : { cred }),
+      ...(differs ? { cred } : undefined),
       ...(rejected ? { rejected } : undefined),
       cpu,
       seq: view.getUint32(at + o.seq, true),
@@ -631,6 +634,7 @@ export class Decoder {
       userDataHigh,
       requestLow: view.getUint32(at + o.resultRequest, true),
       requestHigh: view.getUint32(at + o.resultRequest + 4, true),
+      posted: (view.getUint8(at + o.bits) & this.#bit.posted) !== 0,
       more,
       notification: (cqeFlags & IORING_CQE_F_NOTIF) !== 0,
     });

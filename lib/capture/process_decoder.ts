@@ -67,9 +67,10 @@ export class ProcessDecoder {
     const path = exe !== undefined && exe.bytes.length > 0
       ? pathFromComponents(exe.bytes)
       : new Uint8Array();
-    // Above the kernel's limit of components the beginning is not there.
+    if (path.length === 0 && !kernelThread) missing.push("process.filename");
+    // Of a path that is too deep or too long the beginning is not there.
     const whole = exe !== undefined && exe.extra === 0 && path.length > 0;
-    if (!whole && !kernelThread) missing.push("process.filename", "process.binary_path");
+    if (!whole && !kernelThread) missing.push("process.binary_path");
     putText(block, "filename", baseName(path));
     putText(block, "binary_path", path);
     const args = find("SECTION_ARGS");
@@ -80,6 +81,7 @@ export class ProcessDecoder {
     const cgroup = find("SECTION_CGROUP");
     const cgroupPath = cgroup === undefined ? undefined : pathFromComponents(cgroup.bytes);
     if (cgroupPath === undefined) missing.push("process.container_id");
+    else if (cgroup?.extra !== 0) missing.push("process.cgroup");
     block.container_id = cgroupPath === undefined ? "" : containerId(decodeText(cgroupPath).text);
 
     if (has("EXE_DELETED")) block.binary_deleted = true;

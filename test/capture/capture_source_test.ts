@@ -11,12 +11,14 @@ const layout = layoutText();
 const ignore = layout === undefined;
 const SECOND = 1_000_000_000n;
 
-/** What a host does that is not as it should be. */
+/** What is asked of a host, and what it does that is not as it should be. */
 interface Trouble {
   /** What each try to send a NOP of our own comes to; the last is for all others too. */
   readonly canaries?: readonly number[];
   /** What an iterator comes to. */
   readonly iterators?: number;
+  /** Every event waits for its result. */
+  readonly results?: boolean;
   /** ms from one look at the clock to the next. */
   readonly step?: number;
 }
@@ -55,7 +57,7 @@ function recordsOf(batches: readonly Uint8Array[], trouble: Trouble = {}): Strea
   const source = captureSource({
     device,
     btf: new Btf(emptyBtf()),
-    results: false,
+    results: trouble.results ?? false,
     processFilter: {},
     judgeBinaries: false,
     stopSignal: () => ++looks < batches.length ? 0 : 2,
@@ -137,5 +139,16 @@ test("captureSource() tells of rings in time on a host that never idles", () => 
     ["create"],
     "IOUringEvent",
     "end",
+  ]);
+});
+
+test("captureSource() tells of what still waits at the end, once", () => {
+  const wire = new WireBuilder(layout!);
+  addRequest(addProcess(wire), { time: 15n * SECOND });
+  const records = recordsOf([wire.batch()], { results: true });
+  deepStrictEqual(records.map(({ type }) => type), [
+    "IOUringStatus",
+    "IOUringEvent",
+    "IOUringStatus",
   ]);
 });

@@ -240,6 +240,36 @@ unit("Decoder never guesses which request a result is for", () => {
   equal(joined.totals.unresolved, 1);
 });
 
+unit("Decoder takes no message of another ring for a result", () => {
+  const wire = builder();
+  const joined = decoder({ results: true });
+  const request = 0x1000n;
+  const posted = wire.value("BIT_POSTED");
+  const result = (bits: number, members: Record<string, number | bigint>) =>
+    wire.add("result_record", {
+      kind: wire.value("RECORD_RESULT"),
+      ring: 0xffff888100c4a000n,
+      bits,
+    }, { user_data: 0xdeadn, request: 0n, ...members });
+  const more = 1 << 1;
+  // A READ completes once.
+  addRequest(addProcess(wire), { opcode: 22 }, { request });
+  result(posted, { res: 77 });
+  result(posted, { res: 78, cqe_flags: more });
+  equal(decodeAll(joined, wire).length, 0);
+  equal(joined.totals.unresolved, 2);
+  result(0, { res: 3, request });
+  equal(decodeAll(joined, wire)[0].result.res, 3);
+  // A RECV may complete more than once.
+  addRequest(wire, { opcode: 27 }, { request, seq: 2 });
+  result(posted, { res: 4, cqe_flags: more });
+  equal(decodeAll(joined, wire)[0].result.res, 4);
+  // Where the kernel does not tell, a name is all there is.
+  addRequest(wire, { opcode: 22 }, { request, seq: 3 });
+  result(0, { res: 5 });
+  equal(decodeAll(joined, wire)[0].result.res, 5);
+});
+
 unit("Decoder bounds what waits", () => {
   const joined = decoder({ results: true });
   const wire = builder();

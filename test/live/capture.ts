@@ -18,6 +18,8 @@ export interface Announced {
   readonly opcode: number;
   readonly res?: number;
   readonly op_info: object;
+  readonly process?: object;
+  readonly io_uring?: object;
   readonly sqe_flags?: string[];
 }
 
@@ -268,8 +270,9 @@ export function differences(
       wrong.push(`${JSON.stringify(request)} came ${found.length} times`);
       continue;
     }
-    const { opcode, op_info, res, sqe_flags } = request;
+    const { opcode, op_info, process = {}, io_uring = {}, res, sqe_flags } = request;
     const fits = event.io_uring.opcode_number === opcode && holds(op_info, event.op_info ?? {}) &&
+      holds(process, event.process) && holds(io_uring, event.io_uring) &&
       (res === undefined || event.result?.res === res) &&
       (sqe_flags === undefined || holds(sqe_flags, event.io_uring.sqe_flags));
     if (!fits) wrong.push(`${JSON.stringify(request)} came as ${JSON.stringify(event)}`);

@@ -56,12 +56,12 @@ live("capture counts what a real-time submitter's interruptions cost, exactly", 
   equal(end.totals.events, nops);
 });
 
-live(
-  "capture keeps what is rare under a flood of NOPs, each ring before its requests",
-  async () => {
+for (const results of [[], ["--results"]]) {
+  const name = "capture keeps what is rare under a flood of NOPs, each ring before its requests";
+  live([name, ...results].join(", "), async () => {
     const flood = await Workload.prepare("nop", "0", "0");
     const ticks = await Workload.prepare("ticks", "500");
-    const capture = await RunningCapture.start("--ring-buffer", "1M");
+    const capture = await RunningCapture.start("--ring-buffer", "1M", ...results);
     await flood.start();
     const { other } = await ticks.run();
     const rings = await Workload.prepare("rings", "20");
@@ -84,8 +84,8 @@ live(
       classification?.rules.some(({ id }: AnyRecord) => id === "foreign-ring")
     );
     deepStrictEqual(foreign, []);
-  },
-);
+  });
+}
 
 live("capture says that a seccomp filter was gone around", async () => {
   const { events, announced } = await captureWorkload({
@@ -182,6 +182,53 @@ live("capture makes an event of odd arguments all the same", async () => {
   deepStrictEqual(differences(announced, events), []);
   equal(events[0].process.comm, "ev\u001b[31mil\n");
   for (const index of [1, 2, 5]) ok(events[index].missing.includes("op_info.path"), `${index}`);
+});
+
+for (
+  const [mode, what] of [
+    ["long", "two of the longest paths, and what comes behind them"],
+    ["moved", "where processes and files have gone since"],
+    ["message", "a result that is the request's own, not what another ring says"],
+  ] as const
+) {
+  live(`capture tells ${what}`, async () => {
+    const { events, announced } = await captureWorkload({
+      capture: ["--results"],
+      workload: [mode],
+    });
+    ok(announced.length > 0);
+    deepStrictEqual(differences(announced, events), []);
+  });
+}
+
+live("capture names who was accepted into a slot of the ring", async () => {
+  for (const capture of [[], ["--results"]]) {
+    const { events, announced } = await captureWorkload({ capture, workload: ["direct"] });
+    deepStrictEqual(differences(announced, events), []);
+  }
+});
+
+live("capture takes no credentials from the request before", async () => {
+  const { events, announced } = await captureWorkload({ workload: ["stale"] });
+  deepStrictEqual(differences(announced.map(({ res: _, ...rest }) => rest), events), []);
+  for (const { io_uring, classification } of events) {
+    equal(io_uring.cred, undefined);
+    ok(!classification?.rules.some(({ id }: AnyRecord) => id === "personality-switch"));
+  }
+});
+
+live("capture names an executable that is in no directory", async () => {
+  const { events: [event] } = await captureWorkload({ workload: ["fileless"] });
+  equal(event.process.binary_path, "/memfd:agent");
+  equal(event.process.binary_deleted, true);
+  equal(event.process.secureexec, "FILELESS_EXEC");
+  ok(!(event.missing ?? []).includes("process.binary_path"));
+});
+
+live("capture says from when on an executable is gone", async () => {
+  const { events, announced } = await captureWorkload({ workload: ["vanish", "self"] });
+  deepStrictEqual(differences(announced.map(({ res: _, ...rest }) => rest), events), []);
+  equal(events[0].process.binary_deleted, undefined);
 });
 
 live("capture reproduces the model's five events", async () => {

@@ -27,8 +27,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -1199,6 +1201,217 @@ static void mode_odd(void)
 	run("{\"path\":\"\"}");
 }
 
+/* The longest paths that there are, two at once: with a personality, and refused. */
+static void mode_long(void)
+{
+	char *paths[2];
+	int id;
+
+	ring_open(8, 0);
+	id = io_uring_register_personality(&ring);
+	for (int i = 0; i < 2; i++) {
+		paths[i] = malloc(4096);
+		for (int at = 0; at < 4095; at++)
+			paths[i][at] = at % 100 ? 'a' + i : '/';
+		paths[i][4095] = '\0';
+	}
+	for (int refused = 0; refused < 2; refused++) {
+		struct io_uring_sqe *sqe = get(IORING_OP_RENAMEAT, AT_FDCWD);
+
+		sqe->addr = (uintptr_t)paths[0];
+		sqe->len = AT_FDCWD;
+		sqe->off = (uintptr_t)paths[1];
+		sqe->personality = id;
+		sqe->buf_index = refused;
+		run("{\"old_path\":\"%s\",\"new_path\":\"%s\"},\"io_uring\":{\"personality\":%d}",
+		    paths[0], paths[1], id);
+	}
+}
+
+static void read_from(int fd)
+{
+	static char buffer[8];
+	struct io_uring_sqe *sqe = get(IORING_OP_READ, fd);
+
+	sqe->addr = (uintptr_t)buffer;
+	sqe->len = 1;
+}
+
+/* A directory and files that are not what or where they were with the request before. */
+static void mode_moved(void)
+{
+	char name[251] = { [0 ... 249] = 'd' };
+	const char *one, *two;
+	int fd;
+
+	ring_open(8, 0);
+	enter_dir();
+	one = in_dir("one");
+	two = in_dir("two");
+	fd = open(one, O_RDWR | O_CREAT, 0600);
+	if (fd < 0 || chdir(dir))
+		die("cannot use %s", dir);
+	read_from(fd);
+	run("{\"target\":{\"kind\":\"file\",\"path\":\"%s\"}},\"process\":{\"cwd\":\"%s\"}", one,
+	    dir);
+	rename(one, two);
+	read_from(fd);
+	run("{\"target\":{\"path\":\"%s\"}}", two);
+	unlink(two);
+	read_from(fd);
+	run("{\"target\":{\"path\":\"%s\",\"deleted\":true}}", two);
+	read_from(memfd_create("pages", 0));
+	run("{\"target\":{\"kind\":\"file\",\"path\":\"/memfd:pages\",\"deleted\":true}}");
+	read_from(eventfd(1, 0));
+	run("{\"target\":{\"kind\":\"anon_inode\",\"name\":\"[eventfd]\"}}");
+	/* Longer than any path may be that is given at once. */
+	for (int i = 0; i < 20; i++) {
+		if (mkdir(name, 0700) || chdir(name))
+			die("cannot go down");
+	}
+	read_from(open("deep", O_RDWR | O_CREAT, 0600));
+	run("{\"target\":{\"partial\":true}}");
+	if (chdir("/"))
+		die("cannot go up");
+	get(IORING_OP_NOP, -1);
+	run("{},\"process\":{\"cwd\":\"/\"}");
+	leave_dir();
+}
+
+/* Requests whose memory in the kernel served one before that had other credentials. */
+static void mode_stale(void)
+{
+	struct io_uring_sqe *sqe;
+
+	ring_open(8, 0);
+	/* What a worker is to run gets the submitter's. */
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)"/etc/shadow";
+	sqe->flags = IOSQE_ASYNC;
+	run("{\"path\":\"/etc/shadow\"},\"process\":{\"euid\":0}");
+	if (setresuid(1000, 1000, 1000))
+		die("setresuid");
+	for (int i = 0; i < 4; i++) {
+		sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+		sqe->addr = (uintptr_t)"/etc/shadow";
+		run("{\"path\":\"/etc/shadow\"},\"process\":{\"euid\":1000}");
+	}
+}
+
+/* A READ that waits, and a message from another ring that has its user_data and another result. */
+static void mode_message(void)
+{
+	struct io_uring_cqe *cqe;
+	struct io_uring other;
+	uint64_t user_data;
+	int fds[2];
+
+	if (pipe(fds) || io_uring_queue_init(8, &other, 0))
+		die("other ring");
+	ring_open(8, 0);
+	read_from(fds[0]);
+	user_data = next_user_data - 1;
+	io_uring_submit(&ring);
+	{
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&other);
+
+		memset(sqe, 0, sizeof(*sqe));
+		sqe->opcode = IORING_OP_MSG_RING;
+		sqe->fd = ring.ring_fd;
+		sqe->off = user_data;
+		sqe->len = 77;
+		sqe->user_data = next_user_data++;
+		io_uring_submit(&other);
+		if (io_uring_wait_cqe(&other, &cqe))
+			die("no message");
+	}
+	if (cqe->res == 0) {
+		if (io_uring_wait_cqe(&ring, &cqe) || cqe->res != 77)
+			die("another message");
+		io_uring_cqe_seen(&ring, cqe);
+	}
+	if (write(fds[1], "x", 1) != 1 || io_uring_wait_cqe(&ring, &cqe) ||
+	    cqe->user_data != user_data)
+		die("no completion");
+	printf("{\"user_data\":\"0x%llx\",\"opcode\":%d,\"res\":%d,\"op_info\":{\"fd\":%d}}\n",
+	       (unsigned long long)user_data, IORING_OP_READ, cqe->res, fds[0]);
+}
+
+/* ACCEPT into slots of the ring, of which the numbers are those of other sockets of the process. */
+static void mode_direct(void)
+{
+	struct sockaddr_in address, from;
+	socklen_t size = sizeof(from);
+	int listener, slots[4] = { -1, -1, -1, -1 };
+
+	listener = tcp_listener(&address);
+	ring_open(8, 0);
+	if (io_uring_register_files(&ring, slots, 4))
+		die("slots");
+	/* 3 is asked for, 0 is what the kernel takes next. */
+	for (int i = 0; i < 2; i++) {
+		struct io_uring_sqe *sqe;
+		int other = socket(AF_INET, SOCK_STREAM, 0);
+		int client = socket(AF_INET, SOCK_STREAM, 0);
+
+		if (connect(other, (void *)&address, sizeof(address)) || dup2(other, 0) ||
+		    accept(listener, NULL, NULL) < 0 ||
+		    connect(client, (void *)&address, sizeof(address)) ||
+		    getsockname(client, (void *)&from, &size))
+			die("connect");
+		sqe = get(IORING_OP_ACCEPT, listener);
+		sqe->file_index = i ? ~0U : 4;
+		run("{\"addr\":\"127.0.0.1\",\"port\":%d,\"family\":\"AF_INET\"}",
+		    ntohs(from.sin_port));
+	}
+}
+
+static void copy_self(int to)
+{
+	int from = open("/proc/self/exe", O_RDONLY);
+
+	while (sendfile(to, from, NULL, 1 << 20) > 0)
+		;
+	close(from);
+}
+
+/* Runs from memory. */
+static void mode_fileless(void)
+{
+	int fd = memfd_create("agent", MFD_CLOEXEC);
+
+	copy_self(fd);
+	fexecve(fd, (char *[]){ "workload", "rings", "1", NULL }, environ);
+	die("cannot run from memory");
+}
+
+/* Removes what it runs, first a copy of this. */
+static void mode_vanish(char **args)
+{
+	char path[128];
+	struct io_uring_sqe *sqe;
+
+	if (strcmp(args[0], "now")) {
+		int fd;
+
+		enter_dir();
+		fd = open(in_dir("agent"), O_WRONLY | O_CREAT, 0700);
+		copy_self(fd);
+		close(fd);
+		execv(in_dir("agent"), (char *[]){ "workload", "vanish", "now", NULL });
+		die("cannot run a copy");
+	}
+	path[readlink("/proc/self/exe", path, sizeof(path) - 1)] = '\0';
+	ring_open(8, 0);
+	sqe = get(IORING_OP_UNLINKAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)path;
+	run("{\"path\":\"%s\"},\"process\":{\"binary_path\":\"%s\"}", path, path);
+	get(IORING_OP_NOP, -1);
+	run("{},\"process\":{\"binary_path\":\"%s\",\"binary_deleted\":true}", path);
+	*strrchr(path, '/') = '\0';
+	rmdir(path);
+}
+
 /* Completions that find no room in the queue. */
 static void mode_overflow(void)
 {
@@ -1331,6 +1544,13 @@ int main(int argc, char **argv)
 		{ "rings", NULL, mode_rings, 1 },
 		{ "preempt", NULL, mode_preempt, 1 },
 		{ "odd", mode_odd, NULL, 0 },
+		{ "long", mode_long, NULL, 0 },
+		{ "moved", mode_moved, NULL, 0 },
+		{ "stale", mode_stale, NULL, 0 },
+		{ "message", mode_message, NULL, 0 },
+		{ "direct", mode_direct, NULL, 0 },
+		{ "fileless", mode_fileless, NULL, 0 },
+		{ "vanish", NULL, mode_vanish, 1 },
 		{ "overflow", mode_overflow, NULL, 0 },
 		{ "hold", mode_hold, NULL, 0 },
 		{ "hold-many", NULL, mode_hold_many, 1 },
