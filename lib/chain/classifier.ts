@@ -28,6 +28,11 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Rings whose creator is remembered, and processes that use one ring beside those that hold it. */
 const MAX_RINGS = 16_384;
 const MAX_STRANGERS = 64;
+/** A ring that more processes hold is not remembered: who is strange to it cannot be told. */
+const MAX_HOLDERS = 64;
+/** Longest address of a ring, and `PATH_MAX`: what is longer in a stream is neither. */
+const MAX_ADDRESS = 18;
+const MAX_PATH = 4096;
 const MAX_CLASSIFICATIONS = 256;
 /**
  * ms for which a process must use a ring before it is said not to be the creator's: addresses are
@@ -52,7 +57,7 @@ interface RingUse {
   /** Those, and their descendants that use it. */
   readonly family: Set<unknown>;
   /** The creator's executable. */
-  readonly executable: unknown;
+  readonly executable: string | undefined;
   /** When others used it first, ms since 1970. */
   readonly strangers: Map<unknown, number>;
 }
@@ -129,7 +134,7 @@ export class Classifier {
     const found: number[] = [];
     switch (record.type) {
       case "IOUringEntry":
-        this.#rings.set(record.ctx_addr, ringUse(fields));
+        this.#noteRing(fields);
         this.#judgeRecord(fields, this.#ofRing, found);
         this.#judgeRequests(fields, new RingMemory(this.#remembered), found);
         break;
@@ -160,6 +165,23 @@ export class Classifier {
     if (record.classification === undefined) return record;
     const { classification: _, ...rest } = record;
     return rest as StreamRecord;
+  }
+
+  #noteRing(entry: Fields): void {
+    const { ctx_addr: address } = entry;
+    if (typeof address !== "string" || address.length > MAX_ADDRESS) return;
+    const holders = holdersOf(entry);
+    const { binary_path: path } = fieldsOf(entry.process);
+    const executable = typeof path === "string" ? path : undefined;
+    if (holders.size > MAX_HOLDERS || (executable?.length ?? 0) > MAX_PATH) {
+      return this.#rings.delete(address);
+    }
+    this.#rings.set(address, {
+      holders,
+      family: new Set(holders),
+      executable,
+      strangers: new Map(),
+    });
   }
 
   #judgeRecord(record: Fields, alternatives: readonly Alternative[], found: number[]): void {
@@ -342,12 +364,6 @@ function holdersOf(entry: Fields): ReadonlySet<unknown> {
   return new Set(pids.filter(isPid));
 }
 
-function ringUse(entry: Fields): RingUse {
-  const holders = holdersOf(entry);
-  const executable = fieldsOf(entry.process).binary_path;
-  return { holders, family: new Set(holders), executable, strangers: new Map() };
-}
-
 /** Names are all that an entry tells of a ring's other holders. */
 function strangerOfEntry(entry: Fields): "foreign" | "inherited" | undefined {
   const holders = holdersOf(entry);
@@ -373,7 +389,7 @@ function countCondition(condition: RuleCondition, index: number) {
   const find = pathFinder(condition.path, condition);
   return (request: RequestView, memory: RingMemory) => {
     const path = (find === undefined ? request.paths[0] : find(request))?.forms.at(-1);
-    if (path === undefined) return false;
+    if (path === undefined || path.length > MAX_PATH) return false;
     const slash = path.lastIndexOf("/");
     return memory.reaches(request, index, {
       least: distinct_paths,

@@ -80,11 +80,15 @@ function setOf(list: readonly unknown[]): ReadonlySet<unknown> {
   return set;
 }
 
+let nextId = 0;
+
 /**
  * One request, from an event or from a ring's list. What it holds is looked at when it is asked
  * for; a record may have been read from a stream that anyone wrote, so no type is relied on.
  */
 export class RequestView {
+  /** Tells it from other views, for as long as the program runs. */
+  readonly id: number = nextId++;
   /** The record that the request is of. */
   readonly record: Fields;
   /** The request itself: an item of a ring's list, or the record again. */
