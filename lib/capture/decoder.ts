@@ -14,7 +14,7 @@ import { describeRequest } from "../uapi/op_info.ts";
 import { opcodeName } from "../uapi/opcodes.ts";
 import { registerOpName } from "../uapi/register_ops.ts";
 import type { RequestFields } from "../uapi/request_fields.ts";
-import { sqeFlagNames } from "../uapi/ring_flags.ts";
+import { IOSQE_FIXED_FILE, sqeFlagNames } from "../uapi/ring_flags.ts";
 import { readSqe, SQE_SIZE } from "../uapi/sqe.ts";
 import type { RecordBatch } from "../chain/chain.ts";
 import { CompletionJoin, type Waiting } from "./completions.ts";
@@ -38,7 +38,6 @@ const NOP = 0;
 const NO_RING = "0x0";
 const IORING_CQE_F_MORE = 1 << 1;
 const IORING_CQE_F_NOTIF = 1 << 3;
-const IOSQE_FIXED_FILE = 1 << 0;
 /** IOSQE_IO_DRAIN, IOSQE_IO_LINK, IOSQE_IO_HARDLINK. */
 const WAITS = 0x0e;
 /** Opcodes whose address, if any, the kernel tells with the request. */

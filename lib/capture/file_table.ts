@@ -1,4 +1,4 @@
-import { fileKind } from "../uapi/file_kind.ts";
+import { ANON_INODE_FS_MAGIC, fileKind } from "../uapi/file_kind.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import { putText } from "../uapi/text.ts";
 import { pathFromComponents } from "./path_bytes.ts";
@@ -10,7 +10,6 @@ const MAX_FILES = 32_768;
 
 /** Of `include/uapi/linux/magic.h`. */
 const PIPEFS_MAGIC = 0x50495045;
-const ANON_INODE_FS_MAGIC = 0x09041934;
 
 /** The open files that the kernel has described. */
 export class FileTable {

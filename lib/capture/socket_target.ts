@@ -1,11 +1,15 @@
 import type { JsonObject } from "../uapi/json_value.ts";
-import { familyName, ipv4Text, ipv6Text, parseSockaddr } from "../uapi/socket_address.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  familyName,
+  ipv4Text,
+  ipv6Text,
+  parseSockaddr,
+} from "../uapi/socket_address.ts";
 import { decodeText, putText } from "../uapi/text.ts";
 import type { Wire } from "./wire.ts";
-
-const AF_UNIX = 1;
-const AF_INET = 2;
-const AF_INET6 = 10;
 
 /** Names of a unix socket, `struct sockaddr_un` each. */
 export interface UnixNames {

@@ -2,26 +2,12 @@ import { printable, printableField } from "../record/printable.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
 import { DIRECTORY_OF_PATH } from "../uapi/directories.ts";
 import { opcodeName } from "../uapi/opcodes.ts";
+import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
 
 /**
  * Cells of a table. A record may have been read from a stream that anyone wrote, so nothing here
  * relies on the type of a value.
  */
-
-type Fields = Readonly<Record<string, unknown>>;
-
-const NO_FIELDS: Fields = Object.freeze({});
-const NOTHING: readonly unknown[] = Object.freeze([]);
-
-/** The object at a key, or an empty one. */
-export function fieldsOf(value: unknown): Fields {
-  return typeof value === "object" && value !== null ? value as Fields : NO_FIELDS;
-}
-
-/** The array at a key, or an empty one. */
-export function arrayOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : NOTHING;
-}
 
 /** A number or text as a cell; `?` for anything else. */
 export function cell(value: unknown): string {

@@ -4,7 +4,7 @@ import {
   conditionScope,
   type Rule,
   type RuleCondition,
-  SEVERITIES,
+  severityRank,
 } from "../config/rule.ts";
 import { RULES } from "../config/rules.ts";
 import {
@@ -15,7 +15,8 @@ import {
   UNKNOWN_ID,
 } from "../record/records.ts";
 import { BoundedMap } from "./bounded_map.ts";
-import { arrayOf, fieldsOf } from "./cells.ts";
+import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
+import { JUDGED } from "./filter.ts";
 import type { Transform } from "./chain.ts";
 import { hasHead, headsOf } from "./path_matcher.ts";
 import { processFilter } from "./process_filter.ts";
@@ -23,11 +24,14 @@ import { pathFinder, requestConditions } from "./request_filter.ts";
 import { possibleAccess, requestsOf, type RequestView } from "./request_view.ts";
 import { RingMemory } from "./ring_memory.ts";
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** Rings whose creator is remembered, and processes that use one ring beside those that hold it. */
 const MAX_RINGS = 16_384;
 const MAX_STRANGERS = 64;
+/** A ring that more processes hold is not remembered: who is strange to it cannot be told. */
+const MAX_HOLDERS = 64;
+/** Longest address of a ring, and `PATH_MAX`: what is longer in a stream is neither. */
+const MAX_ADDRESS = 18;
+const MAX_PATH = 4096;
 const MAX_CLASSIFICATIONS = 256;
 /**
  * ms for which a process must use a ring before it is said not to be the creator's: addresses are
@@ -40,11 +44,6 @@ const ALL_OPCODES = Array.from({ length: NO_OPCODE + 1 }, (_, number) => number)
 /** The routes that find a ring through what a process holds beside descriptors. */
 const HIDDEN_ROUTES: readonly string[] = ["tctx", "registered", "sqpoll", "vma", "unix"];
 
-/** A severity's rank, 0 for info; -1 for anything else. */
-export function severityRank(severity: unknown): number {
-  return SEVERITIES.indexOf(severity as Severity);
-}
-
 /** What is known of a ring since its record came. */
 interface RingUse {
   /** Processes that hold it. */
@@ -52,7 +51,7 @@ interface RingUse {
   /** Those, and their descendants that use it. */
   readonly family: Set<unknown>;
   /** The creator's executable. */
-  readonly executable: unknown;
+  readonly executable: string | undefined;
   /** When others used it first, ms since 1970. */
   readonly strangers: Map<unknown, number>;
 }
@@ -129,7 +128,7 @@ export class Classifier {
     const found: number[] = [];
     switch (record.type) {
       case "IOUringEntry":
-        this.#rings.set(record.ctx_addr, ringUse(fields));
+        this.#noteRing(fields);
         this.#judgeRecord(fields, this.#ofRing, found);
         this.#judgeRequests(fields, new RingMemory(this.#remembered), found);
         break;
@@ -160,6 +159,23 @@ export class Classifier {
     if (record.classification === undefined) return record;
     const { classification: _, ...rest } = record;
     return rest as StreamRecord;
+  }
+
+  #noteRing(entry: Fields): void {
+    const { ctx_addr: address } = entry;
+    if (typeof address !== "string" || address.length > MAX_ADDRESS) return;
+    const holders = holdersOf(entry);
+    const { binary_path: path } = fieldsOf(entry.process);
+    const executable = typeof path === "string" ? path : undefined;
+    if (holders.size > MAX_HOLDERS || (executable?.length ?? 0) > MAX_PATH) {
+      return this.#rings.delete(address);
+    }
+    this.#rings.set(address, {
+      holders,
+      family: new Set(holders),
+      executable,
+      strangers: new Map(),
+    });
   }
 
   #judgeRecord(record: Fields, alternatives: readonly Alternative[], found: number[]): void {
@@ -295,13 +311,6 @@ function isAllOfRequest(
   return true;
 }
 
-const JUDGED: ReadonlySet<string> = new Set([
-  "IOUringEntry",
-  "IOUringEvent",
-  "IOUringRegister",
-  "IOUringResult",
-]);
-
 function severityOf({ id, severity }: Rule, config: ClassifierConfig): Severity {
   return config.severity?.[id] ?? severity;
 }
@@ -342,12 +351,6 @@ function holdersOf(entry: Fields): ReadonlySet<unknown> {
   return new Set(pids.filter(isPid));
 }
 
-function ringUse(entry: Fields): RingUse {
-  const holders = holdersOf(entry);
-  const executable = fieldsOf(entry.process).binary_path;
-  return { holders, family: new Set(holders), executable, strangers: new Map() };
-}
-
 /** Names are all that an entry tells of a ring's other holders. */
 function strangerOfEntry(entry: Fields): "foreign" | "inherited" | undefined {
   const holders = holdersOf(entry);
@@ -373,7 +376,7 @@ function countCondition(condition: RuleCondition, index: number) {
   const find = pathFinder(condition.path, condition);
   return (request: RequestView, memory: RingMemory) => {
     const path = (find === undefined ? request.paths[0] : find(request))?.forms.at(-1);
-    if (path === undefined) return false;
+    if (path === undefined || path.length > MAX_PATH) return false;
     const slash = path.lastIndexOf("/");
     return memory.reaches(request, index, {
       least: distinct_paths,

@@ -5,8 +5,8 @@ import type { ProcessVerdict } from "./event_sieve.ts";
 import { processFilter, processKeys, type Verdict } from "./process_filter.ts";
 import { count } from "./tally.ts";
 
-/** Types of the records that there is something to judge of. All others pass. */
-const JUDGED: ReadonlySet<string> = new Set([
+/** Types of the records that there is something to judge of. All others pass as they are. */
+export const JUDGED: ReadonlySet<string> = new Set([
   "IOUringEntry",
   "IOUringEvent",
   "IOUringRegister",

@@ -1,4 +1,5 @@
 import type { ProcessFilterConfig } from "../config/process_filter.ts";
+import type { Fields } from "./fields.ts";
 
 /** What a filter says of one record. `unreadable`: left out for want of a value that a condition needs. */
 export type Verdict = "pass" | "drop" | "unreadable";
@@ -6,7 +7,6 @@ export type Verdict = "pass" | "drop" | "unreadable";
 /** Judges the process of a record. */
 export type ProcessFilter = (record: object) => Verdict;
 
-type Fields = Readonly<Record<string, unknown>>;
 /** True, false, or undefined when the value could not be read from the kernel. */
 type Condition = (process: Fields, missing: readonly unknown[]) => boolean | undefined;
 

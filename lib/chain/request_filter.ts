@@ -6,7 +6,7 @@ import {
 } from "../config/event_filter.ts";
 import type { Access, PathOwner } from "../config/rule.ts";
 import { type IpRange, isInRange, parseIpRange } from "../uapi/ip_address.ts";
-import { fieldsOf } from "./cells.ts";
+import { fieldsOf } from "./fields.ts";
 import { PathMatcher } from "./path_matcher.ts";
 import type { PathUse, Peer, RequestView } from "./request_view.ts";
 

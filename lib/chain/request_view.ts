@@ -3,10 +3,8 @@ import { type IpAddress, parseIpAddress } from "../uapi/ip_address.ts";
 import { DIRECTORY_OF_PATH } from "../uapi/directories.ts";
 import { opcodeNumber } from "../uapi/opcodes.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
-import { arrayOf, fieldsOf } from "./cells.ts";
+import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
 import { headOf, latin1, type MatchablePath } from "./path_matcher.ts";
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** A path that a request names or works on, and what it does to it. */
 export interface PathUse extends MatchablePath {
@@ -80,11 +78,15 @@ function setOf(list: readonly unknown[]): ReadonlySet<unknown> {
   return set;
 }
 
+let nextId = 0;
+
 /**
  * One request, from an event or from a ring's list. What it holds is looked at when it is asked
  * for; a record may have been read from a stream that anyone wrote, so no type is relied on.
  */
 export class RequestView {
+  /** Tells it from other views, for as long as the program runs. */
+  readonly id: number = nextId++;
   /** The record that the request is of. */
   readonly record: Fields;
   /** The request itself: an item of a ring's list, or the record again. */

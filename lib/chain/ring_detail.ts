@@ -1,16 +1,7 @@
 import { printable, printableField } from "../record/printable.ts";
-import {
-  arrayOf,
-  cell,
-  detailCell,
-  fieldsOf,
-  opcodeCell,
-  resultCell,
-  seccompCell,
-} from "./cells.ts";
+import { cell, detailCell, opcodeCell, resultCell, seccompCell } from "./cells.ts";
+import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
 import { count } from "./tally.ts";
-
-type Fields = Readonly<Record<string, unknown>>;
 
 const OPCODE_WIDTH = 14;
 const RESULT_WIDTH = 12;

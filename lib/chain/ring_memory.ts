@@ -1,6 +1,6 @@
 import { opcodeNumber, OPCODES } from "../uapi/opcodes.ts";
 import { BoundedMap } from "./bounded_map.ts";
-import { fieldsOf } from "./cells.ts";
+import { fieldsOf } from "./fields.ts";
 import type { RequestView } from "./request_view.ts";
 
 /** Descriptors of all rings together, and counts, that are remembered at a time. */
@@ -27,8 +27,8 @@ interface Count {
   readonly names: Set<string>;
   /** Names that count no more. */
   readonly left: Set<string>;
-  /** The last request that came to be counted. */
-  last: RequestView | undefined;
+  /** The last request that came to be counted, by its id: its record may be large. */
+  last: number | undefined;
 }
 
 /** What is counted, and up to where. */
@@ -97,7 +97,7 @@ export class RingMemory {
       count = { since: now, times: 0, names: new Set(), left: new Set(), last: undefined };
       this.#counts.set(key, count);
     }
-    count.last = request;
+    count.last = request.id;
     const isNew = name === undefined || !count.names.has(name) && !count.left.has(name);
     if (isNew && count.times < least) {
       count.times++;
@@ -117,7 +117,7 @@ export class RingMemory {
       const name = path.slice(path.lastIndexOf("/") + 1);
       const key = `${ring} ${name}`;
       const count = this.#lookups.get(key);
-      if (count === undefined || count.last === request) continue;
+      if (count === undefined || count.last === request.id) continue;
       this.#lookups.delete(key);
       if (count.names.delete(name)) count.times--;
       if (count.left.size < MAX_LEFT) count.left.add(name);

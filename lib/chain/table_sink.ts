@@ -2,16 +2,15 @@ import { wrapToWidth } from "../record/display_width.ts";
 import { printable, printableField } from "../record/printable.ts";
 import type { StreamRecord } from "../record/records.ts";
 import {
-  arrayOf,
   cell,
   detailCell,
-  fieldsOf,
   opcodeCell,
   opsCell,
   resultCell,
   rulesCell,
   seccompCell,
 } from "./cells.ts";
+import { arrayOf, fieldsOf } from "./fields.ts";
 import { isLoss, ringDetail } from "./ring_detail.ts";
 import { LineBuffer, type Sink, type WriteBytes } from "./sink.ts";
 import { type Column, Table, type TableOptions } from "./table.ts";

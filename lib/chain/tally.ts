@@ -1,5 +1,5 @@
 import type { Severity, StreamRecord } from "../record/records.ts";
-import { severityRank } from "./classifier.ts";
+import { severityRank } from "../config/rule.ts";
 
 /** Processes that are told apart; a stream may name more, and memory stays bounded. */
 const MAX_PROCESSES = 65_536;

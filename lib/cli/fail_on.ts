@@ -1,4 +1,4 @@
-import { severityRank } from "../chain/classifier.ts";
+import { severityRank } from "../config/rule.ts";
 import type { Tally } from "../chain/tally.ts";
 import type { CommandArgs } from "./parse.ts";
 

@@ -22,6 +22,11 @@ import {
 /** Every severity, weakest first. */
 export const SEVERITIES: readonly Severity[] = ["info", "low", "medium", "high", "critical"];
 
+/** A severity's rank, 0 for info; -1 for anything else. */
+export function severityRank(severity: unknown): number {
+  return SEVERITIES.indexOf(severity as Severity);
+}
+
 /** What a request does to the file or path that it names. */
 export type Access = "read" | "write" | "remove";
 

@@ -13,8 +13,12 @@ const FIRST_HEADER = 4096;
 const HEADER_SIZE = 16;
 /** `END_FLAG_FLAT_HEADER`. */
 const END = -1n;
-/** Writers flush some 16 KiB at once, so this is 256 GiB. */
-const MAX_PIECES = 2 ** 24;
+/**
+ * Pieces that a file may have: so many, and one for each page of it. Writers flush some 16 KiB at
+ * once, and parts of bitmaps page by page.
+ */
+const LEAST_PIECES = 65_536;
+const PAGE = 4096;
 /** No file is longer. */
 const MAX_SIZE = 2 ** 53;
 /** How much a search reads at once. */
@@ -91,6 +95,7 @@ export class FlattenedFile implements ByteSource {
 
 /** The pieces as they lie in the file: offset, end, offset in the outer file. */
 function readPieces(source: ByteReader, damage: string[]): Float64Array {
+  const most = LEAST_PIECES + Math.floor(source.size / PAGE);
   let pieces = new Float64Array(3 * 1024);
   let used = 0;
   let at = FIRST_HEADER;
@@ -104,7 +109,11 @@ function readPieces(source: ByteReader, damage: string[]): Float64Array {
     if (view.getBigInt64(0, false) === END) break;
     const offset = Number(view.getBigInt64(0, false));
     const length = Number(view.getBigInt64(8, false));
-    if (offset < 0 || length <= 0 || offset + length > MAX_SIZE || used === 3 * MAX_PIECES) {
+    if (used >= 3 * most) {
+      damage.push(`more than ${most} pieces; nothing behind ${at} was read`);
+      break;
+    }
+    if (offset < 0 || length <= 0 || offset + length > MAX_SIZE) {
       damage.push(`no data header at ${at}; nothing behind it was read`);
       break;
     }
@@ -127,7 +136,7 @@ function readPieces(source: ByteReader, damage: string[]): Float64Array {
 
 /** The pieces sorted, with the parts cut out that a later piece overwrites. */
 function overlaid(pieces: Float64Array): Float64Array {
-  const order = Array.from({ length: pieces.length / 3 }, (_, i) => 3 * i)
+  const order = Uint32Array.from({ length: pieces.length / 3 }, (_, i) => 3 * i)
     .sort((a, b) => pieces[a]! - pieces[b]! || a - b);
   const sorted = new Float64Array(pieces.length);
   let overlap = false;
@@ -142,7 +151,7 @@ function overlaid(pieces: Float64Array): Float64Array {
  * Walks along the offsets; of the pieces that cover one, the last written counts. Each piece enters
  * and leaves the heap once, so hostile ones cost no more than a sort.
  */
-function withoutOverwritten(pieces: Float64Array, order: readonly number[]): Float64Array {
+function withoutOverwritten(pieces: Float64Array, order: Uint32Array): Float64Array {
   const result: number[] = [];
   const active = new MaxHeap();
   let next = 0;

@@ -1,3 +1,4 @@
+import type { CompletionResult } from "../uapi/errno.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 
 /**
@@ -48,11 +49,7 @@ export interface ProcessBlock {
 }
 
 /** Outcome of a request. */
-export interface RequestResult {
-  /** The CQE's `res`: 0 or more, or a negative errno. */
-  res: number;
-  /** The errno's name; only when `res` is below 0. */
-  errno?: string;
+export interface RequestResult extends CompletionResult {
   latency_ns?: number;
 }
 

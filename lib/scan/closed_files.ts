@@ -1,6 +1,6 @@
+import { IOSQE_FIXED_FILE } from "../uapi/ring_flags.ts";
 import type { JoinedRequest } from "./ring_requests.ts";
 
-const IOSQE_FIXED_FILE = 1;
 /** `IORING_FILE_INDEX_ALLOC`: the kernel looks for a free slot, and the result says which. */
 const ANY_SLOT = 0xffffffff;
 const CLOSE = 19;

@@ -1,18 +1,22 @@
 import { containerOf, type KernelObject } from "../kernel/program.ts";
-import { fileKind } from "../uapi/file_kind.ts";
+import { ANON_INODE_FS_MAGIC, fileKind } from "../uapi/file_kind.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
-import { familyName, ipv4Text, ipv6Text, parseSockaddr } from "../uapi/socket_address.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  familyName,
+  ipv4Text,
+  ipv6Text,
+  parseSockaddr,
+} from "../uapi/socket_address.ts";
 import { putText } from "../uapi/text.ts";
 import { readable } from "./diagnostics.ts";
 import { pathOfFile } from "./file_paths.ts";
 
-/** SOCKFS_MAGIC and ANON_INODE_FS_MAGIC of `include/uapi/linux/magic.h`. */
+/** SOCKFS_MAGIC of `include/uapi/linux/magic.h`. */
 const SOCKFS_MAGIC = 0x534f434bn;
-const ANON_INODE_FS_MAGIC = 0x09041934n;
 
-const AF_UNIX = 1;
-const AF_INET = 2;
-const AF_INET6 = 10;
 /** A `struct sockaddr_un` is not longer. */
 const MAX_UNIX_ADDRESS = 110;
 /** `fs.nr_open` cannot be set higher (`sysctl_nr_open_max`, rounded up). */
@@ -43,7 +47,7 @@ export function describeFile(file: KernelObject): JsonObject | undefined {
   const { bytes, deleted, complete, pseudo } = pathOfFile(file);
   const target: JsonObject = {};
   const name = pseudo ? afterPrefix(bytes, ANON_INODE) : undefined;
-  if (name !== undefined || fileSystemMagic(inode) === ANON_INODE_FS_MAGIC) {
+  if (name !== undefined || fileSystemMagic(inode) === BigInt(ANON_INODE_FS_MAGIC)) {
     target.kind = "anon_inode";
     putText(target, "name", name ?? new Uint8Array());
     return target;

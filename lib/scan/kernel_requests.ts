@@ -1,4 +1,4 @@
-import { type EntryOf, hlistForEachEntry, listForEachEntry } from "../kernel/lists.ts";
+import { BrokenList, type EntryOf, hlistForEachEntry, listForEachEntry } from "../kernel/lists.ts";
 import { containerOf, type KernelObject, type Program } from "../kernel/program.ts";
 import type { ScanContext } from "./context.ts";
 import { isUnreadable, readable } from "./diagnostics.ts";
@@ -54,12 +54,22 @@ export function readTaskRequests(
   const found = new Map<bigint, HeldRequest[]>();
   const { program, diagnostics } = context;
   const add = (kiocb: KernelObject, state: RequestState, worker?: KernelObject) => {
-    const ctx = readable(() => kiocb.pointer("ctx"));
+    const ctx = diagnostics.attempt(
+      { code: "request_unreadable", action: "a request that a task holds", hides: "that request" },
+      () => kiocb.pointer("ctx"),
+    );
     if (ctx === undefined || ctx === 0n) return;
     const held = { kiocb, state, ...(worker === undefined ? {} : { worker }) };
     const list = found.get(ctx);
     if (list === undefined) found.set(ctx, [held]);
     else if (list.length < MAX_REQUESTS) list.push(held);
+    else {
+      diagnostics.report(
+        "requests_cut",
+        `tasks hold more than ${MAX_REQUESTS} requests of the ring at 0x${ctx.toString(16)}`,
+        "the others",
+      );
+    }
   };
   const ofWork = (work: bigint) => containerOf(program, work, { type: "io_kiocb", member: "work" });
   for (const process of processes) {
@@ -176,43 +186,83 @@ export function readHeldRequests(
   ofTasks: readonly HeldRequest[],
   notes: RingNotes,
 ): HeldRequest[] {
-  const found = new Map<bigint, HeldRequest>();
-  const add = (held: HeldRequest) => {
-    if (!found.has(held.kiocb.address)) found.set(held.kiocb.address, held);
-  };
+  const found = new RequestSet<HeldRequest>(ctx, "requests in flight", notes);
+  const add = (held: HeldRequest) => found.add(held.kiocb, held);
   // What runs or is queued says more than the table that a request may be in as well.
   for (const held of ofTasks) add(held);
   for (const { name, state, read } of LISTS) {
     try {
-      for (const kiocb of read(ctx)) {
-        if (found.size >= MAX_REQUESTS) break;
-        add({ kiocb, state });
-      }
+      for (const kiocb of read(ctx)) if (!add({ kiocb, state })) break;
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       notes.report("request_list_broken", `${name}: ${error.message}`, "requests in flight");
     }
   }
-  for (const { kiocb } of [...found.values()]) {
-    for (const linked of chain(kiocb)) {
-      if (found.size >= MAX_REQUESTS) break;
-      add({ kiocb: linked, state: "linked" });
+  for (const { kiocb } of found.all()) {
+    try {
+      for (const linked of chain(kiocb)) if (!add({ kiocb: linked, state: "linked" })) break;
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      notes.report("request_list_broken", `link: ${error.message}`, "linked requests");
     }
   }
-  return [...found.values()].filter(({ kiocb }) =>
-    readable(() => kiocb.pointer("ctx")) === ctx.address
-  );
+  return found.own();
 }
 
-/** The requests behind one, by `io_kiocb.link` (since Linux 5.11, f2f87370bb66). */
+/** Requests that a ring's lists lead to, each once, and no more than can be told of. */
+class RequestSet<T> {
+  readonly #ctx: KernelObject;
+  readonly #what: string;
+  readonly #notes: RingNotes;
+  readonly #found = new Map<bigint, { kiocb: KernelObject; item: T }>();
+
+  constructor(ctx: KernelObject, what: string, notes: RingNotes) {
+    this.#ctx = ctx;
+    this.#what = what;
+    this.#notes = notes;
+  }
+
+  /** Adds one; false, with a note, once there is no room. */
+  add(kiocb: KernelObject, item: T): boolean {
+    if (this.#found.has(kiocb.address)) return true;
+    if (this.#found.size < MAX_REQUESTS) {
+      this.#found.set(kiocb.address, { kiocb, item });
+      return true;
+    }
+    this.#notes.report("requests_cut", `more than ${MAX_REQUESTS} ${this.#what}`, "the others");
+    return false;
+  }
+
+  all(): T[] {
+    return [...this.#found.values()].map(({ item }) => item);
+  }
+
+  /** Those that are the ring's, by their own word; a note says of which that cannot be read. */
+  own(): T[] {
+    return [...this.#found.values()].filter(({ kiocb }) => {
+      const owner = readable(() => kiocb.pointer("ctx"));
+      if (owner === undefined) {
+        const at = `0x${kiocb.address.toString(16)}`;
+        this.#notes.report("request_unreadable", `request at ${at} cannot be read`, this.#what);
+      }
+      return owner === this.#ctx.address;
+    }).map(({ item }) => item);
+  }
+}
+
+/**
+ * The requests behind one, by `io_kiocb.link` (since Linux 5.11, f2f87370bb66).
+ *
+ * @throws {MemoryFault} where one cannot be read.
+ */
 function* chain(kiocb: KernelObject): Generator<KernelObject> {
   const seen = new Set<bigint>([kiocb.address]);
-  let next = readable(() => kiocb.tryDeref("link"));
-  while (next !== undefined && !seen.has(next.address) && seen.size < 65536) {
+  let next = kiocb.has("link") ? kiocb.tryDeref("link") : undefined;
+  while (next !== undefined && !seen.has(next.address)) {
+    if (seen.size >= MAX_REQUESTS) throw new BrokenList(`more than ${MAX_REQUESTS} in one chain`);
     seen.add(next.address);
     yield next;
-    const current = next;
-    next = readable(() => current.tryDeref("link"));
+    next = next.tryDeref("link");
   }
 }
 
@@ -259,7 +309,10 @@ function* hashTable(ctx: KernelObject, name: string): Generator<KernelObject> {
   const table = ctx.embedded(name);
   const buckets = table.pointer("hbs");
   const bits = table.number("hash_bits");
-  if (buckets === 0n || bits > MAX_HASH_BITS) return;
+  if (buckets === 0n) return;
+  if (bits > MAX_HASH_BITS) {
+    throw new BrokenList(`2^${bits} buckets, expected 2^${MAX_HASH_BITS} at most`);
+  }
   const bucket = ctx.program.struct("io_hash_bucket");
   const list = ctx.program.offsetOf("io_hash_bucket", "list");
   yield* heads(ctx.program, { first: buckets + BigInt(list), stride: bucket.size, bits });
@@ -270,7 +323,10 @@ function* cancelHash(ctx: KernelObject): Generator<KernelObject> {
   if (!ctx.has("cancel_hash") || !ctx.has("cancel_hash_bits")) return;
   const bits = ctx.number("cancel_hash_bits");
   const first = ctx.pointer("cancel_hash");
-  if (first === 0n || bits > MAX_HASH_BITS) return;
+  if (first === 0n) return;
+  if (bits > MAX_HASH_BITS) {
+    throw new BrokenList(`2^${bits} buckets, expected 2^${MAX_HASH_BITS} at most`);
+  }
   yield* heads(ctx.program, { first, stride: 8, bits });
 }
 
@@ -342,21 +398,18 @@ export function readRecycledRequests(
   ctx: KernelObject,
   { most, notes }: { most: number; notes: RingNotes },
 ): KernelObject[] {
-  const found = new Map<bigint, KernelObject>();
+  const found = new RequestSet<KernelObject>(ctx, "completed requests", notes);
   for (const { name, read } of RECYCLED) {
     if (!ctx.has(name)) continue;
     try {
-      for (const kiocb of read(ctx, name)) {
-        if (found.size >= MAX_REQUESTS) break;
-        found.set(kiocb.address, kiocb);
-      }
+      for (const kiocb of read(ctx, name)) if (!found.add(kiocb, kiocb)) break;
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       notes.report("request_list_broken", `${name}: ${error.message}`, "completed requests");
     }
   }
-  return [...found.values()]
-    .filter((kiocb) => readable(() => kiocb.pointer("ctx") === ctx.address && wasUsed(kiocb)))
+  return found.own()
+    .filter((kiocb) => readable(() => wasUsed(kiocb)))
     .slice(0, Math.max(0, most));
 }
 

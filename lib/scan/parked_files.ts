@@ -1,7 +1,7 @@
 import { listForEachEntry } from "../kernel/lists.ts";
 import type { KernelObject, Program } from "../kernel/program.ts";
+import { AF_UNIX } from "../uapi/socket_address.ts";
 
-const AF_UNIX = 1;
 /** A socket waits for connections; its queue holds those that nobody has accepted yet. */
 const TCP_LISTEN = 10;
 /** A queue is bounded by the memory that it may take. */

@@ -8,7 +8,7 @@ import { hexText } from "../uapi/numbers.ts";
 import { describeRequest } from "../uapi/op_info.ts";
 import { worksOnFile } from "../uapi/request_file.ts";
 import type { RequestFields } from "../uapi/request_fields.ts";
-import { sqeFlagNames } from "../uapi/ring_flags.ts";
+import { IOSQE_FIXED_FILE, sqeFlagNames } from "../uapi/ring_flags.ts";
 import { readable } from "./diagnostics.ts";
 import { describeFile, isSocket } from "./file_target.ts";
 import { readCompletedRequest, readPreparedRequest } from "./prepared_request.ts";
@@ -37,8 +37,6 @@ export interface RequestSurroundings {
   readonly compat: boolean;
   readonly notes: RingNotes;
 }
-
-const IOSQE_FIXED_FILE = 1;
 
 /** One request as a record; `path` is where it will stand in the entry: `pending.0`. */
 export function requestRecord(

@@ -1,4 +1,5 @@
 import type { KernelObject } from "../kernel/program.ts";
+import { BrokenList } from "../kernel/lists.ts";
 import { xaForEach } from "../kernel/xarray.ts";
 import type { IOUringEntry, RingRestrictions } from "../record/records.ts";
 import { capabilityText } from "../uapi/capabilities.ts";
@@ -6,8 +7,9 @@ import type { JsonObject } from "../uapi/json_value.ts";
 import { hexText } from "../uapi/numbers.ts";
 import { registerOpName } from "../uapi/register_ops.ts";
 import { sqeFlagNames } from "../uapi/ring_flags.ts";
-import { readable } from "./diagnostics.ts";
+import { isUnreadable } from "./diagnostics.ts";
 import { describeFile } from "./file_target.ts";
+import type { RingNotes } from "./ring_notes.ts";
 
 /** What is described one by one; the rest is counted. */
 const MOST_DESCRIBED = 64;
@@ -21,45 +23,64 @@ const FILE_POINTER = ~7n;
 
 /**
  * Puts what has been registered with a ring into its entry: files and buffers, credentials that
- * requests can run with, and what it may not do. What there is none of is left out.
+ * requests can run with, and what it may not do. What there is none of is left out; a note says what
+ * cannot be read.
  */
 export function putRegistered(
   entry: IOUringEntry,
   ctx: KernelObject,
-  opcodeOf: (opcode: number) => string,
+  { opcodeOf, notes }: { opcodeOf: (opcode: number) => string; notes: RingNotes },
 ): void {
-  const files = readable(() => registeredFiles(ctx));
+  const read = <T>(what: string, from: () => T) => attempt(notes, { what, hides: what }, from);
+  const files = read("registered files", () => registeredFiles(ctx, notes));
   if (files !== undefined) entry.registered_files = files;
-  const buffers = readable(() => registeredBuffers(ctx));
+  const buffers = read("registered buffers", () => registeredBuffers(ctx, notes));
   if (buffers !== undefined) entry.registered_buffers = buffers;
-  const personalities = readable(() => registeredPersonalities(ctx)) ?? [];
+  const personalities = read("personalities", () => registeredPersonalities(ctx, notes)) ?? [];
   if (personalities.length > 0) entry.personalities = personalities;
-  const restrictions = readable(() => restrictionsOf(ctx, opcodeOf));
+  const restrictions = read("restrictions", () => restrictionsOf(ctx, opcodeOf));
   if (restrictions !== undefined) entry.restrictions = restrictions;
-  const filters = readable(() => filteredOpcodes(ctx, opcodeOf)) ?? [];
+  const filters = read("BPF filters", () => filteredOpcodes(ctx, opcodeOf)) ?? [];
   if (filters.length > 0) entry.bpf_filters = filters;
 }
 
-function registeredFiles(ctx: KernelObject): JsonObject | undefined {
+/** The result of `read`, or undefined with a note where memory or layout do not allow it. */
+function attempt<T>(
+  notes: RingNotes,
+  { what, hides }: { what: string; hides: string },
+  read: () => T,
+): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    notes.report("registered_unreadable", `${what}: ${error.message}`, hides);
+    return undefined;
+  }
+}
+
+function registeredFiles(ctx: KernelObject, notes: RingNotes): JsonObject | undefined {
   const { program } = ctx;
   // A node for each slot since Linux 6.13 (7029acd8a950), before, a word with the pointer in it.
   const nodes = ctx.has("file_table.data.nodes");
   if (!nodes && !ctx.has("file_table.files")) return undefined;
   const slots = ctx.number(nodes ? "file_table.data.nr" : "nr_user_files");
   const array = ctx.pointer(nodes ? "file_table.data.nodes" : "file_table.files");
-  return table({ ctx, slots, array, most: MAX_FILES, name: "files" }, (word) => {
+  return table({ ctx, slots, array, most: MAX_FILES, name: "files", notes }, (word) => {
     const pointer = nodes ? program.object("io_rsrc_node", word).bigint("file_ptr") : word;
-    return describeFile(program.object("file", pointer & FILE_POINTER));
+    const target = describeFile(program.object("file", pointer & FILE_POINTER));
+    if (target === undefined) throw new BrokenList("the file cannot be read");
+    return target;
   });
 }
 
-function registeredBuffers(ctx: KernelObject): JsonObject | undefined {
+function registeredBuffers(ctx: KernelObject, notes: RingNotes): JsonObject | undefined {
   const { program } = ctx;
   const nodes = ctx.has("buf_table.nodes");
   if (!nodes && !ctx.has("user_bufs")) return undefined;
   const slots = ctx.number(nodes ? "buf_table.nr" : "nr_user_bufs");
   const array = ctx.pointer(nodes ? "buf_table.nodes" : "user_bufs");
-  return table({ ctx, slots, array, most: MAX_BUFFERS, name: "buffers" }, (word) => {
+  return table({ ctx, slots, array, most: MAX_BUFFERS, name: "buffers", notes }, (word) => {
     const address = nodes ? program.object("io_rsrc_node", word).pointer("buf") : word;
     const buffer = program.object("io_mapped_ubuf", address);
     const start = buffer.bigint("ubuf");
@@ -78,13 +99,15 @@ interface RegisteredTable {
   readonly array: bigint;
   readonly most: number;
   readonly name: string;
+  readonly notes: RingNotes;
 }
 
 function table(
-  { ctx, slots, array, most, name }: RegisteredTable,
+  { ctx, slots, array, most, name, notes }: RegisteredTable,
   describe: (word: bigint) => JsonObject | undefined,
 ): JsonObject | undefined {
-  if (slots === 0 || array === 0n || slots > most) return undefined;
+  if (slots === 0 || array === 0n) return undefined;
+  if (slots > most) throw new BrokenList(`the table claims ${slots} slots, at most ${most} exist`);
   const bytes = ctx.program.memory.read(array, slots * 8);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const items: JsonObject[] = [];
@@ -96,14 +119,15 @@ function table(
       more++;
       continue;
     }
-    const item = readable(() => describe(word));
+    const what = { what: `slot ${slot} of registered ${name}`, hides: "what is registered there" };
+    const item = attempt(notes, what, () => describe(word));
     if (item !== undefined) items.push({ slot, ...item });
   }
   return { slots, [name]: items, ...(more === 0 ? {} : { more }) };
 }
 
 /** `IORING_REGISTER_PERSONALITY`: an xarray since Linux 5.12 (61cf93700fe6), an idr before. */
-function registeredPersonalities(ctx: KernelObject): JsonObject[] {
+function registeredPersonalities(ctx: KernelObject, notes: RingNotes): JsonObject[] {
   const xarray = ctx.has("personalities")
     ? ctx.embedded("personalities")
     : ctx.has("personality_idr.idr_rt")
@@ -111,10 +135,19 @@ function registeredPersonalities(ctx: KernelObject): JsonObject[] {
     : undefined;
   if (xarray === undefined) return [];
   const found: JsonObject[] = [];
+  let more = 0;
   for (const { index, value } of xaForEach(xarray)) {
-    if (found.length === MOST_DESCRIBED || index > MAX_PERSONALITIES) break;
+    if (index > MAX_PERSONALITIES) {
+      throw new BrokenList(
+        `a personality has the id ${index}, the largest is ${MAX_PERSONALITIES}`,
+      );
+    }
+    if (found.length === MOST_DESCRIBED) {
+      more++;
+      continue;
+    }
     const cred = ctx.program.object("cred", value);
-    const item = readable(() => ({
+    const item = attempt(notes, { what: `personality ${index}`, hides: "its credentials" }, () => ({
       id: Number(index),
       uid: cred.number("uid.val"),
       euid: cred.number("euid.val"),
@@ -125,6 +158,13 @@ function registeredPersonalities(ctx: KernelObject): JsonObject[] {
       ),
     }));
     if (item !== undefined) found.push(item);
+  }
+  if (more > 0) {
+    notes.report(
+      "personalities_cut",
+      `${found.length} personalities are described, there are ${more} more`,
+      "credentials of the others",
+    );
   }
   return found;
 }

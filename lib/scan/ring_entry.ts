@@ -104,7 +104,8 @@ export function ringEntry(source: RingSource, context: ScanContext): IOUringEntr
   entry.history = requests.history;
   if (seccomp !== undefined) entry.seccomp = seccompBlock(seccomp, source.opcodeNames);
   if (!freed) {
-    putRegistered(entry, ctx, (opcode) => source.opcodeNames.get(opcode) ?? opcodeName(opcode));
+    const opcodeOf = (opcode: number) => source.opcodeNames.get(opcode) ?? opcodeName(opcode);
+    putRegistered(entry, ctx, { opcodeOf, notes });
   }
   for (const { hidden } of processesOf(ring)) {
     if (hidden !== undefined) notes.remark("process_hidden", hidden);

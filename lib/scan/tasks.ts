@@ -53,7 +53,7 @@ export function listProcesses(
   }
   const known = new Set(processes.flatMap(({ threads }) => threads.map(({ address }) => address)));
   const elsewhere = [
-    { tasks: [...tasksOfPids(processes)], where: "in the table of pids" },
+    { tasks: [...tasksOfPids(processes, diagnostics)], where: "in the table of pids" },
     { tasks: carved, where: "in memory" },
   ];
   for (const { tasks, where } of elsewhere) {
@@ -132,24 +132,32 @@ function processOf(
  * Tasks of all pids, by the first namespace of pids (an idr since Linux 4.15, 95846ecf9dac), to which
  * every process's own pid leads.
  */
-function* tasksOfPids(processes: readonly Process[]): Generator<KernelObject> {
+function* tasksOfPids(
+  processes: readonly Process[],
+  diagnostics: Diagnostics,
+): Generator<KernelObject> {
   const leader = processes.find(({ pid }) => pid > 0)?.leader;
-  const namespace = leader && readable(() => {
-    const { program } = leader;
-    const pid = leader.derefAs("thread_pid", "pid");
-    return pid && program.object("upid", pid.addressOf("numbers")).derefAs("ns", "pid_namespace");
+  if (leader === undefined) return;
+  const { program } = leader;
+  const what = {
+    code: "pid_table_unreadable",
+    action: "table of pids",
+    hides: "processes that are on no list of tasks",
+  };
+  const pids = diagnostics.attempt(what, () => {
+    const numbers = leader.derefAs("thread_pid", "pid")?.addressOf("numbers") ?? 0n;
+    const namespace = program.object("upid", numbers).derefAs("ns", "pid_namespace");
+    return namespace?.embedded("idr.idr_rt");
   });
-  if (namespace === undefined || !namespace.has("idr.idr_rt")) return;
-  const { program } = namespace;
-  const pids = namespace.embedded("idr.idr_rt");
+  if (pids === undefined) return;
   try {
     for (const { value } of xaForEach(pids)) {
-      const task = readable(() => taskOfPid(program.object("pid", value)));
+      const task = diagnostics.attempt(what, () => taskOfPid(program.object("pid", value)));
       if (task !== undefined) yield task;
     }
   } catch (error) {
-    // It is the second source: what it lacks, the first one has.
     if (!isUnreadable(error)) throw error;
+    diagnostics.report(what.code, `${what.action}: ${error.message}`, what.hides);
   }
 }
 

@@ -161,8 +161,8 @@ const NAMES: ReadonlyMap<number, string> = new Map([
 /** Every name, by number. */
 export const ERRNO_NAMES: readonly string[] = [...NAMES.values()];
 
-/** The result of a request. */
-export interface RequestResult {
+/** What a completion says. */
+export interface CompletionResult {
   /** `cqe->res`: what the equivalent system call returns, or a negative error number. */
   readonly res: number;
   /** The name of the error, there only when `res` is negative and its number has a name. */
@@ -175,7 +175,7 @@ export function errnoName(number: number): string | undefined {
 }
 
 /** A completion's result, with the name of its error where it is one. */
-export function resultOf(res: number): RequestResult {
+export function resultOf(res: number): CompletionResult {
   const errno = res < 0 ? errnoName(-res) : undefined;
   return errno === undefined ? { res } : { res, errno };
 }

@@ -1,3 +1,6 @@
+/** File system of files that have no place: `include/uapi/linux/magic.h`. */
+export const ANON_INODE_FS_MAGIC = 0x09041934;
+
 /** Of `include/uapi/linux/stat.h`. */
 const S_IFMT = 0o170000;
 

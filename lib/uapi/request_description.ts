@@ -11,10 +11,10 @@ import type { JsonObject, JsonValue } from "./json_value.ts";
 import { hexText, sizeValue } from "./numbers.ts";
 import { AT_FDCWD, FILE_INDEX_ALLOC } from "./op_flags.ts";
 import type { RequestFields } from "./request_fields.ts";
+import { IOSQE_FIXED_FILE } from "./ring_flags.ts";
 import { parseSockaddr } from "./socket_address.ts";
 import { decodeText, putText } from "./text.ts";
 
-const IOSQE_FIXED_FILE = 1 << 0;
 const IOSQE_BUFFER_SELECT = 1 << 5;
 
 /** `sizeof(struct sockaddr_storage)`: the kernel takes no longer address. */

@@ -2,9 +2,12 @@ import { flagNames, type FlagTable } from "./flags.ts";
 
 // All of these are in include/uapi/linux/io_uring.h, up to Linux 7.3.
 
+/** The request's fd is an index into the ring's file table. */
+export const IOSQE_FIXED_FILE = 1 << 0;
+
 /** `sqe->flags`. */
 export const SQE_FLAGS: FlagTable = [
-  [1 << 0, "IOSQE_FIXED_FILE"],
+  [IOSQE_FIXED_FILE, "IOSQE_FIXED_FILE"],
   [1 << 1, "IOSQE_IO_DRAIN"],
   [1 << 2, "IOSQE_IO_LINK"],
   [1 << 3, "IOSQE_IO_HARDLINK"],

@@ -1,8 +1,9 @@
 import { FLAG_SEPARATOR, type FlagTable, flagText } from "./flags.ts";
 
-const AF_UNIX = 1;
-const AF_INET = 2;
-const AF_INET6 = 10;
+/** Address families of `include/linux/socket.h`. */
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
 
 /** Address families at the index of their value. Source: include/linux/socket.h. */
 const FAMILIES: readonly string[] = [

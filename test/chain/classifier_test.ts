@@ -88,6 +88,8 @@ const MADE_BY_PARENT = ring({
   process: { ...event().process, pid: 1 },
 });
 
+const HOLDERS = Array.from({ length: 64 }, (_, i) => ({ pid: 1000 + i, comm: "worker", fd: 3 }));
+
 type Case = readonly StreamRecord[];
 
 /** For each rule, streams whose last record it fires on, and streams on which it never does. */
@@ -387,6 +389,7 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
   "foreign-ring": {
     fires: [
       [ring({ pid: 7, ctx_addr: "0x1", found_by: ["create"] }), use(0), use(2000)],
+      [ring({ pid: 1000, ctx_addr: "0x1", owners: HOLDERS }), use(0), use(2000)],
       [ring({ pid: 7, owners: [{ pid: 7, comm: "a", fd: 3 }, { pid: 8, comm: "b", fd: 3 }] })],
     ],
     silent: [
@@ -404,6 +407,13 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       // A creation may be among what was lost.
       [ring({ pid: 7, ctx_addr: "0x1" }), use(0), status({ phase: "lost" }), use(2000)],
       [ring({ pid: 0, ctx_addr: "0x1" }), use(0), use(2000)],
+      // So many hold it that they are not remembered; what was known before counts no more.
+      [
+        ring({ pid: 7, ctx_addr: "0x1" }),
+        ring({ pid: 7, ctx_addr: "0x1", owners: HOLDERS }),
+        use(0),
+        use(2000),
+      ],
     ],
   },
   "personality-switch": {

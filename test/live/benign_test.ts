@@ -3,7 +3,7 @@
  * a few seconds; IOURING_BENIGN_SECONDS=60 is what is asked of a release.
  */
 import assert from "node:assert/strict";
-import { severityRank } from "../../lib/chain/classifier.ts";
+import { severityRank } from "../../lib/config/rule.ts";
 import type { Severity } from "../../lib/record/records.ts";
 import { PROGRAM } from "../paths.ts";
 import { live } from "./capture.ts";

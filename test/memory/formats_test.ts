@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { deflateSync } from "node:zlib";
+import { FlattenedFile } from "../../lib/memory/flattened_file.ts";
 import { ImageError } from "../../lib/memory/image_error.ts";
 import { type OpenedMemory, openMemory } from "../../lib/memory/open_memory.ts";
 import { withFolder } from "../ffi/open_image.ts";
@@ -133,6 +134,30 @@ Deno.test("openMemory() outlives random damage to every format", () => {
     assert.ok(Date.now() - started < 5000, `${name}: a damaged image took too long`);
   }
   assert.ok(rounds > 20);
+});
+
+Deno.test("FlattenedFile keeps no more pieces than a file of its size has", () => {
+  const pieces = (count: number) => {
+    const bytes = new Uint8Array(4096 + 17 * count + 16).fill(0xff);
+    const view = new DataView(bytes.buffer);
+    for (let i = 0; i < count; i++) {
+      // From behind: they have to be sorted.
+      view.setBigInt64(4096 + 17 * i, BigInt(count - i));
+      view.setBigInt64(4096 + 17 * i + 8, 1n);
+      bytes[4096 + 17 * i + 16] = i % 251;
+    }
+    return new FlattenedFile(new BufferImage(bytes));
+  };
+  const whole = pieces(65_536);
+  assert.deepEqual(whole.damage, []);
+  assert.deepEqual([...whole.read(65_534, 3)!], [2, 1, 0]);
+  const { damage, size } = pieces(70_000);
+  // A header and one byte take 17; the file counts by the page.
+  const most = 65_536 + Math.floor((4096 + 17 * 70_000 + 16) / 4096);
+  assert.deepEqual(damage, [
+    `more than ${most} pieces; nothing behind ${4096 + 17 * most} was read`,
+  ]);
+  assert.equal(size, 70_001);
 });
 
 Deno.test("openMemory() reads a flattened file whose later pieces overwrite earlier ones", () => {

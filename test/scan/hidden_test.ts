@@ -78,3 +78,16 @@ Deno.test("deep scan takes what a failed fork leaves for no process", () => {
   }
   assert.deepEqual(hiddenOf(scan(image, { deep: true }).end), []);
 });
+
+Deno.test("scan says that it cannot look for hidden processes where the table of pids is broken", () => {
+  const image = new PatchedImage("6.12-4level.elf");
+  const { program } = image;
+  assert.deepEqual(scan(image).end.diagnostics, undefined);
+  const pids = program.variable("init_pid_ns", "pid_namespace")!.embedded("idr.idr_rt");
+  image.writeWord(pids.addressOf("xa_head"), 0xffffc90000000002n);
+  const { end } = scan(image);
+  assert.equal(end.complete, false);
+  assert.deepEqual(end.diagnostics?.map(({ code, hides }) => [code, hides]), [
+    ["pid_table_unreadable", "processes that are on no list of tasks"],
+  ]);
+});
