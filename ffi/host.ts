@@ -317,7 +317,7 @@ const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** How long to wait before a stream that would block is tried again, in ms. */
 const RETRY_MS = 5;
 /** How long a reader may take nothing once the program is to end, in ms. */
-const STALL_MS = 2000;
+const STALL_MS = 5000;
 
 function openForReading(path: string): Deno.FsFile {
   const file = attempt("open", path, () => Deno.openSync(path));

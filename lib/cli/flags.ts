@@ -138,7 +138,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       "is open already, and ends with a status record of totals. What did not fit is counted and " +
       "said where it happened.",
       "It needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF. SIGINT and " +
-      "SIGTERM end it in order; a reader that then takes nothing for 2 seconds does not keep it. " +
+      "SIGTERM end it in order; a reader that then takes nothing for 5 seconds does not keep it. " +
       "Once it is attached it becomes a user that nobody else is, without any capability.",
     ],
     examples: [
