@@ -68,18 +68,31 @@ export function openKernelOf(
   const isAbove = (info: Vmcoreinfo) => (pageTablesOf(info) ?? 0) >= FOUR_GIB;
   const above = findSqueezed(raw, memory, { inMemory: inMemory.filter(isAbove), files });
   if (above !== undefined) return rawLayout(raw, above, diagnostics);
+  // Page tables below the hole, and above it what they lead to: that is missing, or damaged.
+  const squeezedBelow = () =>
+    findSqueezed(raw, memory, { inMemory: inMemory.filter((info) => !isAbove(info)), files });
   let kernel: FoundKernel;
   try {
     kernel = findKernel(memory, { ...options, inMemory });
   } catch (error) {
-    // Page tables below the hole, and above it what they lead to.
-    const squeezed = error instanceof ImageError
-      ? findSqueezed(raw, memory, { inMemory: inMemory.filter((info) => !isAbove(info)), files })
-      : undefined;
+    const squeezed = error instanceof ImageError ? squeezedBelow() : undefined;
     if (squeezed === undefined) throw error;
     return rawLayout(raw, squeezed, diagnostics);
   }
-  return rawLayout(raw, { kernel, memory, layout: undefined }, diagnostics);
+  const squeezed = isWhole(kernel) ? undefined : squeezedBelow();
+  return rawLayout(raw, squeezed ?? { kernel, memory, layout: undefined }, diagnostics);
+}
+
+/** Whether what a kernel keeps of itself, in several places, can be read. */
+function isWhole(kernel: FoundKernel): boolean {
+  if (kernel.damage.length > 0) return false;
+  try {
+    const ram = readRamRanges(kernel);
+    return ram === undefined || ram.length > 0;
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return false;
+  }
 }
 
 /** Finds the kernel; the error tells of damage to the image, which may be why there is none. */
@@ -112,7 +125,7 @@ function withElided(found: OpenedKernel, diagnostics: Diagnostics): OpenedKernel
 }
 
 /**
- * A kernel that VMCOREINFO leads to only if the PCI hole is not in the file: every place for it is
+ * A whole kernel that VMCOREINFO leads to only if the PCI hole is not in the file: every place for it is
  * tried.
  */
 function findSqueezed(
@@ -132,7 +145,7 @@ function findSqueezed(
       files,
     } as const;
     try {
-      if (tryFindKernel(flat, options) !== undefined) return undefined;
+      if (tryFindWhole(flat, options) !== undefined) return undefined;
     } catch (error) {
       // There is a kernel, and the files are of another: that is said when all of it is looked at.
       if (!(error instanceof WrongKernelError)) throw error;
@@ -140,19 +153,20 @@ function findSqueezed(
     }
     for (let lowEnd = HOLE_STEP; lowEnd < Math.min(FOUR_GIB, raw.size); lowEnd += HOLE_STEP) {
       const memory = squeezedMemory(raw, lowEnd);
-      const kernel = tryFindKernel(memory, options);
+      const kernel = tryFindWhole(memory, options);
       if (kernel !== undefined) return { kernel, memory, layout: "squeezed" };
     }
   }
   return undefined;
 }
 
-function tryFindKernel(
+function tryFindWhole(
   memory: PhysicalMemory,
   options: FindKernelOptions,
 ): FoundKernel | undefined {
   try {
-    return findKernel(memory, options);
+    const kernel = findKernel(memory, options);
+    return isWhole(kernel) ? kernel : undefined;
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
     return undefined;
@@ -193,27 +207,12 @@ const MAX_E820_ENTRIES = 4096;
 
 /** RAM as the kernel's `e820_table` lists it, ascending; undefined where it cannot be read. */
 export function ramRanges(
-  { program }: Pick<FoundKernel, "program">,
+  kernel: Pick<FoundKernel, "program">,
   diagnostics: Diagnostics,
 ): AddressRange[] | undefined {
-  const symbol = program.symbols.lookup("e820_table");
-  if (symbol === undefined) return undefined;
   try {
-    const table = program.object("e820_table", program.memory.readPointer(symbol));
-    const count = Math.min(table.number("nr_entries"), MAX_E820_ENTRIES);
-    const entry = program.struct("e820_entry");
-    const ranges: AddressRange[] = [];
-    for (let i = 0; i < count; i++) {
-      const at = table.addressOf("entries") + BigInt(i * entry.size);
-      const item = program.object("e820_entry", at);
-      if (item.number("type") !== E820_RAM) continue;
-      const start = item.number("addr");
-      const end = start + item.number("size");
-      // Physical addresses have at most 52 bits.
-      if (end > 2 ** 52) throw new BrokenList(`entry ${i} ends at ${end}`);
-      ranges.push({ start, end });
-    }
-    return ranges.length === 0 ? undefined : apart(ranges);
+    const ranges = readRamRanges(kernel);
+    return ranges?.length === 0 ? undefined : ranges;
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     diagnostics.report(
@@ -223,6 +222,27 @@ export function ramRanges(
     );
     return undefined;
   }
+}
+
+/** The same; undefined where the kernel does not name the table. */
+function readRamRanges({ program }: Pick<FoundKernel, "program">): AddressRange[] | undefined {
+  const symbol = program.symbols.lookup("e820_table");
+  if (symbol === undefined) return undefined;
+  const table = program.object("e820_table", program.memory.readPointer(symbol));
+  const count = Math.min(table.number("nr_entries"), MAX_E820_ENTRIES);
+  const entry = program.struct("e820_entry");
+  const ranges: AddressRange[] = [];
+  for (let i = 0; i < count; i++) {
+    const at = table.addressOf("entries") + BigInt(i * entry.size);
+    const item = program.object("e820_entry", at);
+    if (item.number("type") !== E820_RAM) continue;
+    const start = item.number("addr");
+    const end = start + item.number("size");
+    // Physical addresses have at most 52 bits.
+    if (end > 2 ** 52) throw new BrokenList(`entry ${i} ends at ${end}`);
+    ranges.push({ start, end });
+  }
+  return apart(ranges);
 }
 
 /** Ascending, and what several hold once. */
