@@ -24,7 +24,11 @@ interface Trouble {
 }
 
 /** A host of one CPU whose ring buffer gives these batches, one a look. */
-function deviceOf(batches: readonly Uint8Array[], trouble: Trouble): CaptureDevice {
+function deviceOf(
+  batches: readonly Uint8Array[],
+  trouble: Trouble,
+  elapsedMs: () => number,
+): CaptureDevice {
   const wire = new Wire(layout!);
   const canaries = [...trouble.canaries ?? [-1]];
   let next = 0;
@@ -44,16 +48,19 @@ function deviceOf(batches: readonly Uint8Array[], trouble: Trouble): CaptureDevi
     iterate: () => trouble.iterators ?? 0,
     detach() {},
     // The rings that were there were listed by now.
-    clocks: () => ({ boot: 20n * SECOND, real: 20n * SECOND }),
+    clocks() {
+      const now = 20n * SECOND + BigInt(elapsedMs()) * 1_000_000n;
+      return { boot: now, real: now };
+    },
     close() {},
   };
 }
 
 /** What comes of them until there are none left. */
 function recordsOf(batches: readonly Uint8Array[], trouble: Trouble = {}): StreamRecord[] {
-  const device = deviceOf(batches, trouble);
   let looks = 0;
   let time = 0;
+  const device = deviceOf(batches, trouble, () => time);
   const source = captureSource({
     device,
     btf: new Btf(emptyBtf()),
@@ -96,6 +103,26 @@ test("captureSource() says at the end, too, that its own requests were taken awa
   ]);
   const end = records.at(-1)!;
   equal(end.type === "IOUringStatus" && end.complete, false);
+});
+
+test("captureSource() waits for its own request behind records that it has not read yet", () => {
+  const wire = new WireBuilder(layout!);
+  addRequest(addProcess(wire), { time: 15n * SECOND });
+  const old = wire.batch();
+  addRequest(wire, { time: 20n * SECOND }, { user_data: 1n });
+  const own = wire.batch();
+  // Each look takes longer than a request of its own may.
+  const seen = recordsOf([old, old, own], { canaries: [0], step: 2500 });
+  deepStrictEqual(told(seen), [["start"], ["end"]]);
+
+  addRequest(wire, { time: 30n * SECOND });
+  const later = wire.batch();
+  const taken = recordsOf([old, old, later], { canaries: [0], step: 2500 });
+  deepStrictEqual(told(taken), [
+    ["start"],
+    ["lost", "capture_blinded"],
+    ["end", "capture_blinded"],
+  ]);
 });
 
 test("captureSource() says what it cannot list, and that it cannot test itself", () => {
