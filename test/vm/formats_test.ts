@@ -2,7 +2,7 @@
  * Scans one guest's memory in every format with `dist/iouring`: the entries are the same, byte for
  * byte. What QEMU and makedumpfile can write, they write; the rest is made from the raw image.
  *
- * `IOURING_FORMAT_KERNELS=5.10,6.12,backports deno task test test/vm/formats_test.ts` does so with
+ * `IOURING_LAB_KERNELS=5.10,6.12,backports deno task test test/vm/formats_test.ts` does so with
  * guests of other kernels.
  */
 import assert from "node:assert/strict";
@@ -11,10 +11,11 @@ import { writeAvml, writeKdump, writeLime, writePadded } from "../memory/write_f
 import type { IOUringStatus } from "../../lib/record/records.ts";
 import { PROGRAM } from "../paths.ts";
 import { GuestMemory } from "./formats.ts";
+import { kernelsToTest } from "./kernels.ts";
 import { labFormats, labSparse } from "./lab.ts";
 import { labTest } from "./lab_case.ts";
 
-const KERNELS = (Deno.env.get("IOURING_FORMAT_KERNELS") ?? "6.1").split(",");
+const KERNELS = kernelsToTest("6.1");
 
 /** Lines of the entries, and the records around them. */
 interface Scan {

@@ -10,7 +10,7 @@
 import { gunzipSync } from "node:zlib";
 import { buildWorkload } from "../live/workload.ts";
 import { PROGRAM, ROOT } from "../paths.ts";
-import { fetchKernel, LAB_KERNELS } from "./kernels.ts";
+import { fetchKernel, kernelNamed } from "./kernels.ts";
 import { Guest } from "./qemu.ts";
 import { LabUnavailableError, run } from "./run.ts";
 import { fetchUserland } from "./userlands.ts";
@@ -46,8 +46,7 @@ interface GuestParts {
  * @throws {LabUnavailableError} This machine cannot run one.
  */
 export async function guestParts(name: string): Promise<GuestParts> {
-  const kernel = LAB_KERNELS.find((kernel) => kernel.name === name);
-  if (kernel === undefined) throw new LabUnavailableError(`No kernel ${name} in the lab`);
+  const kernel = kernelNamed(name);
   for (const command of ["qemu-system-x86_64", "busybox", "cpio"]) {
     if (await commandPath(command) === "") {
       throw new LabUnavailableError(`Cannot run a guest: ${command} is not installed`);

@@ -33,6 +33,20 @@ export const LAB_KERNELS: readonly LabKernel[] = [
   { name: "6.12-rt", suite: "trixie", package: "linux-image-rt-amd64" },
 ];
 
+/**
+ * A kernel by its name. One that is not listed has to be there: Debian's package of an image, extracted to
+ * `kernels/NAME/root` of the lab's folder, with what it is in the file `version`.
+ */
+export function kernelNamed(name: string): LabKernel {
+  const known = LAB_KERNELS.find((kernel) => kernel.name === name);
+  return known ?? { name, suite: "trixie", package: "" };
+}
+
+/** Names of the kernels that a test is to use: those of `IOURING_LAB_KERNELS`, or else its own. */
+export function kernelsToTest(...own: readonly string[]): readonly string[] {
+  return Deno.env.get("IOURING_LAB_KERNELS")?.split(",") ?? own;
+}
+
 /** What `fetchKernel()` leaves behind. */
 export interface FetchedKernel {
   /** The image to boot. */
@@ -70,6 +84,12 @@ export async function fetchKernel(
   const root = `${dir}/root`;
   const known = await extracted(root);
   if (known) return known;
+  if (kernel.package === "") {
+    const names = LAB_KERNELS.map(({ name }) => name).join(" ");
+    throw new LabUnavailableError(
+      `Cannot get kernel "${kernel.name}": it is not one of ${names}, and not in "${root}"`,
+    );
+  }
 
   try {
     await download(kernel, await absolute(dir), root);

@@ -11,7 +11,7 @@
 
 import { parseArgs } from "node:util";
 import { compareTruth, differenceText } from "./compare.ts";
-import { fetchDebug, fetchKernel, LAB_KERNELS, type LabKernel } from "./kernels.ts";
+import { fetchDebug, fetchKernel, kernelNamed } from "./kernels.ts";
 import { Guest } from "./qemu.ts";
 import { CommandError, LabUnavailableError, run } from "./run.ts";
 import { type LabTruth, parseTruth } from "./truth.ts";
@@ -19,7 +19,7 @@ import { buildWorkload } from "../live/workload.ts";
 
 /** What to dump. */
 export interface LabOptions {
-  /** A name of `LAB_KERNELS`. */
+  /** A name that `kernelNamed()` takes. */
   kernel: string;
   /** Levels of the page tables; 5 unless told. */
   paging?: 4 | 5;
@@ -130,13 +130,6 @@ async function guestSources(): Promise<string[]> {
   const files = [];
   for await (const entry of Deno.readDir(GUEST)) files.push(`${GUEST}/${entry.name}`);
   return files.sort();
-}
-
-function kernelNamed(name: string): LabKernel {
-  const kernel = LAB_KERNELS.find((k) => k.name === name);
-  if (kernel) return kernel;
-  const names = LAB_KERNELS.map((k) => k.name).join(" ");
-  throw new LabUnavailableError(`Cannot get kernel "${name}": it is not one of ${names}`);
 }
 
 async function cachePath(): Promise<string> {

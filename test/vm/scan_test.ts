@@ -14,11 +14,12 @@ import { PROGRAM } from "../paths.ts";
 import { takePid, taskNamed, unlinkTask } from "../scan/hide_task.ts";
 import { compareEntries, compareFdInfo, type Difference, differenceText } from "./compare.ts";
 import { EditedDump } from "./edited_dump.ts";
+import { kernelsToTest } from "./kernels.ts";
 import { labDump, type LabOptions, labSmear, labSparse } from "./lab.ts";
 import { labTest } from "./lab_case.ts";
 
 const MAX_TIME_MS = 120_000;
-const KERNELS = ["6.1", "6.12", "5.10", "backports"];
+const KERNELS = kernelsToTest("6.1", "6.12", "5.10", "backports");
 
 /** What a scan wrote to standard output. */
 interface Scan {
