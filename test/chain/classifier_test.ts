@@ -129,6 +129,28 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
         op("CONNECT", {}, { uring: { ctx: "0x1", fd: 5 } }),
         op("SEND", { fd: 5 }, { uring: { ctx: "0x2", fd: 5 } }),
       ],
+      // A connection that was duplicated, put into a slot, or inherited, by its peer.
+      [
+        op("CONNECT", { addr: "192.0.2.1", port: 443 }, { uring: { ctx: "0x1", fd: 5 } }),
+        op("SEND", { fd: 6, target: SOCKET }, { uring: { ctx: "0x1", fd: 6 } }),
+      ],
+      [
+        op("CONNECT", { addr: "::ffff:192.0.2.1", port: 443 }, { uring: { ctx: "0x1", fd: 5 } }),
+        op("READ", { fd: 0, target: SOCKET }, { uring: { ctx: "0x2", fd: 0, fixed_file: true } }),
+      ],
+      [
+        op("CONNECT", { addr: "192.0.2.1", port: 443 }, { uring: { ctx: "0x1", fd: 5 } }),
+        op("SEND", { fd: 5, target: SOCKET }, {
+          uring: { ctx: "0x2", fd: 5 },
+          process: { ...event().process, pid: 44, ppid: 1 },
+        }),
+      ],
+      [
+        op("SENDMSG", { fd: 5, flags: "MSG_FASTOPEN | MSG_NOSIGNAL" }, {
+          uring: { ctx: "0x1", fd: 5 },
+        }),
+        op("RECV", { fd: 5 }, { uring: { ctx: "0x1", fd: 5 } }),
+      ],
       // What the published model's events tell: no ring, and no descriptor.
       [op("CONNECT", { addr: "127.0.0.1", port: 443 }), op("RECV")],
       [ring({
@@ -158,6 +180,18 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [
         op("CONNECT", {}, { uring: { ctx: "0x1", fd: 5, fixed_file: true } }),
         op("SEND", { fd: 5 }, { uring: { ctx: "0x2", fd: 5, fixed_file: true } }),
+      ],
+      // Another peer, and another program.
+      [
+        op("CONNECT", { addr: "192.0.2.2", port: 443 }, { uring: { ctx: "0x1", fd: 5 } }),
+        op("SEND", { fd: 6, target: SOCKET }, { uring: { ctx: "0x1", fd: 6 } }),
+      ],
+      [
+        op("CONNECT", { addr: "192.0.2.1", port: 443 }, { uring: { ctx: "0x1", fd: 5 } }),
+        op("SEND", { fd: 5, target: SOCKET }, {
+          uring: { ctx: "0x2", fd: 5 },
+          process: { ...event().process, pid: 44, binary_path: "/usr/bin/other" },
+        }),
       ],
       [
         op("CONNECT", { family: "AF_UNIX", path: "/run/x" }, { uring: { ctx: "0x1", fd: 5 } }),
@@ -203,10 +237,10 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
   "outbound-connect": {
     fires: [[op("CONNECT", { addr: "127.0.0.1", port: 443 })], [
       op("CONNECT", { addr: "::1", port: 1 }),
-    ]],
+    ], [op("SENDMSG", { fd: 5, addr: "192.0.2.1", port: 443, flags: "MSG_FASTOPEN" })]],
     silent: [[op("CONNECT", { path: "@x", family: "AF_UNIX" })], [
       op("BIND", { addr: "127.0.0.1" }),
-    ]],
+    ], [op("SENDMSG", { fd: 5, addr: "192.0.2.1", port: 443, flags: "MSG_NOSIGNAL" })]],
   },
   "credential-access": {
     fires: [
@@ -292,8 +326,18 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [op("UNLINKAT", { path: "/root/.bash_history" })],
       [op("SYMLINKAT", { old_path: "/dev/null", new_path: "/home/u/.zsh_history" })],
       [op("FTRUNCATE", { len: 0, target: { kind: "file", path: "/var/log/wtmp" } })],
+      [open("/var/log/wtmp", "O_WRONLY", "O_TRUNC | O_LARGEFILE")],
+      [op("FALLOCATE", {
+        mode: "FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE",
+        target: { kind: "file", path: "/var/log/wtmp" },
+      })],
     ],
-    silent: [[op("UNLINKAT", { path: "/root/notes" })], [open("/root/.bash_history")]],
+    silent: [
+      [op("UNLINKAT", { path: "/root/notes" })],
+      [open("/root/.bash_history")],
+      [open("/var/log/wtmp", "O_WRONLY", "O_APPEND | O_LARGEFILE")],
+      [op("FALLOCATE", { mode: 0, target: { kind: "file", path: "/var/log/wtmp" } })],
+    ],
   },
   "persistence-write": {
     fires: [
@@ -327,6 +371,12 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [ring({ history: stats("/usr/bin/", 16).map(({ op_info }) => past("STATX", op_info)) })],
       // Among other things that the ring does.
       stats("/usr/bin/", 16).flatMap((stat, i) => [open(`/srv/log-${i}`), stat]),
+      // Over many rings and processes of one program.
+      stats("/usr/bin/", 16).map((stat, i) => ({
+        ...stat,
+        process: { ...stat.process, pid: 100 + i },
+        io_uring: { ctx: `0x${i}` } as IOUringEvent["io_uring"] & object,
+      })),
       // One buffer held all the names, and shows the last.
       [ring({
         history: Array.from({ length: 16 }, () => past("STATX", { path: "/usr/bin/z" })),
@@ -335,6 +385,10 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     ],
     silent: [
       stats("/usr/bin/", 15),
+      stats("/usr/bin/", 16).map((stat, i) => ({
+        ...stat,
+        process: { ...stat.process, pid: 100 + i, binary_path: `/usr/bin/program-${i % 2}` },
+      })),
       // A copy, by two tools.
       stats("/usr/bin/", 40).flatMap((stat, i) => [
         stat,

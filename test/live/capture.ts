@@ -105,7 +105,11 @@ export class RunningCapture {
     this.#onLine();
   }
 
-  /** Stops it with SIGINT. `nops` are all that came; of them, `records` has the first ones. */
+  /**
+   * Stops it with SIGINT. `nops` are all that came; of them, `records` has the first ones.
+   *
+   * @throws {Error} It did not end in order.
+   */
   async stop(): Promise<{ records: AnyRecord[]; nops: number; code: number; errors: string }> {
     try {
       this.#process.kill("SIGINT");
@@ -115,7 +119,11 @@ export class RunningCapture {
     const { code } = await this.#process.status;
     await this.#read;
     const records = this.#lines.map((line) => JSON.parse(line));
-    return { records, nops: this.#nops, code, errors: await this.#errors };
+    const errors = await this.#errors;
+    if (records.at(-1)?.phase !== "end") {
+      throw new Error(`Capture ended with ${code} and without its end record: ${errors}`);
+    }
+    return { records, nops: this.#nops, code, errors };
   }
 
   get pid(): number {
