@@ -1730,19 +1730,28 @@ static __always_inline struct io_uring_sqe *sqe_of(struct io_ring_ctx *ring, __u
 	return (void *)BPF_CORE_READ(ring, sq_sqes) + index * 64ul;
 }
 
-/* The same, or NULL where it serves another request by now. */
-static __always_inline struct io_uring_sqe *sqe_named(struct io_ring_ctx *ring, __u64 user_data)
+/*
+ * The same, or 0 where it serves another request by now. The verifier follows this once, and not in
+ * each of its callers' ways to it.
+ */
+__noinline __u64 find_sqe(__u64 ring_address, __u64 user_data)
 {
+	struct io_ring_ctx *ring = (void *)ring_address;
 	__u32 flags = BPF_CORE_READ(ring, flags);
 	struct io_uring_sqe *sqe = sqe_of(ring, flags, 1);
 
 	if (BPF_CORE_READ(sqe, user_data) == user_data)
-		return sqe;
+		return (__u64)sqe;
 	/* A large entry among small ones counts as two. */
 	if (!(flags & IORING_SETUP_SQE_MIXED))
-		return NULL;
+		return 0;
 	sqe = sqe_of(ring, flags, 2);
-	return BPF_CORE_READ(sqe, user_data) == user_data ? sqe : NULL;
+	return BPF_CORE_READ(sqe, user_data) == user_data ? (__u64)sqe : 0;
+}
+
+static __always_inline struct io_uring_sqe *sqe_named(struct io_ring_ctx *ring, __u64 user_data)
+{
+	return (void *)find_sqe((__u64)ring, user_data);
 }
 
 /* Before 5.19 a request does not keep the number of its file. */
@@ -1761,10 +1770,9 @@ static __always_inline void entry_fd(struct request_record *record, struct io_ri
 
 /* What the request runs with, where that is not what its process has. */
 static __always_inline __u32 put_cred(struct scratch *scratch, __u32 at, struct identity *who,
-				      const struct cred *creds, struct io_ring_ctx *ring,
-				      __u64 user_data)
+				      const struct cred *creds, __u64 ring, __u64 user_data)
 {
-	struct io_uring_sqe *sqe = sqe_named(ring, user_data);
+	struct io_uring_sqe *sqe = (void *)find_sqe(ring, user_data);
 	__u32 uid, euid = 0;
 	__u16 personality = 0;
 
@@ -1938,7 +1946,8 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		if (!creds)
 			creds = READ(typed, current, cred);
 		if (own || creds != who->cred)
-			at = put_cred(scratch, at, who, creds, ring, user_data);
+			at = put_cred(scratch, at, who, creds, number_of(record->head.ring),
+				      user_data);
 	}
 	unsure = !request || flags & IOSQE_FIXED_FILE;
 	if (socket)

@@ -627,10 +627,17 @@ static void print_instructions(void)
 		size_t size;
 		const char *log = bpf_program__log_buf(program, &size);
 		const char *processed = log ? strstr(log, "processed ") : NULL;
+		unsigned int count;
+		int whole = 0;
 
+		/* Some kernels say first which part each function has in it: a sum, not a number. */
+		for (; processed; processed = strstr(processed + 1, "processed ")) {
+			if (sscanf(processed, "processed %u insns%n", &count, &whole) == 1 && whole)
+				break;
+		}
 		if (processed)
-			fprintf(stderr, "verifier: %s: %.*s\n", bpf_program__name(program),
-				(int)strcspn(processed, "("), processed);
+			fprintf(stderr, "verifier: %s: processed %u insns\n",
+				bpf_program__name(program), count);
 	}
 }
 
