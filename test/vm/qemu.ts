@@ -93,12 +93,14 @@ export class Guest {
       throw new LabUnavailableError("Cannot run a guest: qemu-system-x86_64 is not installed");
     }
     let qmp: Deno.Conn | undefined;
-    for (let i = 0; !qmp && i < 100; i++) {
+    let hasEnded = false;
+    process.status.then(() => hasEnded = true);
+    for (let i = 0; !qmp && !hasEnded && i < 1200; i++) {
       await new Promise((resolve) => setTimeout(resolve, 50));
       qmp = await Deno.connect({ transport: "unix", path: socket }).catch(() => undefined);
     }
     if (!qmp) {
-      process.kill("SIGKILL");
+      if (!hasEnded) process.kill("SIGKILL");
       await process.status;
       throw new CommandError("Cannot run a guest: QEMU opened no QMP socket");
     }
