@@ -11,6 +11,7 @@ import type {
 } from "../../lib/record/records.ts";
 import type { JsonObject } from "../../lib/uapi/json_value.ts";
 import { opcodeNumber } from "../../lib/uapi/opcodes.ts";
+import { countedList } from "../counted_work.ts";
 import { event, ring, status } from "./records.ts";
 
 const FILTERED = { mode: 2, filters: 1 };
@@ -630,8 +631,15 @@ Deno.test("Classifier takes records of any shape, and rings full of requests", (
     { type: "Else" },
   ] as unknown as StreamRecord[];
   assert.deepEqual(fired(odd), odd.map(() => []));
+});
+
+Deno.test("Classifier goes through the lists of a large ring once or twice", () => {
+  const length = 100_000;
+  const history = Array.from({ length }, (_, i) => past("STATX", { path: `/usr/bin/${i}` }));
+  const unverified = history.map((_, i) => `history.${i}.op_info.path`);
   const many = ring({
-    history: Array.from({ length: 100_000 }, (_, i) => past("STATX", { path: `/srv/${i}` })),
+    history: countedList(history, 2 * length),
+    unverified: countedList(unverified, 2 * length),
   });
-  assert.deepEqual(fired([many]), [[]]);
+  assert.deepEqual(fired([many]), [["suid-hunt"]]);
 });
