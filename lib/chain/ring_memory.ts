@@ -77,9 +77,11 @@ export class RingMemory {
 
   /** Whether the same process has done one of `opcodes` with the request's descriptor before. */
   hasDone(request: RequestView, opcodes: ReadonlySet<number>): boolean {
+    if (this.#done.isEmpty) return false;
+    const { descriptor } = request;
     // Where descriptors are not told, READ and WRITE may be of anything.
-    if (request.descriptor === undefined && !isOfSocket(request)) return false;
-    const done = this.#done.get(placeOf(request));
+    if (descriptor === undefined && !isOfSocket(request)) return false;
+    const done = this.#done.get(placeOf(request, descriptor));
     return done !== undefined && !done.isDisjointFrom(opcodes);
   }
 
