@@ -11,6 +11,8 @@ import type { ProcessDescription } from "./process_table.ts";
 
 /** Room for one batch. A record is at most 64 KiB, and two must fit. */
 const BATCH_BYTES = 256 * 1024;
+/** A batch that has more left some behind, perhaps. */
+const WHOLE_BYTES = BATCH_BYTES - 64 * 1024;
 /** How long one look at the ring buffer may take, so that the rest is done in time, in ms. */
 const POLL_MS = 50;
 const LOSS_INTERVAL_MS = 1000;
@@ -152,7 +154,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
       const lost = loss.since(dateOf(time));
       if (lost !== undefined) yield [lost];
     }
-    const found = canary.watch(time);
+    const found = canary.watch(time, length <= WHOLE_BYTES);
     if (found.length > 0) {
       yield [{
         type: "IOUringStatus",
@@ -243,12 +245,17 @@ class Canary {
     return this.#possible ? undefined : NO_CANARY;
   }
 
-  /** Looks for the last one, and sends the next when it is time; what was not found before. */
-  watch(time: number): Diagnostic[] {
+  /**
+   * Looks for the last one, and sends the next when it is time; what was not found before.
+   *
+   * @param isAll Whether all that was there has been read: behind a reader that takes its time, the
+   * last one may still wait for its turn.
+   */
+  watch(time: number, isAll: boolean): Diagnostic[] {
     const before = this.#found.length;
     if (!this.#possible) return [];
     if (this.#waiting && this.#decoder.sawCanary(this.#userData)) this.#waiting = false;
-    if (this.#waiting && time - this.#sentAt >= CANARY_PATIENCE_MS) {
+    if (this.#waiting && isAll && time - this.#sentAt >= CANARY_PATIENCE_MS) {
       this.#waiting = false;
       this.#find(BLINDED);
     }

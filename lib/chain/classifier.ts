@@ -14,8 +14,9 @@ import {
   type StreamRecord,
   UNKNOWN_ID,
 } from "../record/records.ts";
+import { FLAG_SEPARATOR } from "../uapi/flags.ts";
 import { BoundedMap } from "./bounded_map.ts";
-import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
+import { arrayOf, type Fields, fieldsOf, MAX_ADDRESS, MAX_PATH } from "./fields.ts";
 import { JUDGED } from "./filter.ts";
 import type { Transform } from "./chain.ts";
 import { hasHead, headsOf } from "./path_matcher.ts";
@@ -29,9 +30,6 @@ const MAX_RINGS = 16_384;
 const MAX_STRANGERS = 64;
 /** A ring that more processes hold is not remembered: who is strange to it cannot be told. */
 const MAX_HOLDERS = 64;
-/** Longest address of a ring, and `PATH_MAX`: what is longer in a stream is neither. */
-const MAX_ADDRESS = 18;
-const MAX_PATH = 4096;
 const MAX_CLASSIFICATIONS = 256;
 /**
  * ms for which a process must use a ring before it is said not to be the creator's: addresses are
@@ -256,7 +254,7 @@ export class Classifier {
     }
     if (target !== undefined) ofRequest.push((request) => target.includes(request.target));
     for (const [key, values] of Object.entries(op_info ?? {})) {
-      ofRequest.push(({ info }) => (values as readonly unknown[]).includes(info[key]));
+      ofRequest.push(({ info }) => hasValue(info[key], values));
     }
     for (const holds of requestConditions({ ...condition, opcode: [] }, condition)) {
       ofRequest.push((request) => holds(request) === true);
@@ -351,6 +349,12 @@ function opcodesOf({ opcode = [], access = [] }: RuleCondition): number[] {
   return numbers.filter((number) =>
     possibleAccess(number).some((possible) => access.includes(possible))
   );
+}
+
+/** Whether a value of `op_info` is one of these, or a flag of it is. */
+function hasValue(value: unknown, wanted: readonly unknown[]): boolean {
+  return wanted.includes(value) ||
+    typeof value === "string" && value.split(FLAG_SEPARATOR).some((flag) => wanted.includes(flag));
 }
 
 /** Whether a seccomp filter judges the process; undefined where that is not known. */

@@ -13,3 +13,7 @@ export function fieldsOf(value: unknown): Fields {
 export function arrayOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : NOTHING;
 }
+
+/** Longest address of a ring, and `PATH_MAX`: what is longer in a stream is neither. */
+export const MAX_ADDRESS = 18;
+export const MAX_PATH = 4096;

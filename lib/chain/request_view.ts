@@ -1,6 +1,6 @@
 import type { Access, TargetKind } from "../config/rule.ts";
 import { type IpAddress, parseIpAddress } from "../uapi/ip_address.ts";
-import { DIRECTORY_OF_PATH } from "../uapi/directories.ts";
+import { DIRECTORY_OF_PATH, isInDirectory } from "../uapi/directories.ts";
 import { opcodeNumber } from "../uapi/opcodes.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
 import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
@@ -30,6 +30,7 @@ const HEX_KEYS: Readonly<Record<string, string>> = {
   old_path: "old_path_hex",
   new_path: "new_path_hex",
   dfd_path: "dfd_path_hex",
+  old_dfd_path: "old_dfd_path_hex",
 };
 
 /** What an opcode does to the path of its `op_info`, or to the file that it works on. */
@@ -169,14 +170,17 @@ export class RequestView {
 
   #findPaths(): readonly PathUse[] {
     const { info, opcode } = this;
-    const { path, new_path, target } = info;
-    if (path === undefined && new_path === undefined && target === undefined) return NO_PATHS;
+    const { path, old_path, new_path, target } = info;
+    if (
+      path === undefined && old_path === undefined && new_path === undefined && target === undefined
+    ) return NO_PATHS;
     const paths: PathUse[] = [];
     const add = (holder: Fields, key: string, access: readonly Access[]) => {
       const use = this.#use(holder, key, access);
       if (use !== undefined) paths.push(use);
     };
-    if (worksOnDescriptor(info)) add(info, "dfd_path", this.#access);
+    if (worksOnDescriptor(info, "path")) add(info, "dfd_path", this.#access);
+    if (worksOnDescriptor(info, "old_path")) add(info, "old_dfd_path", READ);
     if (path !== undefined) {
       add(info, "path", opcode === OPENAT || opcode === OPENAT2 ? openAccess(info) : this.#access);
     }
@@ -197,16 +201,28 @@ export class RequestView {
     if (typeof text !== "string" || text === "") return undefined;
     const bytes = typeof hex === "string" && /^(?:[0-9a-f]{2})+$/.test(hex);
     const path = bytes ? latin1(Uint8Array.fromHex(hex)) : text;
-    if (!NOT_PLAIN.test(path)) return { forms: [path], bytes, heads: [headOf(path)], access };
-    const plain = plainPath(path, {
-      base: () => this.#directory(holder, key, bytes),
-      own: () => this.#ownDirectory(bytes),
-    });
+    if (!NOT_PLAIN.test(path) && !isInDirectory(holder)) {
+      return { forms: [path], bytes, heads: [headOf(path)], access };
+    }
+    const plain = this.#plain(path, { holder, key, bytes });
     const forms = plain === path ? [path] : [path, plain];
     return { forms, bytes, heads: forms.map(headOf), access };
   }
 
-  /** The directory that a relative path begins at, where it is known. */
+  #plain(path: string, { holder, key, bytes }: { holder: Fields; key: string; bytes: boolean }) {
+    const directories = {
+      pid: fieldsOf(this.record.process).pid,
+      base: () => this.#directory(holder, key, bytes),
+      own: () => this.#ownDirectory(bytes),
+    };
+    if (!isInDirectory(holder)) return plainPath(path, directories);
+    const root = directories.base();
+    if (root === undefined) return path;
+    // Nothing in the path leads out of it.
+    return plainPath(`${root}${plainPath(`/${path}`, directories)}`, directories);
+  }
+
+  /** The directory that a path begins at, where it is known. */
   #directory(holder: Fields, key: string, bytes: boolean): string | undefined {
     const { [key]: directory = key } = DIRECTORY_OF_PATH;
     const { [directory]: fd, [`${directory}_path`]: path, [`${directory}_path_hex`]: hex } = holder;
@@ -223,7 +239,7 @@ export class RequestView {
 
 const NOT_PLAIN = /\/\.{0,2}(?:\/|$)|^(?!\/)|^\/proc\/.*\/(?:root|cwd)(?:\/|$)/;
 const ROOT = /^\/proc\/(?:self|thread-self|\d+)(?:\/task\/\d+)?\/root$/;
-const OWN_DIRECTORY = /^\/proc\/(?:self(?:\/task\/\d+)?|thread-self)\/cwd$/;
+const DIRECTORY = /^\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?\/cwd$/;
 
 /**
  * A path without the ways of writing it that hide what it is: relative, with `.`, `..` or doubled
@@ -232,8 +248,9 @@ const OWN_DIRECTORY = /^\/proc\/(?:self(?:\/task\/\d+)?|thread-self)\/cwd$/;
  */
 function plainPath(
   path: string,
-  directory: { base: () => string | undefined; own: () => string | undefined },
+  directory: { pid: unknown; base: () => string | undefined; own: () => string | undefined },
 ): string {
+  if (!NOT_PLAIN.test(path)) return path;
   const base = path.startsWith("/") ? "" : directory.base();
   if (base === undefined) return path;
   let plain = "";
@@ -242,7 +259,9 @@ function plainPath(
     plain = name === ".." ? plain.slice(0, plain.lastIndexOf("/")) : `${plain}/${name}`;
     if (name === "root" && ROOT.test(plain)) {
       plain = "";
-    } else if (name === "cwd" && OWN_DIRECTORY.test(plain)) {
+    } else if (name === "cwd") {
+      const [, whose] = DIRECTORY.exec(plain) ?? [];
+      if (whose === undefined || /^\d/.test(whose) && Number(whose) !== directory.pid) continue;
       const own = directory.own();
       if (own === undefined) return path;
       plain = own === "/" ? "" : own;
@@ -261,7 +280,8 @@ function peerOf({ addr, port }: Fields): Peer | undefined {
 }
 
 /** Whether an empty path stands for what the descriptor beside it is open on. */
-function worksOnDescriptor({ path, flags }: Fields): boolean {
+function worksOnDescriptor(info: Fields, key: "path" | "old_path"): boolean {
+  const { [key]: path, flags } = info;
   return path === "" && typeof flags === "string" && flags.includes("AT_EMPTY_PATH");
 }
 

@@ -1,10 +1,10 @@
 import { opcodeNumber, OPCODES } from "../uapi/opcodes.ts";
 import { BoundedMap } from "./bounded_map.ts";
-import { fieldsOf } from "./fields.ts";
+import { fieldsOf, MAX_ADDRESS, MAX_PATH } from "./fields.ts";
 import type { RequestView } from "./request_view.ts";
 
-/** Descriptors of all rings together, and counts, that are remembered at a time. */
-const MAX_DESCRIPTORS = 16_384;
+/** Descriptors and peers of all programs together, and counts, that are remembered at a time. */
+const MAX_PLACES = 16_384;
 const MAX_COUNTS = 4096;
 /** Names that count until something else is done with them, and those of one count that no longer do. */
 const MAX_LOOKUPS = 16_384;
@@ -12,6 +12,7 @@ const MAX_LEFT = 4096;
 /** ms within which repeated requests count together. */
 const WINDOW_MS = 1000;
 const CLOSE = opcodeNumber("IORING_OP_CLOSE");
+const CONNECT = opcodeNumber("IORING_OP_CONNECT");
 /** What gives a descriptor as its result. */
 const OPENING: ReadonlySet<number | undefined> = new Set(
   ["OPENAT", "OPENAT2", "SOCKET", "ACCEPT"].map((name) => opcodeNumber(`IORING_OP_${name}`)),
@@ -35,22 +36,22 @@ interface Count {
 export interface Counting {
   /** The count that is reached or not. */
   readonly least: number;
-  /** What is counted once only, within `group`. */
+  /** What is counted once only, within `group`, whichever process and ring of a program it is of. */
   readonly group?: string;
   readonly name?: string;
-  /** A name counts no more once the ring does something else with it. */
+  /** A name counts no more once the program does something else with it. */
   readonly lookupsOnly?: boolean;
 }
 
 /**
- * What rules need to know of earlier requests: which descriptor has been used for what, and how
- * often something was done within a second. It is bounded, and forgets what was used longest ago.
+ * What rules need to know of earlier requests: which descriptor or peer has been used for what, and
+ * how often something was done within a second. It is bounded, and forgets what was used longest ago.
  */
 export class RingMemory {
   readonly #remembered: ReadonlySet<number>;
-  readonly #done = new BoundedMap<string, Set<number>>(MAX_DESCRIPTORS);
+  readonly #done = new BoundedMap<string, Set<number>>(MAX_PLACES);
   readonly #counts = new BoundedMap<string, Count>(MAX_COUNTS);
-  /** Counts that may lose a name, by ring and name. */
+  /** Counts that may lose a name, by program and name. */
   readonly #lookups = new BoundedMap<string, Count>(MAX_LOOKUPS);
 
   /** @param remembered The opcodes that {@linkcode hasDone} is asked for. */
@@ -63,25 +64,34 @@ export class RingMemory {
     const { opcode } = request;
     if (!this.#lookups.isEmpty) this.#discount(request);
     if (opcode === undefined) return;
+    const done = isFastOpen(request) ? CONNECT! : opcode;
     if (opcode === CLOSE) {
       this.#done.delete(placeOf(request));
     } else if (OPENING.has(opcode)) {
       const { res } = fieldsOf(request.request.result);
       if (typeof res === "number") this.#done.delete(placeOf(request, String(res)));
-    } else if (this.#remembered.has(opcode) && !hasFailed(request) && !isLocal(request)) {
-      const place = placeOf(request);
-      const done = this.#done.get(place) ?? new Set();
-      this.#done.set(place, done.add(opcode));
+    } else if (this.#remembered.has(done) && !hasFailed(request) && !isLocal(request)) {
+      for (const place of [placeOf(request), ...peersOf(request)]) {
+        this.#done.set(place, (this.#done.get(place) ?? new Set()).add(done));
+      }
     }
   }
 
-  /** Whether the same process has done one of `opcodes` with the request's descriptor before. */
+  /**
+   * Whether the same process has done one of `opcodes` with the request's descriptor before, or the
+   * same program with its peer: a connection may be duplicated, put into a slot or inherited.
+   */
   hasDone(request: RequestView, opcodes: ReadonlySet<number>): boolean {
     if (this.#done.isEmpty) return false;
     const { descriptor } = request;
     // Where descriptors are not told, READ and WRITE may be of anything.
     if (descriptor === undefined && !isOfSocket(request)) return false;
-    const done = this.#done.get(placeOf(request, descriptor));
+    return this.#hasDoneAt(placeOf(request, descriptor), opcodes) ||
+      peersOf(request).some((place) => this.#hasDoneAt(place, opcodes));
+  }
+
+  #hasDoneAt(place: string, opcodes: ReadonlySet<number>): boolean {
+    const done = this.#done.get(place);
     return done !== undefined && !done.isDisjointFrom(opcodes);
   }
 
@@ -92,7 +102,8 @@ export class RingMemory {
    */
   reaches(request: RequestView, condition: number, counting: Counting): boolean {
     const { least, group, name, lookupsOnly } = counting;
-    const key = `${condition} ${ringOf(request)} ${group ?? ""}`;
+    const whose = group === undefined ? ringOf(request) : programOf(request);
+    const key = `${condition} ${whose} ${group ?? ""}`;
     const now = Date.parse(String(request.record.timestamp));
     let count = this.#counts.get(key);
     if (count === undefined || Math.abs(now - count.since) > WINDOW_MS) {
@@ -105,7 +116,7 @@ export class RingMemory {
       count.times++;
       if (name !== undefined) count.names.add(name);
       if (name !== undefined && lookupsOnly) {
-        this.#lookups.set(`${ringOf(request)} ${name}`, count);
+        this.#lookups.set(`${programOf(request)} ${name}`, count);
       }
     }
     return count.times >= least;
@@ -113,11 +124,11 @@ export class RingMemory {
 
   /** Takes the names that a request uses from the counts of mere lookups. */
   #discount(request: RequestView): void {
-    const ring = ringOf(request);
+    const program = programOf(request);
     for (const { forms } of request.paths) {
       const path = forms.at(-1)!;
       const name = path.slice(path.lastIndexOf("/") + 1);
-      const key = `${ring} ${name}`;
+      const key = `${program} ${name}`;
       const count = this.#lookups.get(key);
       if (count === undefined || count.last === request.id) continue;
       this.#lookups.delete(key);
@@ -136,7 +147,23 @@ export class RingMemory {
 /** The ring that a request is of, or its process where the record does not tell rings apart. */
 function ringOf({ record }: RequestView): string {
   const ctx = fieldsOf(record.io_uring).ctx;
-  return typeof ctx === "string" ? ctx : `pid ${fieldsOf(record.process).pid}`;
+  return typeof ctx === "string" && ctx.length <= MAX_ADDRESS
+    ? ctx
+    : `pid ${Number(fieldsOf(record.process).pid)}`;
+}
+
+/** The executable, so that one program is the same in all its processes. */
+function programOf({ record }: RequestView): string {
+  const { binary_path: executable, pid } = fieldsOf(record.process);
+  const isPath = typeof executable === "string" && executable !== "" &&
+    executable.length <= MAX_PATH;
+  return isPath ? executable : `pid ${Number(pid)}`;
+}
+
+/** The program's sockets with the same peers as the request's. */
+function peersOf(request: RequestView): string[] {
+  return request.peers.filter(({ address }) => address !== undefined)
+    .map(({ address, port }) => `${programOf(request)} to ${address!.join(":")} ${port}`);
 }
 
 /** A descriptor is its process's, a slot of a file table its ring's. */
@@ -153,6 +180,11 @@ function isOfSocket({ opcode }: RequestView): boolean {
 /** A socket of the unix family reaches no other host. */
 function isLocal({ info }: RequestView): boolean {
   return info.family === "AF_UNIX";
+}
+
+/** Whether a request connects its socket by sending: sendto(2), MSG_FASTOPEN. */
+function isFastOpen({ info }: RequestView): boolean {
+  return typeof info.flags === "string" && info.flags.includes("MSG_FASTOPEN");
 }
 
 function hasFailed({ request }: RequestView): boolean {

@@ -50,7 +50,7 @@ export interface RuleCondition {
   readonly address?: readonly string[];
   readonly port?: readonly (number | string)[];
   readonly target?: readonly TargetKind[];
-  /** Values of keys of `op_info`. */
+  /** Values of keys of `op_info`; of flags, one of them. */
   readonly op_info?: Readonly<Record<string, readonly (number | string)[]>>;
   /** At least one of these `IOSQE_*` flags is set. */
   readonly sqe_flags?: readonly string[];
@@ -60,16 +60,17 @@ export interface RuleCondition {
   readonly rejected?: boolean;
   /** The request ended with one of these errors, where its result is known. */
   readonly errno?: readonly string[];
-  /** The same process has done one of these with the same descriptor before. */
+  /** The process has done one of these with the same descriptor before, or the program with the peer. */
   readonly after?: readonly string[];
   /** The ring has done this often what the rest of the condition says, within a second. */
   readonly times?: number;
   /**
-   * As `times`, counting different names within one directory. A name that was read from a
-   * process's memory long after its use may have been another then, so each of those counts.
+   * As `times`, counting different names within one directory, in all processes of the program. A
+   * name that was read from a process's memory long after its use may have been another then, so
+   * each of those counts.
    */
   readonly distinct_paths?: number;
-  /** Of `distinct_paths`: a name that the ring also does something else with does not count. */
+  /** Of `distinct_paths`: a name that the program also does something else with does not count. */
   readonly lookups_only?: boolean;
   /** The operation of an `IOUringRegister`. */
   readonly operation?: readonly string[];
@@ -157,10 +158,13 @@ const CONDITION = mapping<RuleCondition>({
   other_credentials: boolean("The request runs with credentials that are not its process's"),
   rejected: boolean("The kernel refused the request before it ran"),
   errno: list(choice("error", ERRNO_NAMES), "The request ended with one of these errors"),
-  after: list(OPCODE, "The same process has done this with the same descriptor before"),
+  after: list(
+    OPCODE,
+    "The process has done this with the same descriptor before, or the program with the peer",
+  ),
   times: COUNT,
   distinct_paths: COUNT,
-  lookups_only: boolean("Names that the ring also does something else with do not count"),
+  lookups_only: boolean("Names that the program also does something else with do not count"),
   operation: list(choice("operation", REGISTER_OPS)),
   setup_flags: list(flag("setup flag", SETUP_FLAGS)),
   without_fd: boolean("The ring has no file descriptor"),

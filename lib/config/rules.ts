@@ -128,7 +128,15 @@ export const RULES: readonly Required<Rule>[] = [
     attack: ["T1095"],
     reference: PUBLISHED,
     next: "Check whether the program is known to use io_uring for its connections",
-    when: [{ opcode: ["IORING_OP_CONNECT"], address: ["0.0.0.0/0", "::/0"] }],
+    when: [
+      { opcode: ["IORING_OP_CONNECT"], address: ["0.0.0.0/0", "::/0"] },
+      // Connects by what is sent first.
+      {
+        opcode: SEND_RECEIVE,
+        op_info: { flags: ["MSG_FASTOPEN"] },
+        address: ["0.0.0.0/0", "::/0"],
+      },
+    ],
   },
   {
     id: "credential-access",
@@ -275,6 +283,18 @@ export const RULES: readonly Required<Rule>[] = [
       // Emptied, or linked to where nothing is kept.
       { opcode: ["IORING_OP_FTRUNCATE"], path: TRACES },
       {
+        opcode: ["IORING_OP_OPENAT", "IORING_OP_OPENAT2"],
+        op_info: { creation_flags: ["O_TRUNC"] },
+        path: TRACES,
+      },
+      {
+        opcode: ["IORING_OP_FALLOCATE"],
+        op_info: {
+          mode: ["FALLOC_FL_PUNCH_HOLE", "FALLOC_FL_ZERO_RANGE", "FALLOC_FL_COLLAPSE_RANGE"],
+        },
+        path: TRACES,
+      },
+      {
         opcode: ["IORING_OP_SYMLINKAT", "IORING_OP_LINKAT", "IORING_OP_RENAMEAT"],
         access: ["write"],
         path: TRACES,
@@ -386,7 +406,7 @@ export const RULES: readonly Required<Rule>[] = [
     severity: "medium",
     attack: ["T1083", "T1548.001"],
     reference: "RingReaper, command privesc: STATX of every file in /usr/bin",
-    next: "Look for a set-user-id program started by the same user afterwards",
+    next: "If it is no file finder such as plocate, look for a set-user-id program started later",
     when: [{
       opcode: ["IORING_OP_STATX"],
       path: {

@@ -7,6 +7,11 @@ export const DIRECTORY_OF_PATH: Readonly<Record<string, string>> = {
   new_path: "new_dfd",
 };
 
+/** Whether a request takes the directory for the root: openat2(2), RESOLVE_IN_ROOT. */
+export function isInDirectory({ resolve }: { readonly resolve?: unknown }): boolean {
+  return typeof resolve === "string" && resolve.includes("RESOLVE_IN_ROOT");
+}
+
 /** An `op_info` with the directories that its paths begin at. */
 export interface WithDirectories {
   readonly info: { readonly [key: string]: JsonValue };
@@ -16,7 +21,8 @@ export interface WithDirectories {
 
 /**
  * Adds `dfd_path`, `old_dfd_path` and `new_dfd_path`: what the descriptors are open on that the
- * request's relative paths begin at. An absolute path has none, whatever its descriptor says.
+ * request's relative paths begin at. An absolute path has none, whatever its descriptor says, unless
+ * the request takes the directory for the root.
  *
  * @param describe What `key`'s descriptor is open on, as in `op_info.target`; undefined where that
  * is not known.
@@ -29,7 +35,8 @@ export function withDirectories(
   const added: string[] = [];
   for (const [pathKey, key] of Object.entries(DIRECTORY_OF_PATH)) {
     const { [pathKey]: path, [key]: fd } = info;
-    if (typeof fd !== "number" || typeof path !== "string" || path.startsWith("/")) continue;
+    if (typeof fd !== "number" || typeof path !== "string") continue;
+    if (path.startsWith("/") && !isInDirectory(info)) continue;
     const open = describe(key, fd);
     if (typeof open?.path !== "string" || open.path === "" || open.partial === true) continue;
     all ??= { ...info };

@@ -98,6 +98,16 @@ test("captureSource() says at the end, too, that its own requests were taken awa
   equal(end.type === "IOUringStatus" && end.complete, false);
 });
 
+test("captureSource() takes no silence of its reader for an attack", () => {
+  const wire = addProcess(new WireBuilder(layout!));
+  // A look gives no more than this, and its reader takes seconds for it.
+  for (let i = 0; i < 3000; i++) addRequest(wire);
+  const full = wire.batch();
+  const canary = addRequest(addProcess(wire), {}, { user_data: 1n }).batch();
+  const looks = [full, full, canary, new Uint8Array()];
+  deepStrictEqual(told(recordsOf(looks, { canaries: [0], step: 2400 })), [["start"], ["end"]]);
+});
+
 test("captureSource() says what it cannot list, and that it cannot test itself", () => {
   const records = recordsOf([new Uint8Array()], { iterators: -2 });
   deepStrictEqual(told(records), [

@@ -73,6 +73,20 @@ Deno.test("eventFilter() looks at every path that a request names, made plain", 
   const onFile = { path: "", flags: "AT_EMPTY_PATH", dfd: 5, dfd_path: "/etc/shadow" };
   assert.equal(paths(onFile), "pass");
   assert.equal(paths({ ...onFile, flags: "AT_SYMLINK_NOFOLLOW" }), "drop");
+  const linked = { old_path: "", new_path: "/x", old_dfd: 5, old_dfd_path: "/etc/shadow" };
+  assert.equal(paths({ ...linked, flags: "AT_EMPTY_PATH" }), "pass");
+  assert.equal(paths(linked), "drop");
+  // A process by its own id, which is 42.
+  const inEtc = { process: { ...event().process, cwd: "/etc" } };
+  assert.equal(paths({ path: "/proc/42/cwd/shadow" }, inEtc), "pass");
+  assert.equal(paths({ path: "/proc/42/task/43/cwd/./shadow" }, inEtc), "pass");
+  assert.equal(paths({ path: "/proc/43/cwd/shadow" }, inEtc), "drop");
+  // A directory taken for the root.
+  const inside = { path: "/../shadow", dfd: 5, dfd_path: "/etc", resolve: "RESOLVE_IN_ROOT" };
+  assert.equal(paths(inside), "pass");
+  assert.equal(paths({ ...inside, path: "/etc/./shadow", dfd_path: "/" }), "pass");
+  assert.equal(paths({ ...inside, resolve: "RESOLVE_BENEATH" }), "drop");
+  assert.equal(paths({ ...inside, dfd_path: "/srv" }), "drop");
   assert.equal(
     paths({ path: "shadow", dfd: 5, dfd_path: "/etc", dfd_path_hex: "2f657463" }),
     "drop",

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { matchesGlob, parseGlob } from "../../lib/config/glob.ts";
+import { countedList } from "../counted_work.ts";
 
 function matches(glob: string, text: string): boolean {
   const tokens = parseGlob(glob);
@@ -57,9 +58,11 @@ Deno.test("matchesGlob() agrees with a regular expression on random globs", () =
   }
 });
 
-Deno.test("matchesGlob() takes time in proportion to the lengths", () => {
-  const started = performance.now();
-  assert.ok(!matches("/" + "**a".repeat(60) + "b", "/" + "a".repeat(4095)));
-  assert.ok(!matches("/" + "*a".repeat(60) + "b", "/" + "a".repeat(4095)));
-  assert.ok(performance.now() - started < 2000);
+Deno.test("matchesGlob() looks at each token twice a character at most", () => {
+  const text = "/" + "a".repeat(4095);
+  for (const stars of ["**", "*"]) {
+    const tokens = parseGlob("/" + `${stars}a`.repeat(60) + "b");
+    assert.ok(typeof tokens !== "string");
+    assert.ok(!matchesGlob(countedList(tokens, 2 * tokens.length * (text.length + 1)), text));
+  }
 });

@@ -20,7 +20,10 @@ function makeHost(): DenoHost {
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-/** Runs a script that has `host`, its standard output piped to `reader`; what the reader says. */
+/**
+ * Runs a script that has `host`, its standard output piped to `reader`; what the reader says. Both
+ * have a FIFO beside the script, named as it is with `.go` behind.
+ */
 function runScript(body: string, reader: string): string {
   const imports = ["../../ffi/host.ts", "../../lib/cli/host.ts"].map((path) =>
     JSON.stringify(import.meta.resolve(path))
@@ -34,7 +37,7 @@ function runScript(body: string, reader: string): string {
   let output = "";
   withFolder((folder) => {
     Deno.writeTextFileSync(`${folder}/s.js`, script);
-    const command = `"$0" run --allow-all --no-lock "$1" | { ${reader}; }`;
+    const command = `mkfifo "$1.go" && "$0" run --allow-all --no-lock "$1" | { ${reader}; }`;
     const { stdout, stderr } = run("sh", ["-c", command, Deno.execPath(), `${folder}/s.js`]);
     output = stdout + stderr;
   });
@@ -114,9 +117,20 @@ Deno.test("DenoHost.stdout.write() writes all of it to a pipe that does not bloc
       fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
     });
     symbols.fcntl(1, 4 /* F_SETFL */, 0o4000 /* O_NONBLOCK */);
+    const writeSync = Deno.stdout.writeSync.bind(Deno.stdout);
+    Deno.stdout.writeSync = (bytes) => {
+      try {
+        return writeSync(bytes);
+      } catch (error) {
+        // Nobody has read yet, and the pipe is full.
+        Deno.stdout.writeSync = writeSync;
+        Deno.writeTextFileSync(import.meta.filename + ".go", "\\n");
+        throw error;
+      }
+    };
     host.stdout.write(new Uint8Array(3_000_000));
   `;
-  assert.equal(runScript(body, "sleep 0.2; wc -c").trim(), "3000000");
+  assert.equal(runScript(body, 'read _ < "$1.go"; wc -c').trim(), "3000000");
 });
 
 Deno.test("DenoHost.stdout.write() throws BrokenPipe once the reader has gone", () => {

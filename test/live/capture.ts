@@ -52,6 +52,8 @@ export function live(
 const NOP_EVENT = '"opcode":"IORING_OP_NOP"';
 /** Of a flood, only so many are kept. */
 const MOST_NOPS = 30_000;
+/** A capture is ended where what a test waits for has not come after so long. */
+const GUARD_MS = 60_000;
 
 /** A capture that is running. */
 export class RunningCapture {
@@ -60,6 +62,8 @@ export class RunningCapture {
   readonly #lines: string[] = [];
   #nops = 0;
   #read: Promise<void> = Promise.resolve();
+  #isOver = false;
+  #onLine = () => {};
 
   private constructor(process: Deno.ChildProcess) {
     this.#process = process;
@@ -76,15 +80,16 @@ export class RunningCapture {
     }).spawn();
     const capture = new RunningCapture(process);
     const started = Promise.withResolvers<void>();
-    capture.#read = capture.#take(process.stdout, () => started.resolve());
-    await Promise.race([started.promise, capture.#read]);
+    capture.#onLine = started.resolve;
+    capture.#read = capture.#take(process.stdout);
+    await started.promise;
     if (capture.#lines.length === 0) {
       throw new Error(`Capture ended at once: ${await capture.#errors}`);
     }
     return capture;
   }
 
-  async #take(stream: ReadableStream<Uint8Array>, onLine: () => void): Promise<void> {
+  async #take(stream: ReadableStream<Uint8Array>): Promise<void> {
     const decoder = new TextDecoder();
     let rest = "";
     for await (const chunk of stream) {
@@ -94,11 +99,17 @@ export class RunningCapture {
         if (line.includes(NOP_EVENT) && ++this.#nops > MOST_NOPS) continue;
         this.#lines.push(line);
       }
-      if (this.#lines.length > 0) onLine();
+      if (this.#lines.length > 0) this.#onLine();
     }
+    this.#isOver = true;
+    this.#onLine();
   }
 
-  /** Stops it with SIGINT. `nops` are all that came; of them, `records` has the first ones. */
+  /**
+   * Stops it with SIGINT. `nops` are all that came; of them, `records` has the first ones.
+   *
+   * @throws {Error} It did not end in order.
+   */
   async stop(): Promise<{ records: AnyRecord[]; nops: number; code: number; errors: string }> {
     try {
       this.#process.kill("SIGINT");
@@ -108,20 +119,34 @@ export class RunningCapture {
     const { code } = await this.#process.status;
     await this.#read;
     const records = this.#lines.map((line) => JSON.parse(line));
-    return { records, nops: this.#nops, code, errors: await this.#errors };
+    const errors = await this.#errors;
+    if (records.at(-1)?.phase !== "end") {
+      throw new Error(`Capture ended with ${code} and without its end record: ${errors}`);
+    }
+    return { records, nops: this.#nops, code, errors };
   }
 
   get pid(): number {
     return this.#process.pid;
   }
 
-  /** Waits until a line with this text has come; false after `ms`. */
-  async arrived(text: string, ms: number): Promise<boolean> {
-    for (const end = performance.now() + ms; performance.now() < end;) {
-      if (this.#lines.some((line) => line.includes(text))) return true;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+  /** Waits until a line with this text has come; false where none has when the capture ends. */
+  async arrived(text: string): Promise<boolean> {
+    const guard = setTimeout(() => this.#process.kill("SIGKILL"), GUARD_MS);
+    try {
+      for (let seen = 0;;) {
+        const isOver = this.#isOver;
+        const came = this.#lines.slice(seen);
+        if (came.some((line) => line.includes(text))) return true;
+        if (isOver) return false;
+        seen += came.length;
+        const more = Promise.withResolvers<void>();
+        this.#onLine = more.resolve;
+        await more.promise;
+      }
+    } finally {
+      clearTimeout(guard);
     }
-    return false;
   }
 }
 

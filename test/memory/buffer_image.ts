@@ -52,3 +52,20 @@ export class BufferImage implements ImageFile {
 
   close(): void {}
 }
+
+/** An image of which only so much may be read, so that a test ends where a bound does not hold. */
+export class BoundedImage extends BufferImage {
+  /** Bytes that may still be asked for. */
+  #left: number;
+
+  constructor(bytes: Uint8Array, most: number) {
+    super(bytes);
+    this.#left = most;
+  }
+
+  override read(offset: number, length: number): Uint8Array | undefined {
+    this.#left -= Math.max(length, 64);
+    if (this.#left < 0) throw new Error("More was read than may be");
+    return super.read(offset, length);
+  }
+}

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { elfNotes, isElf, readElfCore } from "../../lib/memory/elf_core.ts";
 import { ImageError } from "../../lib/memory/image_error.ts";
 import { openMemory } from "../../lib/memory/open_memory.ts";
-import { BufferImage } from "./buffer_image.ts";
+import { BoundedImage, BufferImage } from "./buffer_image.ts";
 import {
   buildElf,
   buildNote,
@@ -230,8 +230,7 @@ Deno.test("readElfCore() throws nothing but ImageError on damaged headers", () =
   }
 });
 
-Deno.test("readElfCore() bounds headers and notes by the hundred thousand", () => {
-  const start = performance.now();
+Deno.test("readElfCore() reads a few notes of a hundred thousand", () => {
   // Each note segment is the whole of the same notes, of twelve bytes each.
   const bytes = new Uint8Array(24 * 1024 * 1024);
   const count = 60_000;
@@ -243,9 +242,8 @@ Deno.test("readElfCore() bounds headers and notes by the hundred thousand", () =
     view.setBigUint64(64 + i * 56 + 8, BigInt(notes), true);
     view.setBigUint64(64 + i * 56 + 32, BigInt(8 * 1024 * 1024), true);
   }
-  const { damage } = readElfCore(new BufferImage(bytes));
+  const { damage } = readElfCore(new BoundedImage(bytes, notes + 17 * 1024 * 1024));
   assert.ok(damage.some((text) => text.includes("note segments were skipped")));
-  assert.ok(performance.now() - start < 10_000);
 });
 
 Deno.test("openMemory() names formats that it knows and cannot read", () => {

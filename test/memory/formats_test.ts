@@ -7,7 +7,7 @@ import { ImageError } from "../../lib/memory/image_error.ts";
 import { type OpenedMemory, openMemory } from "../../lib/memory/open_memory.ts";
 import { withFolder } from "../ffi/open_image.ts";
 import { Random } from "../scan/mutations.ts";
-import { BufferImage } from "./buffer_image.ts";
+import { BoundedImage, BufferImage } from "./buffer_image.ts";
 import {
   assertNothingWrong,
   assertSameMemory,
@@ -61,9 +61,9 @@ const FORMATS: readonly Format[] = [
 const IMAGES = FORMATS.map((format) => ({ ...format, bytes: format.make(MEMORY) }));
 
 /** Opens an image; undefined where it is refused, which is to be said with an {@linkcode ImageError}. */
-function open(bytes: Uint8Array): OpenedMemory | undefined {
+function open(image: BufferImage): OpenedMemory | undefined {
   try {
-    return openMemory(new BufferImage(bytes));
+    return openMemory(image);
   } catch (error) {
     assert.ok(error instanceof ImageError, String(error));
     assert.match(error.message, /^Cannot read "image": [^\n]+[^.\n]$/);
@@ -94,7 +94,7 @@ for (const { name, bytes } of IMAGES) {
     for (let i = 1; i < 80; i++) cuts.push(bytes.length - i);
     for (const length of cuts) {
       if (length >= bytes.length) continue;
-      const opened = open(bytes.slice(0, length));
+      const opened = open(new BufferImage(bytes.slice(0, length)));
       if (opened === undefined) continue;
       const absent = assertNothingWrong(opened.memory, MEMORY);
       const said = opened.damage.length + (opened.memory.undecodable ?? 0);
@@ -103,11 +103,9 @@ for (const { name, bytes } of IMAGES) {
   });
 }
 
-Deno.test("openMemory() outlives random damage to every format", () => {
+Deno.test("openMemory() outlives random damage to every format, and reads little more for it", () => {
   const random = new Random(2026);
-  const end = Date.now() + 5000;
-  let rounds = 0;
-  while (Date.now() < end) {
+  for (let round = 0; round < 500; round++) {
     const { bytes, name, checked } = random.one(IMAGES);
     const damaged = bytes.slice();
     for (let n = 1 + random.below(4); n > 0; n--) {
@@ -119,9 +117,7 @@ Deno.test("openMemory() outlives random damage to every format", () => {
       const value = random.one([0, 0xff, 0x7f, random.below(256)]);
       damaged.fill(value, at, at + length);
     }
-    rounds++;
-    const started = Date.now();
-    const memory = open(damaged)?.memory;
+    const memory = open(new BoundedImage(damaged, 16 * MEMORY.size))?.memory;
     if (memory === undefined) continue;
     let last = 0;
     for (const range of memory.ranges) {
@@ -131,9 +127,7 @@ Deno.test("openMemory() outlives random damage to every format", () => {
     if (checked) assertNothingWrong(memory, MEMORY);
     else for (let page = 0; page < MEMORY.size; page += 4096) memory.read(page, 4096);
     memory.search([{ bytes: new TextEncoder().encode("swapper/0\0\0\0\0\0\0\0") }]);
-    assert.ok(Date.now() - started < 5000, `${name}: a damaged image took too long`);
   }
-  assert.ok(rounds > 20);
 });
 
 Deno.test("FlattenedFile keeps no more pieces than a file of its size has", () => {
