@@ -10,8 +10,9 @@ import { writeDeflated, writeVmcore, writeVmware } from "../memory/write_formats
 import { writeAvml, writeKdump, writeLime, writePadded } from "../memory/write_formats.ts";
 import type { IOUringStatus } from "../../lib/record/records.ts";
 import { PROGRAM } from "../paths.ts";
+import { compareEntries, differenceText } from "./compare.ts";
 import { GuestMemory } from "./formats.ts";
-import { labFormats, labSparse } from "./lab.ts";
+import { labFormats, labLime, labSparse } from "./lab.ts";
 import { labTest } from "./lab_case.ts";
 
 const KERNELS = (Deno.env.get("IOURING_FORMAT_KERNELS") ?? "6.1").split(",");
@@ -147,6 +148,20 @@ for (const kernel of KERNELS) {
     },
   );
 }
+
+await labTest(
+  "LiME's own module writes a guest that runs on: the entries are those of QEMU's dump after it",
+  () => labLime({ kernel: "6.1" }),
+  async (dump) => {
+    const expected = await scan(dump.elf);
+    const found = await scan(dump.lime);
+    assert.deepEqual([imageOf(found).format, imageOf(found).layout], ["lime", undefined]);
+    assert.deepEqual([found.end.complete, found.end.diagnostics], [true, undefined]);
+    const entries = found.entries.split("\n").map((line) => JSON.parse(line));
+    assert.deepEqual(compareEntries(entries, dump.truth).map(differenceText), []);
+    assert.ok(found.entries === expected.entries, "the entries differ");
+  },
+);
 
 await labTest(
   "a large guest's .vmem with its state gives the entries of the raw image",
