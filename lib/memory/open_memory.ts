@@ -8,7 +8,7 @@ import type { ByteSource, ImageFile } from "./image_file.ts";
 import { InflatedFile, isZlib } from "./inflated_file.ts";
 import { Kdump, KDUMP_MAGIC } from "./kdump.ts";
 import { LIME_MAGIC, readLime } from "./lime.ts";
-import type { PhysicalMemory } from "./physical_memory.ts";
+import { largestRanges, type PhysicalMemory, withoutShared } from "./physical_memory.ts";
 import { RangeMemory } from "./range_memory.ts";
 import { isVmwareState, readVmwareState, type VmwareState } from "./vmware_state.ts";
 
@@ -92,7 +92,11 @@ function vmwareMemory(
     }
     return end > region.start ? [{ ...region, end, offset: offset + region.offset }] : [];
   });
-  return { ...NOTHING_MORE, memory: new RangeMemory(source, "vmware", ranges), cpus, damage };
+  const own = withoutShared(ranges);
+  if (own.length < ranges.length) {
+    damage.push(`${ranges.length - own.length} regions hold the same bytes as another`);
+  }
+  return { ...NOTHING_MORE, memory: new RangeMemory(source, "vmware", own), cpus, damage };
 }
 
 /** Memory where a physical address is an offset. */
@@ -125,20 +129,23 @@ function openFormat(source: ByteSource, image: ImageFile): OpenedMemory | undefi
   const has = (magic: readonly number[], at = 0) => magic.every((byte, i) => head[at + i] === byte);
   const fail = (why: string) => new ImageError(`Cannot read ${JSON.stringify(name)}: ${why}`);
   if (isElf(head)) {
-    const { ranges, cpus, vmcoreinfo, damage } = readElfCore(source);
+    const { ranges: all, cpus, vmcoreinfo, damage } = readElfCore(source);
+    const ranges = largestRanges(all);
+    const more = sayLeftOut(all.length - ranges.length);
     const memory = image.isMapped
       ? new RangeMemory(source, "elf", ranges)
       : new BlockMemory(new CoreBlocks(source, ranges));
-    return { ...NOTHING_MORE, memory, cpus, vmcoreinfo, damage };
+    return { ...NOTHING_MORE, memory, cpus, vmcoreinfo, damage: [...damage, ...more] };
   }
   if (has(LIME_MAGIC)) {
-    const { ranges, elided, damage } = readLime(source);
-    if (ranges.length === 0) throw fail("LiME image holds no memory");
+    const { ranges: all, elided, damage } = readLime(source);
+    if (all.length === 0) throw fail("LiME image holds no memory");
+    const ranges = largestRanges(all);
     return {
       ...NOTHING_MORE,
       memory: new RangeMemory(source, "lime", ranges),
       elided,
-      damage,
+      damage: [...damage, ...sayLeftOut(all.length - ranges.length)],
     };
   }
   if (has(AVML_MAGIC)) {
@@ -188,6 +195,10 @@ function openFormat(source: ByteSource, image: ImageFile): OpenedMemory | undefi
   const unsupported = UNSUPPORTED.find(({ magic, at }) => has(magic, at));
   if (unsupported !== undefined) throw fail(`it is ${unsupported.name}, which is not supported`);
   return undefined;
+}
+
+function sayLeftOut(count: number): string[] {
+  return count === 0 ? [] : [`${count} of its ranges were left out: there are too many`];
 }
 
 /** First address above the hole that PCs leave for devices below 4 GiB. */

@@ -70,6 +70,16 @@ Deno.test("openMemory() cuts regions that end outside the .vmem, and says so", (
   assert.equal(memory.read(2 ** 32 + 4096, 1), undefined);
 });
 
+Deno.test("openMemory() takes pages of a .vmem for one address alone", () => {
+  const state = vmwareState({
+    memory: [...REGIONS.slice(0, 4), vmwareTag("regionPageNum", [1], 1), ...REGIONS.slice(5)],
+  });
+  const { memory, damage } = openMemory(new BufferImage(vmem(), "guest.vmem", { vmss: state }));
+  assert.deepEqual(damage, ["1 regions hold the same bytes as another"]);
+  assert.equal(memory.read(2 ** 32, 1), undefined);
+  assert.equal(memory.read(0, 1)?.[0], 1);
+});
+
 Deno.test("openMemory() sends who scans a .vmss to the .vmem", () => {
   assert.throws(
     () => openMemory(new BufferImage(vmwareState({ memory: REGIONS }), "guest.vmss")),
