@@ -391,7 +391,8 @@ function carvedRing(ctx: KernelObject, file: KernelObject | undefined): FoundRin
 
 /**
  * A task that runs or can run: its pid's own structure has the same number, and no other task. What a
- * failed fork leaves is a copy of the parent, pid and all.
+ * failed fork leaves is a copy of the parent, pid and all; what wrote memory to a disk leaves copies of
+ * any task in the page cache, whose lists lead back to the original.
  */
 function isTask(task: KernelObject): boolean {
   if (task.number("usage.refs.counter") <= 0) return false;
@@ -400,7 +401,10 @@ function isTask(task: KernelObject): boolean {
   const struct = task.derefAs("thread_pid", "pid");
   if (struct === undefined) return false;
   if (task.program.object("upid", struct.addressOf("numbers")).number("nr") !== pid) return false;
-  return (taskOfPid(struct) ?? task).address === task.address;
+  if ((taskOfPid(struct) ?? task).address !== task.address) return false;
+  const { memory } = task.program;
+  const children = task.addressOf("children");
+  return memory.readPointer(memory.readPointer(children) + 8n) === children;
 }
 
 /** Whether a `struct file` is in use. */
