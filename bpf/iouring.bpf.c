@@ -255,8 +255,9 @@ struct {
 #define MARKS 8192
 struct mark {
 	__u64 request;
+	__u64 user_data;
 	__u32 tid;
-	__u32 pad;
+	__u32 head; /* of its ring's entries: the memory of a request serves the next one, too */
 };
 
 struct {
@@ -1971,26 +1972,26 @@ filtered:
 }
 
 /* True when the first program has seen this request; the word is taken away. */
-static __always_inline bool marked(__u64 request)
+static __always_inline bool marked(const struct mark *seen)
 {
-	__u32 tid = bpf_get_current_pid_tgid(), key = tid % MARKS;
+	__u32 key = seen->tid % MARKS;
 	struct mark *mark = bpf_map_lookup_elem(&marks, &key);
 
-	if (!mark || mark->request != request || mark->tid != tid)
+	/* The kernel may have skipped the program that takes the word away, so one can be old. */
+	if (!mark || mark->request != seen->request || mark->tid != seen->tid ||
+	    mark->head != seen->head || mark->user_data != seen->user_data)
 		return false;
 	mark->request = 0;
 	return true;
 }
 
-static __always_inline void leave_mark(__u64 request)
+static __always_inline void leave_mark(const struct mark *seen)
 {
-	__u32 tid = bpf_get_current_pid_tgid(), key = tid % MARKS;
+	__u32 key = seen->tid % MARKS;
 	struct mark *mark = bpf_map_lookup_elem(&marks, &key);
 
-	if (!mark)
-		return;
-	mark->tid = tid;
-	mark->request = request;
+	if (mark)
+		*mark = *seen;
 }
 
 static __always_inline int on_submit(void *ctx, __u32 program, const bool typed)
@@ -2010,15 +2011,22 @@ static __always_inline int on_submit(void *ctx, __u32 program, const bool typed)
 		request = (void *)ARG(ctx, 1);
 	else
 		request = (void *)ARG(ctx, 0);
-	if (want_again) {
-		if (program == PROGRAM_SUBMIT)
-			leave_mark((__u64)request);
-		else if (marked((__u64)request))
-			return 0;
-	}
 	ring = READ(typed, request, ctx);
 	opcode = READ(typed, request, opcode);
 	user_data = user_data_of(request, typed);
+	if (want_again) {
+		struct mark seen = {
+			.request = (__u64)request,
+			.user_data = user_data,
+			.tid = bpf_get_current_pid_tgid(),
+			.head = READ(typed, ring, cached_sq_head),
+		};
+
+		if (program == PROGRAM_SUBMIT)
+			leave_mark(&seen);
+		else if (marked(&seen))
+			return 0;
+	}
 	/* Through 5.18 one of a chain comes here also when it was refused, and was not prepared. */
 	if (!typed && submit_form == 2 && BPF_CORE_READ(request, flags) & REQ_F_FAIL) {
 		if (failed_form != FORM_NONE)

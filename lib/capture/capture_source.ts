@@ -11,14 +11,12 @@ import type { ProcessDescription } from "./process_table.ts";
 
 /** Room for one batch. A record is at most 64 KiB, and two must fit. */
 const BATCH_BYTES = 256 * 1024;
-/** A batch that has more left some behind, perhaps. */
-const WHOLE_BYTES = BATCH_BYTES - 64 * 1024;
 /** How long one look at the ring buffer may take, so that the rest is done in time, in ms. */
 const POLL_MS = 50;
 const LOSS_INTERVAL_MS = 1000;
 const CANARY_INTERVAL_MS = 10_000;
-/** A canary that has not come back after this time was taken away. */
-const CANARY_PATIENCE_MS = 2000;
+/** A canary that is not among the records of this time after it was taken away. */
+const CANARY_PATIENCE_NS = 2_000_000_000n;
 
 /** What lists what was there before, and what its absence hides. */
 const ITERATORS: readonly { readonly name: string; readonly diagnostic: Diagnostic }[] = [
@@ -147,14 +145,15 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
     }
     const time = now();
     decoder.clock.set(clocks);
-    const expired = decoder.expire(clocks.boot);
+    const readUntil = length > 0 ? decoder.readUntil : clocks.boot;
+    const expired = decoder.expire(readUntil);
     if (expired.length > 0) yield expired;
     if (time >= nextLoss) {
       nextLoss = time + LOSS_INTERVAL_MS;
       const lost = loss.since(dateOf(time));
       if (lost !== undefined) yield [lost];
     }
-    const found = canary.watch(time, length <= WHOLE_BYTES);
+    const found = canary.watch(time, readUntil);
     if (found.length > 0) {
       yield [{
         type: "IOUringStatus",
@@ -230,6 +229,8 @@ class Canary {
   readonly #found: Diagnostic[] = [];
   #userData = 0n;
   #sentAt = 0;
+  /** The same since boot, in ns. */
+  #sentBoot = 0n;
   #waiting = false;
   #possible = true;
 
@@ -246,20 +247,21 @@ class Canary {
   }
 
   /**
-   * Looks for the last one, and sends the next when it is time; what was not found before.
+   * Looks for the last one, and sends the next when it is time.
    *
-   * @param isAll Whether all that was there has been read: behind a reader that takes its time, the
-   * last one may still wait for its turn.
+   * @param readUntil What came until then has been read, in ns since boot: on a busy host that is long ago.
+   * @returns What was not found before.
    */
-  watch(time: number, isAll: boolean): Diagnostic[] {
+  watch(time: number, readUntil: bigint): Diagnostic[] {
     const before = this.#found.length;
     if (!this.#possible) return [];
     if (this.#waiting && this.#decoder.sawCanary(this.#userData)) this.#waiting = false;
-    if (this.#waiting && isAll && time - this.#sentAt >= CANARY_PATIENCE_MS) {
+    if (this.#waiting && readUntil - this.#sentBoot >= CANARY_PATIENCE_NS) {
       this.#waiting = false;
       this.#find(BLINDED);
     }
-    if (time - this.#sentAt >= CANARY_INTERVAL_MS && !this.#send(time)) this.#find(NO_CANARY);
+    const isDue = !this.#waiting && time - this.#sentAt >= CANARY_INTERVAL_MS;
+    if (isDue && !this.#send(time)) this.#find(NO_CANARY);
     return this.#found.slice(before);
   }
 
@@ -272,6 +274,7 @@ class Canary {
   /** False where it could not be sent. */
   #send(time: number): boolean {
     this.#sentAt = time;
+    this.#sentBoot = this.#device.clocks().boot;
     this.#userData = this.#random();
     this.#decoder.expectCanary(this.#userData);
     this.#waiting = this.#device.canary(this.#userData) >= 0;

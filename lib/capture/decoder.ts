@@ -122,6 +122,7 @@ export class Decoder {
   #out: StreamRecord[] = [];
   /** ns since boot; Infinity once those rings are out. */
   #listedAt = Infinity;
+  #readUntil = 0n;
 
   // Offsets, looked up once.
   readonly #at;
@@ -221,6 +222,7 @@ export class Decoder {
   *decode(batch: Uint8Array, length: number): Generator<RecordBatch> {
     const view = new DataView(batch.buffer, batch.byteOffset, length);
     const { size: sizeAt, kind: kindAt, time: timeAt, headSize } = this.#at;
+    if (headSize <= length) this.#readUntil = view.getBigUint64(timeAt, true);
     for (let at = 0; at + headSize <= length;) {
       const size = view.getUint16(at + sizeAt, true);
       if (size < headSize || at + size > length) {
@@ -285,6 +287,11 @@ export class Decoder {
   #finishList(): void {
     this.#listedAt = Infinity;
     for (const entry of this.#rings.finishList()) this.#push(entry);
+  }
+
+  /** What came until then has been decoded: when the last batch begins, in ns since boot. */
+  get readUntil(): bigint {
+    return this.#readUntil;
   }
 
   /** Makes `userData` known as our own NOP's: it never becomes an event. */

@@ -1,9 +1,10 @@
 import {
   CST,
   type Document,
+  isAlias,
   isMap,
-  isNode,
   isScalar,
+  isSeq,
   Lexer,
   LineCounter,
   type Node,
@@ -15,7 +16,7 @@ import { EVENT_FILTER, type EventFilterConfig } from "./event_filter.ts";
 import { PROCESS_FILTER, type ProcessFilterConfig } from "./process_filter.ts";
 import { CLASSIFIER, type ClassifierConfig } from "./rule.ts";
 import { RULES } from "./rules.ts";
-import { mapping, unknownWord, Walk } from "./schema.ts";
+import { mapping, quote, unknownWord, Walk } from "./schema.ts";
 
 /** Largest config, in bytes. */
 export const CONFIG_LIMIT = 1024 * 1024;
@@ -85,16 +86,18 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
   const syntax = [...document.errors, ...document.warnings];
   // The library nests as deep as the stack and reports its end among the errors.
   const deepest = syntax.find(({ message }) => message.includes("call stack"));
+  // What is missing at the end is shown there, not on the empty line after it.
+  const end = source.trimEnd().length;
   const problems = deepest === undefined
     ? syntax.map(({ code, message, pos }) => {
       // The library's own words tell the caller which function to use.
       const what = code === "MULTIPLE_DOCS" ? "Expected one document, found another" : message;
-      return walk.at(pos[0], `Not a YAML config: ${what}`);
+      return walk.at(Math.min(pos[0], end), `Not a YAML config: ${what}`);
     })
     : [walk.at(deepest.pos[0], "Not a YAML config: Nested too deeply")];
   if (problems.length > 0) throw configError(name, problems, source);
   const config = walk.read(document.contents as Node | null, CONFIG);
-  checkRuleIds(document, config?.classifier ?? {}, walk);
+  checkRuleIds(document, walk);
   if (walk.errors.length > 0 || config === undefined) {
     const inOrder = walk.errors.toSorted((a, b) => a.line - b.line || a.column - b.column);
     throw configError(name, inOrder, source);
@@ -114,30 +117,25 @@ function tooDeep(source: string): number {
   return -1;
 }
 
-/** Reports ids that no rule has, and rules that have the same one. */
-function checkRuleIds(document: Document, classifier: ClassifierConfig, walk: Walk): void {
+/** Reports ids that no rule has, and rules that have the same one. What is no text is reported already. */
+function checkRuleIds(document: Document, walk: Walk): void {
   const known = new Set(RULES.map(({ id }) => id));
-  const nodeAt = (...path: (string | number)[]) => {
-    const node = document.getIn(["classifier", ...path], true);
-    return isNode(node) ? node : undefined;
+  const resolved = (node: unknown) => isAlias(node) ? node.resolve(document) : node;
+  const nodeAt = (key: string) => resolved(document.getIn(["classifier", key], true));
+  const itemsAt = (key: string) => {
+    const list = nodeAt(key);
+    return isSeq(list) ? list.items.map(resolved) : [];
   };
-  for (const [i, { id }] of (classifier.rules ?? []).entries()) {
-    // Its mistake is reported already.
-    if (id === undefined) continue;
-    if (known.has(id)) {
-      walk.error(nodeAt("rules", i, "id"), `Rule ${JSON.stringify(id)} is there already`);
-    }
-    known.add(id);
+  for (const rule of itemsAt("rules")) {
+    const id = isMap(rule) ? rule.get("id", true) : undefined;
+    if (!isScalar(id) || typeof id.value !== "string") continue;
+    if (known.has(id.value)) walk.error(id, `Rule ${quote(id.value)} is there already`);
+    known.add(id.value);
   }
-  const check = (id: string, node: Node | undefined) => {
-    if (!known.has(id)) walk.error(node, unknownWord("rule", id, [...known]));
-  };
-  for (const [i, id] of (classifier.disable ?? []).entries()) check(id, nodeAt("disable", i));
   const severity = nodeAt("severity");
-  for (const id of Object.keys(classifier.severity ?? {})) {
-    const pair = isMap(severity)
-      ? severity.items.find(({ key }) => isScalar(key) && key.value === id)
-      : undefined;
-    check(id, pair?.key as Node | undefined);
+  const graded = isMap(severity) ? severity.items.map(({ key }) => key) : [];
+  for (const id of [...itemsAt("disable"), ...graded]) {
+    if (!isScalar(id) || typeof id.value !== "string" || known.has(id.value)) continue;
+    walk.error(id, unknownWord("rule", id.value, [...known]));
   }
 }

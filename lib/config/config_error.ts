@@ -2,7 +2,7 @@ import { displayWidth } from "../record/display_width.ts";
 import { printable } from "../record/printable.ts";
 
 /** Problems shown before the rest is only counted. */
-const SHOWN = 20;
+const SHOWN = 100;
 /** Characters of a source line shown before and after the place. */
 const BEFORE = 60;
 const AFTER = 40;

@@ -220,7 +220,7 @@ const RULE = mapping<Rule>({
 }, { required: ["id", "title", "severity", "when"] });
 
 export const CLASSIFIER = mapping<ClassifierConfig>({
-  disable: list(ID, "Ids of rules that are not applied"),
+  disable: list(text({ maxBytes: 64 }), "Ids of rules that are not applied"),
   severity: dictionary(SEVERITY),
   rules: list(RULE, "Rules of your own, in the form of the built-in ones"),
 }, { about: "Rules that mark what is suspicious" });

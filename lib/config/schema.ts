@@ -203,7 +203,7 @@ function membersOf(
         keyNode,
         before === spelled
           ? `Duplicate key ${quote(spelled)}`
-          : `Key ${quote(spelled)} stands for ${quote(key)}, and ${quote(before)} is there too`,
+          : `Keys ${quote(before)} and ${quote(spelled)} are the same, keep one of them`,
       );
     }
   }
@@ -220,7 +220,10 @@ export function list<T>(item: Reader<T>, about?: string): Reader<readonly T[]> {
     },
     read(node, walk) {
       if (isNothing(node)) return [];
-      if (!isSeq(node)) return walk.error(node, `Expected a list, found ${kindOf(node)}`);
+      if (!isSeq(node)) {
+        const hint = isScalar(node) ? ", put it in brackets" : "";
+        return walk.error(node, `Expected a list, found ${kindOf(node)}${hint}`);
+      }
       return readItems(node, item, walk);
     },
   };
@@ -231,7 +234,10 @@ export function oneOrMore<T>(item: Reader<T>): Reader<readonly T[]> {
   return {
     schema: { anyOf: [item.schema, { type: "array", items: item.schema, minItems: 1 }] },
     read(node, walk) {
-      if (isSeq(node) && node.items.length > 0) return readItems(node, item, walk);
+      if (isSeq(node)) {
+        if (node.items.length === 0) return walk.error(node, "List is empty, it takes one or more");
+        return readItems(node, item, walk);
+      }
       const value = walk.read(node, item);
       return value === undefined ? undefined : [value];
     },
@@ -297,7 +303,7 @@ export function integerOrText(
   return {
     schema: { anyOf: [number.schema, words.schema] },
     read: (node, walk) =>
-      isScalar(node) && typeof node.value === "bigint"
+      isScalar(node) && (typeof node.value === "bigint" || typeof node.value === "number")
         ? number.read(node, walk)
         : words.read(node, walk),
   };
@@ -342,8 +348,10 @@ export function text({ maxBytes, check, schema }: TextRules): Reader<string> {
 
 /** `Unknown key "x", did you mean "y"?`, or the known ones where they are few. */
 export function unknownWord(what: string, word: string, known: readonly string[]): string {
-  // A name without its prefix is further from it than `nearest` goes.
-  const near = known.find((it) => it.endsWith(`_${word}`)) ?? nearest(word, known);
+  // A name in other letters or without its prefix is further from it than `nearest` goes.
+  const folded = word.toLowerCase();
+  const near = known.find((it) => `_${it.toLowerCase()}`.endsWith(`_${folded}`)) ??
+    nearest(word, known);
   const rest = near !== undefined
     ? `, did you mean ${quote(near)}?`
     : known.length <= MAX_LISTED

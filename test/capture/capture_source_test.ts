@@ -24,7 +24,11 @@ interface Trouble {
 }
 
 /** A host of one CPU whose ring buffer gives these batches, one a look. */
-function deviceOf(batches: readonly Uint8Array[], trouble: Trouble): CaptureDevice {
+function deviceOf(
+  batches: readonly Uint8Array[],
+  trouble: Trouble,
+  elapsedMs: () => number,
+): CaptureDevice {
   const wire = new Wire(layout!);
   const canaries = [...trouble.canaries ?? [-1]];
   let next = 0;
@@ -44,16 +48,19 @@ function deviceOf(batches: readonly Uint8Array[], trouble: Trouble): CaptureDevi
     iterate: () => trouble.iterators ?? 0,
     detach() {},
     // The rings that were there were listed by now.
-    clocks: () => ({ boot: 20n * SECOND, real: 20n * SECOND }),
+    clocks() {
+      const now = 20n * SECOND + BigInt(elapsedMs()) * 1_000_000n;
+      return { boot: now, real: now };
+    },
     close() {},
   };
 }
 
 /** What comes of them until there are none left. */
 function recordsOf(batches: readonly Uint8Array[], trouble: Trouble = {}): StreamRecord[] {
-  const device = deviceOf(batches, trouble);
   let looks = 0;
   let time = 0;
+  const device = deviceOf(batches, trouble, () => time);
   const source = captureSource({
     device,
     btf: new Btf(emptyBtf()),
@@ -98,7 +105,7 @@ test("captureSource() says at the end, too, that its own requests were taken awa
   equal(end.type === "IOUringStatus" && end.complete, false);
 });
 
-test("captureSource() takes no silence of its reader for an attack", () => {
+test("captureSource() takes no silence of its reader for an attack, and sees one beside a flood", () => {
   const wire = addProcess(new WireBuilder(layout!));
   // A look gives no more than this, and its reader takes seconds for it.
   for (let i = 0; i < 3000; i++) addRequest(wire);
@@ -106,6 +113,15 @@ test("captureSource() takes no silence of its reader for an attack", () => {
   const canary = addRequest(addProcess(wire), {}, { user_data: 1n }).batch();
   const looks = [full, full, canary, new Uint8Array()];
   deepStrictEqual(told(recordsOf(looks, { canaries: [0], step: 2400 })), [["start"], ["end"]]);
+
+  for (let i = 0; i < 3000; i++) addRequest(wire, { time: 30n * SECOND });
+  const later = wire.batch();
+  const taken = recordsOf([full, full, later], { canaries: [0], step: 2400 });
+  deepStrictEqual(told(taken), [
+    ["start"],
+    ["lost", "capture_blinded"],
+    ["end", "capture_blinded"],
+  ]);
 });
 
 test("captureSource() says what it cannot list, and that it cannot test itself", () => {
