@@ -429,10 +429,14 @@ function isHeader(rings: KernelObject): boolean {
 }
 
 /**
- * Whether freed memory is still that of a context. The allocator keeps a pointer in the middle of
- * free objects, where in some kernels the size of the completion queue was.
+ * Whether freed memory is still that of a context, and not a copy of it in the page cache: the work
+ * that freed it is on no list, and says so by a list that leads to itself. The allocator keeps a
+ * pointer in the middle of free objects, where in some kernels the size of the completion queue was.
  */
 function wasRing(ctx: KernelObject): boolean {
+  const entry = ctx.addressOf("exit_work.entry");
+  const { memory } = ctx.program;
+  if ([0n, 8n].every((link) => memory.readPointer(entry + link) !== entry)) return false;
   return isQueueSize(ctx.number("sq_entries"), MAX_SQ_ENTRIES) &&
     setupFlagNames(ctx.number("flags") >>> 0).every((name) => !name.startsWith("0x"));
 }

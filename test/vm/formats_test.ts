@@ -179,9 +179,13 @@ await labTest(
     const entries = found.entries.split("\n").map((line) => JSON.parse(line));
     assert.deepEqual(compareEntries(entries, dump.truth).map(differenceText), []);
     assert.ok(found.entries === expected.entries, "the entries differ");
-    // The page cache has copies of what was written, tasks that are gone by now among them.
-    const { end } = await scan(dump.elf, "--deep");
-    assert.deepEqual([end.complete, end.diagnostics], [true, undefined]);
+    // The page cache has copies of what was written, tasks and rings that are gone among them.
+    const deep = await scan(dump.elf, "--deep");
+    assert.deepEqual([deep.end.complete, deep.end.diagnostics], [true, undefined]);
+    for (const line of deep.entries.split("\n")) {
+      const { ctx_addr } = JSON.parse(line);
+      assert.equal(BigInt(ctx_addr) % 2048n, 0n, `the allocator puts no ring at ${ctx_addr}`);
+    }
   },
 );
 
