@@ -416,7 +416,7 @@ export async function labLime(options: LabOptions): Promise<LabLime> {
       },
     },
     async (guest, dir) => {
-      const said = await guest.waitFor("DONE", 240);
+      const said = await guest.waitFor("DONE");
       await guest.command("stop");
       await guest.dump(`${dir}/guest.elf`, false);
       const ram = [...said.matchAll(/^\s*([0-9a-f]+)-([0-9a-f]+) : System RAM$/gm)]

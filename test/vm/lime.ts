@@ -34,7 +34,7 @@ export async function buildLime(
     const apt = new PrivateApt(dir, suite);
     await apt.update();
     const headers = `linux-headers-${release}`;
-    const { depends } = await apt.show(headers);
+    const depends = await apt.depends(headers, number);
     const packages = [headers, ...depends.filter((name) => HEADERS.test(name))];
     const exact = packages.map((name) => `${name}=${number}`);
     await apt.extract(["lime-forensics-dkms", ...exact], root);
