@@ -91,11 +91,16 @@ export class PrivateApt {
   #options: string[];
   #dir: string;
   #suite: string;
+  #log: (line: string) => void;
 
-  /** @param dir An absolute path, made if need be. */
-  constructor(dir: string, suite: string) {
+  /**
+   * @param dir An absolute path, made if need be.
+   * @param log Told where something else is taken than what is newest; by default standard error.
+   */
+  constructor(dir: string, suite: string, log: (line: string) => void = logToStderr) {
     this.#dir = dir;
     this.#suite = suite;
+    this.#log = log;
     this.#options = [
       `Dir::Etc::sourcelist=${dir}/sources.list`,
       "Dir::Etc::sourceparts=-",
@@ -129,37 +134,81 @@ export class PrivateApt {
     await this.#run("apt-get", ["update", "-qq", "--error-on=any"]);
   }
 
-  /** The version and dependencies of the newest `name`. */
-  async show(name: string): Promise<{ version: string; depends: string[] }> {
-    const release = this.#suite.endsWith("-backports") ? ["-t", this.#suite] : [];
-    const text = await this.#run("apt-cache", [
-      ...release,
-      "show",
-      "--no-all-versions",
-      name,
-    ]);
-    const field = (key: string) => new RegExp(`^${key}: (.*)`, "m").exec(text)?.[1] ?? "";
-    return {
-      version: field("Version"),
-      depends: field("Depends").split(",").map((d) => d.trim().split(" ")[0]!),
-    };
+  /**
+   * The versions of a package that the suite has, newest first.
+   *
+   * @throws {DebianError} There is none.
+   */
+  async versions(name: string): Promise<string[]> {
+    const table = await this.#run("apt-cache", ["madison", name]);
+    const versions = table.split("\n").flatMap((line) => {
+      const [, version = "", where = ""] = line.split("|").map((cell) => cell.trim());
+      const [, place = ""] = where.split(" ");
+      return [this.#suite, `${this.#suite}-security`].includes(place.split("/")[0]!)
+        ? [version]
+        : [];
+    });
+    if (versions.length === 0) {
+      throw new DebianError(`Cannot get packages: ${this.#suite} has no ${name}`);
+    }
+    return [...new Set(versions)];
+  }
+
+  /** The names of the packages that a version of `name` depends on. */
+  async depends(name: string, version: string): Promise<string[]> {
+    const text = await this.#run("apt-cache", ["show", `${name}=${version}`]);
+    const [, depends = ""] = /^Depends: (.*)/m.exec(text) ?? [];
+    return depends.split(",").map((one) => one.trim().split(" ")[0]!);
   }
 
   /**
    * Downloads packages and extracts their files below `root`.
    *
-   * @param names Each the name of a package, of which the newest is taken, or `NAME=VERSION`.
+   * @param names Each the name of a package, of which the newest is taken that the archive still
+   * has, or `NAME=VERSION`.
    * @returns The file names of what was downloaded, which say the versions.
    */
   async extract(names: readonly string[], root: string): Promise<string[]> {
     const into = `${this.#dir}/debs`;
+    // Another run may have been stopped in the middle of a download.
+    await Deno.remove(into, { recursive: true }).catch(() => {});
     await Deno.mkdir(into, { recursive: true });
-    await this.#run("apt-get", ["download", "-qq", ...names], into);
+    const download = (one: string) => this.#run("apt-get", ["download", "-qq", one], into);
+    for (const name of names) {
+      if (name.includes("=")) await download(name);
+      else await this.newest(name, (version) => download(`${name}=${version}`));
+    }
     const files: string[] = [];
-    for await (const { name } of Deno.readDir(into)) files.push(name);
+    for await (const { name } of Deno.readDir(into)) {
+      if (name.endsWith(".deb")) files.push(name);
+    }
     for (const file of files) await this.#run("dpkg-deb", ["-x", `${into}/${file}`, root]);
     await Deno.remove(into, { recursive: true });
     return files.sort();
+  }
+
+  /**
+   * Tries the versions of a package, newest first, until one can be had: an index may name files
+   * that are not in the archive any more.
+   *
+   * @throws {DebianError} None can; why the newest cannot.
+   */
+  async newest<T>(name: string, take: (version: string) => Promise<T>): Promise<T> {
+    const [newest, ...older] = await this.versions(name);
+    try {
+      return await take(newest!);
+    } catch (error) {
+      if (!(error instanceof DebianError)) throw error;
+      for (const version of older) {
+        this.#log(`${error.message}; trying ${name} ${version} in place of ${newest}`);
+        try {
+          return await take(version);
+        } catch (again) {
+          if (!(again instanceof DebianError)) throw again;
+        }
+      }
+      throw error;
+    }
   }
 
   async #run(command: string, args: string[], cwd = "/"): Promise<string> {
@@ -179,4 +228,8 @@ export class PrivateApt {
     }
     return decoder.decode(output.stdout);
   }
+}
+
+function logToStderr(line: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
 }

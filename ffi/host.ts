@@ -30,7 +30,9 @@ export interface HostOptions {
 
 /** The machine, through Deno and the shims. */
 export class DenoHost implements Host {
-  readonly stdin: Input = new StreamInput(Deno.stdin, "standard input");
+  readonly stdin: Input = isRegular("/proc/self/fd/0")
+    ? new FileInput(Deno.stdin, "standard input")
+    : new StreamInput(Deno.stdin, "standard input");
   readonly stdout: Output;
   readonly stderr: Output;
   readonly build: BuildInfo;
@@ -113,7 +115,8 @@ export class DenoHost implements Host {
   }
 
   openInput(path: string): Input {
-    return new StreamInput(openForReading(path), path);
+    const file = openForReading(path);
+    return file.statSync().isFile ? new FileInput(file, path) : new StreamInput(file, path);
   }
 
   readFile(path: string, limit: number): Uint8Array {
@@ -220,6 +223,21 @@ class StreamInput implements Input {
   }
 }
 
+/**
+ * A regular file, whose reads do not wait for anybody: to have them done by another thread takes
+ * longer than they do. Now and then one is, so that signals and timers have their turn.
+ */
+class FileInput extends StreamInput {
+  #turn = 0;
+
+  override async read(buffer: Uint8Array): Promise<number | null> {
+    const now = performance.now();
+    if (now - this.#turn < TURN_MS) return this.readSync(buffer);
+    this.#turn = now;
+    return await super.read(buffer);
+  }
+}
+
 class StreamOutput implements OutputFile {
   #stream: Stream & { writeSync(bytes: Uint8Array): number };
   #name: string;
@@ -317,10 +335,21 @@ class FileOutput extends StreamOutput {
 const NEWLINE = 10;
 const DEFAULT_COLUMNS = 80;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
+/** How long reads of a file may go on without a turn of signals and timers, in ms. */
+const TURN_MS = 20;
 /** How long to wait before a stream that would block is tried again, in ms. */
 const RETRY_MS = 5;
 /** How long a reader may take nothing once the program is to end, in ms. */
 const STALL_MS = 5000;
+
+/** Whether there is a regular file at `path`. */
+function isRegular(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
 
 function openForReading(path: string): Deno.FsFile {
   const file = attempt("open", path, () => Deno.openSync(path));

@@ -86,10 +86,12 @@ export function setup(purpose: Purpose, log: (line: string) => void): void {
   if (Deno.uid() !== 0 || !isExecutable("apt-get")) throw new SetupError(advice);
 
   log(`setup: installing ${packages.join(" ")}`);
-  if (!install(packages)) {
+  if (install(packages) !== undefined) {
     log("setup: updating the package lists");
+    // Lists that cannot be had in part may do; where they do not, the packages are what is missing.
     aptGet(["update"]);
-    if (!install(packages)) throw new SetupError(`${advice} (apt-get could not)`);
+    const why = install(packages);
+    if (why !== undefined) throw new SetupError(`${advice} (apt-get could not: ${why})`);
   }
   const still = missing.filter((need) => !need.isThere());
   if (still.length > 0) {
@@ -120,18 +122,22 @@ function output(name: string, args: string[]): string | undefined {
   return result.success ? new TextDecoder().decode(result.stdout).trim() : undefined;
 }
 
-function install(packages: readonly string[]): boolean {
+/** Installs packages; why it could not, or undefined. */
+function install(packages: readonly string[]): string | undefined {
   return aptGet(["install", "-y", "--no-install-recommends", ...packages]);
 }
 
-function aptGet(args: string[]): boolean {
-  return new Deno.Command("apt-get", {
-    args: ["-q", "-o", "DPkg::Lock::Timeout=300", ...args],
-    env: { DEBIAN_FRONTEND: "noninteractive" },
+function aptGet(args: string[]): string | undefined {
+  const { success, stderr } = new Deno.Command("apt-get", {
+    args: ["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3", ...args],
+    env: { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" },
     stdin: "null",
     stdout: "null",
-    stderr: "null",
-  }).outputSync().success;
+    stderr: "piped",
+  }).outputSync();
+  if (success) return undefined;
+  const lines = new TextDecoder().decode(stderr).trim().split("\n");
+  return lines.find((line) => line.startsWith("E: ")) ?? lines.at(-1)!;
 }
 
 if (import.meta.main) {

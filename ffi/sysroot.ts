@@ -44,11 +44,11 @@ export async function sysrootPackages(dir: string): Promise<string> {
   return list.startsWith(WANTED) ? list : "";
 }
 
-async function fetchPackages(dir: string): Promise<void> {
+async function fetchPackages(dir: string, log: (line: string) => void): Promise<void> {
   await Deno.remove(`${dir}/root`, { recursive: true }).catch(() => {});
   const packages = [];
   for (const [suite, names] of Object.entries(PACKAGES)) {
-    const apt = new PrivateApt(`${dir}/${suite}`, suite);
+    const apt = new PrivateApt(`${dir}/${suite}`, suite, log);
     await apt.update();
     packages.push(...await apt.extract(names, `${dir}/root`));
   }
@@ -73,7 +73,7 @@ export async function fetchSysroot(path: string, log: (line: string) => void): P
   await lock.lock(true);
   if (await sysrootPackages(dir) === "") {
     log("Getting Debian 11's C library to link with, and libelf, libbpf and zlib to carry");
-    await fetchPackages(dir);
+    await fetchPackages(dir, log);
   }
   const root = `${dir}/root`;
   const headers = KERNEL_HEADERS.flatMap((folder) => ["-idirafter", folder]);

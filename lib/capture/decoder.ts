@@ -322,7 +322,7 @@ export class Decoder {
   #take(): RecordBatch {
     const out = this.#out;
     this.#out = [];
-    return Object.assign(out, { encoded: this.#lines.take() });
+    return Object.assign(out, { lines: this.#lines.take() });
   }
 
   #process(view: DataView, at: number, size: number): void {

@@ -26,6 +26,7 @@ export function piece(text: string): Uint8Array {
 export class LineWriter {
   #bytes = new Uint8Array(START_BYTES);
   #at = 0;
+  #starts: number[] = [];
   #ends: number[] = [];
 
   /** Bytes of the lines so far. */
@@ -106,14 +107,16 @@ export class LineWriter {
   endLine(): void {
     this.#reserve(1);
     this.#bytes[this.#at++] = NEWLINE;
+    this.#starts.push(this.#ends.at(-1) ?? 0);
     this.#ends.push(this.#at);
   }
 
   /** The lines since the last call; they hold until the next line is begun. */
   take(): EncodedLines {
-    const lines = { bytes: this.#bytes.subarray(0, this.#at), ends: this.#ends };
+    const bytes = this.#bytes.subarray(0, this.#at);
+    const lines = { bytes, starts: this.#starts, ends: this.#ends };
     this.#at = 0;
-    this.#ends = [];
+    [this.#starts, this.#ends] = [[], []];
     return lines;
   }
 

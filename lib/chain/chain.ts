@@ -1,29 +1,27 @@
-import { withClassification } from "../record/line_classification.ts";
-import type { StreamRecord } from "../record/records.ts";
-import type { Sink } from "./sink.ts";
+import { classificationMember, withClassification } from "../record/line_classification.ts";
+import type { Classification, StreamRecord } from "../record/records.ts";
+import type { LineBuffer, Sink } from "./sink.ts";
 import type { Tally } from "./tally.ts";
 
-/** Lines of NDJSON as UTF-8, one behind the other. */
+/** The lines of records, as UTF-8. They hold until the next batch is asked for. */
 export interface EncodedLines {
   readonly bytes: Uint8Array;
-  /** Where each ends, behind its newline. */
+  /** Where the line of each record begins. */
+  readonly starts: readonly number[];
+  /** Where it ends, behind its newline. */
   readonly ends: readonly number[];
 }
 
 /** Records that arrived together. Any array of records is one. */
 export interface RecordBatch extends ReadonlyArray<StreamRecord> {
-  /** The line of each record, without its newline, where the source has it already. */
-  readonly lines?: readonly string[];
-  /**
-   * The same where the source makes the lines itself, without a `classification`. They hold until
-   * the next batch is asked for.
-   */
-  readonly encoded?: EncodedLines;
+  /** Their lines, where the source has them already. */
+  readonly lines?: EncodedLines;
   /** Records that the source left out itself, because the filter would have. */
   readonly skipped?: number;
 }
 
 const DECODER = new TextDecoder();
+const OBJECT_END = 0x7d;
 
 /**
  * Passes a record on, or leaves it out. It may pass on a copy with another `classification`; any
@@ -82,31 +80,41 @@ class ChainRun {
   push(batch: RecordBatch): void {
     const { tally, live } = this.#chain;
     const sink = this.#sink ??= this.#chain.openSink();
-    const encoded = sink.writeLines === undefined ? undefined : batch.encoded;
-    // Lines from here on have passed as they are, and are written together.
+    const { lines, skipped = 0 } = batch;
+    const out = lines === undefined ? undefined : sink.lines;
+    // Lines that pass as they are and follow one another are written together.
     let start = 0;
+    let end = 0;
     for (let i = 0; i < batch.length; i++) {
       const original = batch[i]!;
       const record = this.#transform(original);
-      if (record === undefined) tally.leaveOut(1);
-      else tally.add(record);
-      if (encoded === undefined) {
-        if (record !== undefined) sink.write(record, lineOf(batch.lines?.[i], original, record));
-      } else if (record !== original) {
-        const { bytes, ends } = encoded;
-        const at = i === 0 ? 0 : ends[i - 1]!;
-        if (at > start) sink.writeLines!(bytes.subarray(start, at));
-        start = ends[i]!;
-        if (record !== undefined) {
-          const line = DECODER.decode(bytes.subarray(at, start - 1));
-          sink.write(record, lineOf(line, original, record));
+      if (record === undefined) {
+        tally.leaveOut(1);
+        continue;
+      }
+      tally.add(record);
+      if (lines === undefined) {
+        sink.write(record);
+      } else if (out === undefined) {
+        sink.write(record, textOf(lines, i, { original, record }));
+      } else if (record === original || record.type === "IOUringStatus") {
+        if (lines.starts[i] !== end) {
+          out.addLines(lines.bytes, start, end);
+          start = lines.starts[i]!;
+        }
+        end = lines.ends[i]!;
+      } else {
+        out.addLines(lines.bytes, start, end);
+        start = end = 0;
+        if ("classification" in original || record.classification === undefined) {
+          out.add(textOf(lines, i, { original, record }));
+        } else {
+          addClassified(out, { lines, i, classification: record.classification });
         }
       }
     }
-    if (encoded !== undefined && start < encoded.bytes.length) {
-      sink.writeLines!(encoded.bytes.subarray(start));
-    }
-    tally.leaveOut(batch.skipped ?? 0);
+    if (lines !== undefined) out?.addLines(lines.bytes, start, end);
+    tally.leaveOut(skipped);
     if (live) sink.flush();
   }
 
@@ -129,12 +137,31 @@ class ChainRun {
   }
 }
 
-/** The line of a record that has passed as `record`; undefined where the source has none. */
-function lineOf(
-  line: string | undefined,
-  original: StreamRecord,
-  record: StreamRecord,
-): string | undefined {
-  if (line === undefined || record === original || record.type === "IOUringStatus") return line;
+/** Adds the line of a record that was not classified before. */
+function addClassified(
+  out: LineBuffer,
+  { lines: { bytes, starts, ends }, i, classification }: {
+    lines: EncodedLines;
+    i: number;
+    classification: Classification;
+  },
+): void {
+  let last = ends[i]! - 1;
+  while (bytes[last] !== OBJECT_END) last--;
+  const member = classificationMember(classification);
+  out.append(bytes, starts[i]!, last);
+  out.append(member, 0, member.length);
+  out.append(bytes, last, ends[i]!);
+  out.endLine();
+}
+
+/** The line of a record that has passed, without newline. */
+function textOf(
+  { bytes, starts, ends }: EncodedLines,
+  i: number,
+  { original, record }: { original: StreamRecord; record: StreamRecord },
+): string {
+  const line = DECODER.decode(bytes.subarray(starts[i], ends[i]! - 1));
+  if (record === original || record.type === "IOUringStatus") return line;
   return withClassification(line, record.classification);
 }

@@ -22,7 +22,7 @@ import type { Transform } from "./chain.ts";
 import { hasHead, headsOf } from "./path_matcher.ts";
 import { processFilter } from "./process_filter.ts";
 import { pathFinder, requestConditions } from "./request_filter.ts";
-import { possibleAccess, requestsOf, type RequestView } from "./request_view.ts";
+import { type PathUse, possibleAccess, requestsOf, type RequestView } from "./request_view.ts";
 import { RingMemory } from "./ring_memory.ts";
 
 /** Rings whose creator is remembered, and processes that use one ring beside those that hold it. */
@@ -75,7 +75,7 @@ export class Classifier {
   readonly transform: Transform = (record) => this.#transform(record);
   readonly #hits: readonly RuleHit[];
   /** At the index of an opcode: what its requests may be. */
-  readonly #byOpcode: readonly (readonly Alternative[])[];
+  readonly #byOpcode: readonly Candidates[];
   readonly #ofRegister: readonly Alternative[];
   readonly #ofRing: readonly Alternative[];
   readonly #ofAny: readonly Alternative[];
@@ -114,7 +114,7 @@ export class Classifier {
         for (const opcode of opcodesOf(condition)) byOpcode[opcode]!.push(alternative);
       }
     }
-    this.#byOpcode = byOpcode;
+    this.#byOpcode = byOpcode.map((alternatives) => new Candidates(alternatives));
     this.#ofRegister = byScope.register;
     this.#ofRing = byScope.ring;
     this.#ofAny = byScope.any;
@@ -186,9 +186,8 @@ export class Classifier {
     // A completion is not another request.
     const isNew = record.type !== "IOUringResult";
     for (const request of requestsOf(record)) {
-      for (const alternative of this.#byOpcode[request.opcode ?? NO_OPCODE] ?? []) {
-        const { rule, ofRecord, heads, ofRequest } = alternative;
-        if (heads !== undefined && !request.paths.some((path) => hasHead(path, heads))) continue;
+      const candidates = this.#byOpcode[request.opcode ?? NO_OPCODE]?.of(request) ?? [];
+      for (const { rule, ofRecord, ofRequest } of candidates) {
         if (found.includes(rule) || !isAll(ofRecord, record)) continue;
         if (isAllOfRequest(ofRequest, request, memory)) found.push(rule);
       }
@@ -273,6 +272,7 @@ export class Classifier {
   /** Who uses or holds the record's ring beside its creator. */
   #strangerOf(record: Fields): "foreign" | "inherited" | undefined {
     if (record.type === "IOUringEntry") return strangerOfEntry(record);
+    if (this.#rings.isEmpty) return undefined;
     const ctx = fieldsOf(record.io_uring).ctx;
     const { pid, ppid, binary_path } = fieldsOf(record.process);
     const ring = typeof ctx === "string" ? this.#rings.get(ctx) : undefined;
@@ -287,6 +287,35 @@ export class Classifier {
     const since = ring.strangers.get(pid);
     if (since === undefined && ring.strangers.size < MAX_STRANGERS) ring.strangers.set(pid, now);
     return since !== undefined && now - since > SETTLED_MS ? "foreign" : undefined;
+  }
+}
+
+/** What requests of one opcode may be, by their paths: most have none that a rule asks for. */
+class Candidates {
+  readonly #all: readonly Alternative[];
+  /** Those that ask for no path, or for one that may begin in many ways. */
+  readonly #ofAnyPath: readonly Alternative[];
+  /** The same and those that ask for paths with this first component. */
+  readonly #byHead = new Map<string, readonly Alternative[]>();
+
+  constructor(alternatives: readonly Alternative[]) {
+    this.#all = alternatives;
+    this.#ofAnyPath = alternatives.filter(({ heads }) => heads === undefined);
+    for (const head of new Set(alternatives.flatMap(({ heads }) => [...heads ?? []]))) {
+      this.#byHead.set(head, alternatives.filter(({ heads }) => heads?.has(head) ?? true));
+    }
+  }
+
+  /** What a request may be, in the order of the rules. */
+  of({ paths }: RequestView): readonly Alternative[] {
+    if (paths.length === 0) return this.#ofAnyPath;
+    const [{ heads: [head, other] }] = paths as readonly [PathUse];
+    if (paths.length === 1 && other === undefined) {
+      return this.#byHead.get(head!) ?? this.#ofAnyPath;
+    }
+    return this.#all.filter(({ heads }) =>
+      heads === undefined || paths.some((path) => hasHead(path, heads))
+    );
   }
 }
 

@@ -26,8 +26,19 @@ const LETTER_U = 0x75;
 export const OBJECT = 0x7b;
 export const OBJECT_END = 0x7d;
 
+/** Bytes, and the same as words. */
+export interface Block {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly words: DataView;
+}
+
+/** A view of bytes as words. */
+export function wordsOf({ buffer, byteOffset, byteLength }: Uint8Array<ArrayBuffer>): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
+
 /** The bytes of a text. */
-export function asciiOf(text: string): Uint8Array {
+export function asciiOf(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
@@ -38,6 +49,26 @@ export function isAt(bytes: Uint8Array, start: number, end: number, text: Uint8A
   return true;
 }
 
+/**
+ * Whether the bytes at `at` are some that are known, all of them printable ASCII.
+ *
+ * @param known At least eight bytes.
+ */
+export function isSame(
+  words: DataView,
+  at: number,
+  known: { words: DataView; start: number; length: number },
+): boolean {
+  const { start, length } = known;
+  if (at + length > words.byteLength) return false;
+  // Eight bytes of printable ASCII are a number that equals itself alone: neither 0 nor NaN.
+  const last = length - 8;
+  for (let i = 0; i < last; i += 8) {
+    if (words.getFloat64(at + i) !== known.words.getFloat64(start + i)) return false;
+  }
+  return words.getFloat64(at + last) === known.words.getFloat64(start + last);
+}
+
 /** The index of the quote that ends the key whose first quote is at `i`, or -1. */
 export function keyEnd(bytes: Uint8Array, i: number): number {
   if (bytes[i] !== QUOTE) return -1;
@@ -45,10 +76,25 @@ export function keyEnd(bytes: Uint8Array, i: number): number {
   return bytes[i] === QUOTE ? i : -1;
 }
 
+/** The index of the first byte from `i` on that is not ordinary. */
+function ordinaryEnd({ bytes, words }: Block, i: number): number {
+  for (const last = bytes.length - 4; i <= last; i += 4) {
+    const word = words.getInt32(i);
+    // The highest bit of a byte that is below 0x20, a quote, a backslash, 0x7f or not ASCII, and
+    // maybe of one before such a byte: additions carry.
+    const others = word - 0x20202020 | (word ^ 0x22222222) - 0x01010101 |
+      (word ^ 0x5c5c5c5c) - 0x01010101 | word + 0x01010101 | word;
+    if ((others & 0x80808080) !== 0) break;
+  }
+  while (ORDINARY[bytes[i]!] === 1) i++;
+  return i;
+}
+
 /** The index after the value at `i`, in which at most `depth` objects and lists lie in one another; or -1. */
-export function valueEnd(bytes: Uint8Array, i: number, depth: number): number {
+export function valueEnd(block: Block, i: number, depth: number): number {
+  const { bytes } = block;
   const first = bytes[i]!;
-  if (first === QUOTE) return stringEnd(bytes, i);
+  if (first === QUOTE) return stringEnd(block, i);
   if (DIGIT[first] === 1 || first === MINUS) return integerEnd(bytes, i);
   if (first !== OBJECT && first !== LIST) return literalEnd(bytes, i);
   if (depth === 0) return -1;
@@ -62,16 +108,17 @@ export function valueEnd(bytes: Uint8Array, i: number, depth: number): number {
       i++;
       if (bytes[i] === BLANK) i++;
     }
-    i = valueEnd(bytes, i, depth - 1);
+    i = valueEnd(block, i, depth - 1);
     if (i < 0) return -1;
     if (bytes[i] === COMMA) continue;
     return bytes[i] === end ? i + 1 : -1;
   }
 }
 
-function stringEnd(bytes: Uint8Array, i: number): number {
+function stringEnd(block: Block, i: number): number {
+  const { bytes } = block;
   for (i++;;) {
-    while (ORDINARY[bytes[i]!] === 1) i++;
+    i = ordinaryEnd(block, i);
     if (bytes[i] === QUOTE) return i + 1;
     if (bytes[i] !== BACKSLASH) return -1;
     i++;

@@ -1,7 +1,8 @@
 import { LineReader, type LineReaderOptions, type ReadBytes } from "../record/line_reader.ts";
 import type { StreamRecord } from "../record/records.ts";
 import type { RecordBatch } from "./chain.ts";
-import { EventSieve, type ProcessVerdict } from "./event_sieve.ts";
+import { wordsOf } from "./json_bytes.ts";
+import { EventSieve, type KnownMember, type ProcessVerdict } from "./event_sieve.ts";
 
 const NEWLINE = 10;
 /** Most records of a batch: few enough for the processor's cache while they go through the chain. */
@@ -60,53 +61,105 @@ export class RecordReader {
   }
 
   *#parse(bytes: Uint8Array<ArrayBuffer>): Generator<RecordBatch> {
+    const block = { bytes, words: wordsOf(bytes) };
     const text = new BlockText(bytes);
-    let records: StreamRecord[] = [];
-    let lines: string[] = [];
-    let skipped = 0;
+    let batch = new BatchInMaking(bytes);
     for (let at = 0; at < bytes.length;) {
       this.#line++;
-      const next = this.#sieve.skip(bytes, at);
+      const next = this.#sieve.skip(block, at);
       if (next >= 0) {
-        skipped++;
+        batch.skipped++;
         at = next;
         continue;
       }
-      const line = text.lineAt(at);
-      if (line !== undefined && line.length > LONG && valuesOf(bytes, at, text.next) > MAX_VALUES) {
-        this.#onBadLine(this.#line, "has too many values");
-        at = text.next;
-        continue;
+      const end = text.lineEnd(at);
+      const record = this.#recordAt(text, at, end);
+      if (record !== undefined) {
+        batch.add(record, at, end + 1);
+        if (batch.records.length === BATCH) {
+          yield batch.finished();
+          batch = new BatchInMaking(bytes);
+        }
       }
-      at = text.next;
-      const record = this.#record(line);
-      if (record === undefined) continue;
-      records.push(record);
-      lines.push(line!);
-      if (records.length === BATCH) {
-        yield Object.assign(records, { lines, skipped });
-        [records, lines, skipped] = [[], [], 0];
-      }
+      at = end + 1;
     }
-    yield Object.assign(records, { lines, skipped });
+    yield batch.finished();
   }
 
-  #record(text: string | undefined): StreamRecord | undefined {
+  /** The record from `start` to `end`; undefined, and it is said why, where there is none. */
+  #recordAt(text: BlockText, start: number, end: number): StreamRecord | undefined {
+    if (
+      end - start > LONG && valuesOf(text.bytes, start, end) > MAX_VALUES &&
+      text.line(start, end) !== undefined
+    ) {
+      this.#onBadLine(this.#line, "has too many values");
+      return undefined;
+    }
+    const { member } = this.#sieve;
+    if (member !== undefined && text.ascii !== null) {
+      const record = parseAround(text.ascii, { start, end, member });
+      if (record !== undefined) return record;
+    }
+    return this.#parseLine(text.line(start, end));
+  }
+
+  #parseLine(line: string | undefined): StreamRecord | undefined {
     let problem = "is not a record";
-    if (text === undefined) {
+    if (line === undefined) {
       problem = "is not UTF-8";
     } else {
-      if (text === "") return undefined;
+      if (line === "") return undefined;
       try {
-        const value = JSON.parse(text);
+        const value = JSON.parse(line);
         if (typeof value?.type === "string") return value;
       } catch {
-        if (BLANK.test(text)) return undefined;
+        if (BLANK.test(line)) return undefined;
         problem = "is not JSON";
       }
     }
     this.#onBadLine(this.#line, problem);
     return undefined;
+  }
+}
+
+/** The record of a line whose process is known; undefined where the whole line has to be parsed. */
+function parseAround(
+  text: string,
+  { start, end, member }: { start: number; end: number; member: KnownMember },
+): StreamRecord | undefined {
+  try {
+    const record = JSON.parse(text.slice(start, member.start) + text.slice(member.end, end));
+    // Another process may follow, and would count.
+    if (typeof record.type !== "string" || "process" in record) return undefined;
+    record.process = member.process.value;
+    return record;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A batch that records are added to. */
+class BatchInMaking {
+  readonly records: StreamRecord[] = [];
+  skipped = 0;
+  readonly #bytes: Uint8Array;
+  readonly #starts: number[] = [];
+  readonly #ends: number[] = [];
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Adds a record and where its line begins and ends, behind its newline. */
+  add(record: StreamRecord, start: number, end: number): void {
+    this.records.push(record);
+    this.#starts.push(start);
+    this.#ends.push(end);
+  }
+
+  finished(): RecordBatch {
+    const lines = { bytes: this.#bytes, starts: this.#starts, ends: this.#ends };
+    return Object.assign(this.records, { lines, skipped: this.skipped });
   }
 }
 
@@ -119,31 +172,35 @@ function valuesOf(bytes: Uint8Array, start: number, end: number): number {
 
 /** The text of a block of lines, which is decoded when it is first asked for. */
 class BlockText {
-  /** Where the line begins that follows the one that was asked for last. */
-  next = 0;
-  readonly #bytes: Uint8Array;
-  /** All of it, where each character is one byte; null where lines are decoded one by one. */
-  #text: string | null | undefined;
+  readonly bytes: Uint8Array;
+  #ascii: string | null | undefined;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    this.bytes = bytes;
   }
 
-  /** The line that begins at `at`, without its newline; undefined where it is not UTF-8. */
-  lineAt(at: number): string | undefined {
-    if (this.#text === undefined) {
+  /** All of it, where each character is one byte; null where lines are decoded one by one. */
+  get ascii(): string | null {
+    if (this.#ascii === undefined) {
       // Decoding a whole block at once is several times faster than line by line.
-      const text = LENIENT.decode(this.#bytes);
-      this.#text = text.length === this.#bytes.length && !text.includes("\ufffd") ? text : null;
+      const text = LENIENT.decode(this.bytes);
+      this.#ascii = text.length === this.bytes.length && !text.includes("\ufffd") ? text : null;
     }
-    const newline = this.#text === null
-      ? this.#bytes.indexOf(NEWLINE, at)
-      : this.#text.indexOf("\n", at);
-    const end = newline < 0 ? this.#bytes.length : newline;
-    this.next = end + 1;
-    if (this.#text !== null) return this.#text.slice(at, end);
+    return this.#ascii;
+  }
+
+  /** Where the newline of the line is that begins at `start`. */
+  lineEnd(start: number): number {
+    return this.ascii === null
+      ? this.bytes.indexOf(NEWLINE, start)
+      : this.ascii.indexOf("\n", start);
+  }
+
+  /** The line from `start` to `end`; undefined where it is not UTF-8. */
+  line(start: number, end: number): string | undefined {
+    if (this.ascii !== null) return this.ascii.slice(start, end);
     try {
-      return STRICT.decode(this.#bytes.subarray(at, end));
+      return STRICT.decode(this.bytes.subarray(start, end));
     } catch {
       return undefined;
     }

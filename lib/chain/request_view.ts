@@ -22,6 +22,16 @@ const READ: readonly Access[] = ["read"];
 const WRITE: readonly Access[] = ["write"];
 const REMOVE: readonly Access[] = ["remove"];
 const NO_ACCESS: readonly Access[] = [];
+const NO_PATHS: readonly PathUse[] = [];
+const NO_PEERS: readonly Peer[] = [];
+/** A key is looked up much faster than it is put together. */
+const HEX_KEYS: Readonly<Record<string, string>> = {
+  path: "path_hex",
+  old_path: "old_path_hex",
+  new_path: "new_path_hex",
+  dfd_path: "dfd_path_hex",
+  old_dfd_path: "old_dfd_path_hex",
+};
 
 /** What an opcode does to the path of its `op_info`, or to the file that it works on. */
 const ACCESS_OF_OPCODE: Readonly<Record<string, readonly Access[]>> = {
@@ -133,12 +143,14 @@ export class RequestView {
 
   /** Who the request talks to: by the address it names, and by its socket. */
   get peers(): readonly Peer[] {
-    return this.#peers ??= [this.info, fieldsOf(this.info.target)]
-      .filter(({ addr, port }) => addr !== undefined || port !== undefined)
-      .map(({ addr, port }) => ({
-        address: typeof addr === "string" ? parseIpAddress(addr) : undefined,
-        port: typeof port === "number" ? port : undefined,
-      }));
+    return this.#peers ??= this.#findPeers();
+  }
+
+  #findPeers(): readonly Peer[] {
+    const { info } = this;
+    const [named, ofTarget] = [peerOf(info), peerOf(fieldsOf(info.target))];
+    if (named === undefined) return ofTarget === undefined ? NO_PEERS : [ofTarget];
+    return ofTarget === undefined ? [named] : [named, ofTarget];
   }
 
   get target(): TargetKind {
@@ -158,21 +170,25 @@ export class RequestView {
 
   #findPaths(): readonly PathUse[] {
     const { info, opcode } = this;
+    const { path, old_path, new_path, target } = info;
+    if (
+      path === undefined && old_path === undefined && new_path === undefined && target === undefined
+    ) return NO_PATHS;
     const paths: PathUse[] = [];
     const add = (holder: Fields, key: string, access: readonly Access[]) => {
-      const path = this.#matchable(holder, key);
-      if (path !== undefined) paths.push({ ...path, access });
+      const use = this.#use(holder, key, access);
+      if (use !== undefined) paths.push(use);
     };
     if (worksOnDescriptor(info, "path")) add(info, "dfd_path", this.#access);
     if (worksOnDescriptor(info, "old_path")) add(info, "old_dfd_path", READ);
-    if ("path" in info) {
+    if (path !== undefined) {
       add(info, "path", opcode === OPENAT || opcode === OPENAT2 ? openAccess(info) : this.#access);
     }
-    if ("new_path" in info) {
+    if (new_path !== undefined) {
       add(info, "old_path", opcode === RENAMEAT ? REMOVE : READ);
       add(info, "new_path", WRITE);
     }
-    if (info.target !== undefined) add(fieldsOf(info.target), "path", this.#access);
+    if (target !== undefined) add(fieldsOf(target), "path", this.#access);
     return paths;
   }
 
@@ -180,14 +196,17 @@ export class RequestView {
     return this.opcode === undefined ? NO_ACCESS : ACCESS[this.opcode] ?? NO_ACCESS;
   }
 
-  #matchable(holder: Fields, key: string): MatchablePath | undefined {
-    const { [key]: text, [`${key}_hex`]: hex } = holder;
+  #use(holder: Fields, key: string, access: readonly Access[]): PathUse | undefined {
+    const { [key]: text, [HEX_KEYS[key]!]: hex } = holder;
     if (typeof text !== "string" || text === "") return undefined;
     const bytes = typeof hex === "string" && /^(?:[0-9a-f]{2})+$/.test(hex);
     const path = bytes ? latin1(Uint8Array.fromHex(hex)) : text;
+    if (!NOT_PLAIN.test(path) && !isInDirectory(holder)) {
+      return { forms: [path], bytes, heads: [headOf(path)], access };
+    }
     const plain = this.#plain(path, { holder, key, bytes });
     const forms = plain === path ? [path] : [path, plain];
-    return { forms, bytes, heads: forms.map(headOf) };
+    return { forms, bytes, heads: forms.map(headOf), access };
   }
 
   #plain(path: string, { holder, key, bytes }: { holder: Fields; key: string; bytes: boolean }) {
@@ -249,6 +268,15 @@ function plainPath(
     }
   }
   return plain === "" ? "/" : plain;
+}
+
+/** Who an object of a record names, if anyone. */
+function peerOf({ addr, port }: Fields): Peer | undefined {
+  if (addr === undefined && port === undefined) return undefined;
+  return {
+    address: typeof addr === "string" ? parseIpAddress(addr) : undefined,
+    port: typeof port === "number" ? port : undefined,
+  };
 }
 
 /** Whether an empty path stands for what the descriptor beside it is open on. */

@@ -82,9 +82,11 @@ export class RingMemory {
    * same program with its peer: a connection may be duplicated, put into a slot or inherited.
    */
   hasDone(request: RequestView, opcodes: ReadonlySet<number>): boolean {
+    if (this.#done.isEmpty) return false;
+    const { descriptor } = request;
     // Where descriptors are not told, READ and WRITE may be of anything.
-    if (request.descriptor === undefined && !isOfSocket(request)) return false;
-    return this.#hasDoneAt(placeOf(request), opcodes) ||
+    if (descriptor === undefined && !isOfSocket(request)) return false;
+    return this.#hasDoneAt(placeOf(request, descriptor), opcodes) ||
       peersOf(request).some((place) => this.#hasDoneAt(place, opcodes));
   }
 
@@ -161,7 +163,7 @@ function programOf({ record }: RequestView): string {
 /** The program's sockets with the same peers as the request's. */
 function peersOf(request: RequestView): string[] {
   return request.peers.filter(({ address }) => address !== undefined)
-    .map(({ address, port }) => `${programOf(request)} to ${address!.value} ${port}`);
+    .map(({ address, port }) => `${programOf(request)} to ${address!.join(":")} ${port}`);
 }
 
 /** A descriptor is its process's, a slot of a file table its ring's. */

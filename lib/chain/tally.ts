@@ -18,7 +18,7 @@ export class Tally {
 
   /** Counts a record that passed. */
   add(record: StreamRecord): void {
-    if (record.type !== "IOUringStatus" && record.classification !== undefined) {
+    if (record.type !== "IOUringStatus" && record.classification) {
       const { severity } = record.classification;
       if (severityRank(severity) > severityRank(this.#severity)) this.#severity = severity;
     }

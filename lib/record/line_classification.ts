@@ -2,7 +2,8 @@ import { ndjsonLine } from "./ndjson.ts";
 import type { Classification } from "./records.ts";
 
 const KEY = "classification";
-const TEXTS = new WeakMap<Classification, string>();
+const MEMBERS = new WeakMap<Classification, Uint8Array>();
+const ENCODER = new TextEncoder();
 /** What matters between the members of an object. */
 const STRUCTURE = /["{}[\],]/g;
 
@@ -14,7 +15,7 @@ const STRUCTURE = /["{}[\],]/g;
  */
 export function withClassification(line: string, value: Classification | undefined): string {
   const last = line.lastIndexOf("}");
-  const text = value === undefined ? "" : memberOf(value);
+  const text = value === undefined ? "" : `,"${KEY}":${ndjsonLine(value)}`;
   // An escape may spell the key, too.
   if (!line.includes(KEY) && !line.includes("\\u")) {
     return line.slice(0, last) + text + line.slice(last);
@@ -29,11 +30,14 @@ export function withClassification(line: string, value: Classification | undefin
   return line.slice(0, line.indexOf("{") + 1) + kept.join(",") + line.slice(last);
 }
 
-/** A classification as the last member of an object; many records have the same one. */
-function memberOf(value: Classification): string {
-  let text = TEXTS.get(value);
-  if (text === undefined) TEXTS.set(value, text = `,"${KEY}":${ndjsonLine(value)}`);
-  return text;
+/** A classification as the last member of an object, as UTF-8; many records have the same one. */
+export function classificationMember(value: Classification): Uint8Array {
+  let member = MEMBERS.get(value);
+  if (member === undefined) {
+    member = ENCODER.encode(`,"${KEY}":${ndjsonLine(value)}`);
+    MEMBERS.set(value, member);
+  }
+  return member;
 }
 
 /** The top-level members of an object that ends at `last`, without the commas between them. */

@@ -16,7 +16,7 @@ export interface LineReaderOptions {
 
 /** Some whole lines of a stream. */
 export interface LineBlock {
-  /** The lines, each with its newline, except a last line that has none. Valid until the next. */
+  /** The lines, each with a newline, which a last line is given that has none. Valid until the next. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** True in place of a line that is longer than the limit; `bytes` is empty then. */
   readonly tooLong: boolean;
@@ -86,7 +86,7 @@ export class LineReader {
         skipping = true;
       }
     }
-    if (length > 0) yield { bytes: joined(parts), tooLong: false };
+    if (length > 0) yield { bytes: joined([...parts, Uint8Array.of(NEWLINE)]), tooLong: false };
   }
 }
 

@@ -2,10 +2,10 @@ import {
   findKernel,
   type FindKernelOptions,
   type FoundKernel,
-  pageTablesOf,
   reopenKernel,
   searchBudget,
 } from "../kernel/find_kernel.ts";
+import { pageTablesOf } from "../kernel/find_page_tables.ts";
 import { WrongKernelError } from "../kernel/kernel_file_error.ts";
 import type { KernelFiles } from "../kernel/kernel_files.ts";
 import { BrokenList } from "../kernel/lists.ts";

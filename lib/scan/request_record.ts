@@ -6,7 +6,7 @@ import { withDirectories } from "../uapi/directories.ts";
 import { resultOf } from "../uapi/errno.ts";
 import { hexText } from "../uapi/numbers.ts";
 import { describeRequest } from "../uapi/op_info.ts";
-import { worksOnFile } from "../uapi/request_file.ts";
+import { OPCODES } from "../uapi/opcodes.ts";
 import type { RequestFields } from "../uapi/request_fields.ts";
 import { IOSQE_FIXED_FILE, sqeFlagNames } from "../uapi/ring_flags.ts";
 import { readable } from "./diagnostics.ts";
@@ -135,7 +135,7 @@ function fileOf(
   fields: RequestFields,
   around: RequestSurroundings,
 ): KernelObject | undefined {
-  if (!worksOnFile(fields.opcode)) return undefined;
+  if (OPCODES[fields.opcode]?.worksOnFile !== true) return undefined;
   const { kiocb } = request;
   if (kiocb !== undefined && request.state !== undefined) {
     const file = readable(() => kiocb.tryDeref("file"));

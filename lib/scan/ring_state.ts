@@ -1,6 +1,7 @@
 import { listForEachEntry } from "../kernel/lists.ts";
 import type { KernelObject } from "../kernel/program.ts";
 import { MemoryFault } from "../kernel/memory_fault.ts";
+import { opcodeNumber } from "../uapi/opcodes.ts";
 import { readSqe, type Sqe } from "../uapi/sqe.ts";
 import { isUnreadable, readable } from "./diagnostics.ts";
 import type { RingNotes } from "./ring_notes.ts";
@@ -87,8 +88,11 @@ const SETUP_SQE_MIXED = 1 << 19;
 const SETUP_SQ_REWIND = 1 << 20;
 const CQE_F_SKIP = 1 << 5;
 const CQE_F_32 = 1 << 15;
-/** NOP128 and URING_CMD128 take two slots of a mixed ring. */
-const WIDE_OPCODES: ReadonlySet<number> = new Set([63, 64]);
+/** These take two slots of a mixed ring. */
+const WIDE_OPCODES: ReadonlySet<number | undefined> = new Set([
+  opcodeNumber("IORING_OP_NOP128"),
+  opcodeNumber("IORING_OP_URING_CMD128"),
+]);
 
 /** What the queues of a ring are read from. */
 export interface RingMemory {

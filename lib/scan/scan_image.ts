@@ -1,4 +1,5 @@
-import { type FoundKernel, type PageTableSource, reopenKernel } from "../kernel/find_kernel.ts";
+import { type FoundKernel, reopenKernel } from "../kernel/find_kernel.ts";
+import type { PageTableSource } from "../kernel/find_page_tables.ts";
 import { findInitTask } from "../kernel/init_task.ts";
 import { Kallsyms } from "../kernel/kallsyms.ts";
 import type { KernelFiles } from "../kernel/kernel_files.ts";

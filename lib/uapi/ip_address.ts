@@ -1,10 +1,5 @@
-/** An IPv4 or IPv6 address. */
-export interface IpAddress {
-  /** 4 or 16. */
-  readonly length: number;
-  /** The address as a number of `length` bytes. */
-  readonly value: bigint;
-}
+/** An IPv4 or IPv6 address: its bytes in pairs, 2 or 8 numbers of 16 bits, the first ones first. */
+export type IpAddress = readonly number[];
 
 /** All addresses that begin with the same bits. */
 export interface IpRange {
@@ -13,11 +8,14 @@ export interface IpRange {
   readonly bits: number;
 }
 
-const IPV4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
-const GROUP = /^[0-9a-fA-F]{1,4}$/;
+const PAIR_BITS = 16;
+const IPV4_PAIRS = 2;
+const IPV6_PAIRS = 8;
 /** `::ffff:0:0/96`: IPv4 addresses as an IPv6 socket shows them. */
-const MAPPED_BITS = 96;
-const MAPPED = 0xffffn;
+const MAPPED: IpAddress = [0, 0, 0, 0, 0, 0xffff];
+const DOT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
 
 /**
  * Reads an address in text form (inet_pton(3)). An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is
@@ -27,9 +25,7 @@ const MAPPED = 0xffffn;
  */
 export function parseIpAddress(text: string): IpAddress | undefined {
   const address = parseWritten(text);
-  return address !== undefined && isMapped(address)
-    ? { length: 4, value: BigInt.asUintN(32, address.value) }
-    : address;
+  return address !== undefined && isMapped(address) ? address.slice(MAPPED.length) : address;
 }
 
 /**
@@ -43,29 +39,35 @@ export function parseIpRange(text: string): IpRange | string {
   if (address === undefined || rest !== undefined) {
     return `${JSON.stringify(text)} is no IP address or CIDR range`;
   }
-  const most = address.length * 8;
+  const most = address.length * PAIR_BITS;
   const bits = prefix === undefined ? most : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Infinity;
   if (bits > most) {
     return `Prefix length of ${JSON.stringify(text)} is not from 0 to ${most}`;
   }
-  if (BigInt.asUintN(most - bits, address.value) !== 0n) {
-    const network = address.value >> BigInt(most - bits) << BigInt(most - bits);
+  const network = address.map((pair, i) => pair & maskOf(bits - PAIR_BITS * i));
+  if (network.some((pair, i) => pair !== address[i])) {
     return `${JSON.stringify(text)} has bits set after its prefix, ` +
-      `the range begins at ${ipText({ length: address.length, value: network })}`;
+      `the range begins at ${ipText(network)}`;
   }
-  return isMapped(address) && bits >= MAPPED_BITS
-    ? { first: { length: 4, value: BigInt.asUintN(32, address.value) }, bits: bits - MAPPED_BITS }
+  const mappedBits = MAPPED.length * PAIR_BITS;
+  return isMapped(address) && bits >= mappedBits
+    ? { first: address.slice(MAPPED.length), bits: bits - mappedBits }
     : { first: address, bits };
 }
 
 /** Whether an address lies in a range. */
-export function isInRange({ length, value }: IpAddress, { first, bits }: IpRange): boolean {
-  const shift = BigInt(length * 8 - bits);
-  return length === first.length && value >> shift === first.value >> shift;
+export function isInRange(address: IpAddress, { first, bits }: IpRange): boolean {
+  if (address.length !== first.length) return false;
+  return first.every((pair, i) => ((pair ^ address[i]!) & maskOf(bits - PAIR_BITS * i)) === 0);
 }
 
-function isMapped({ length, value }: IpAddress): boolean {
-  return length === 16 && value >> 32n === MAPPED;
+/** The first `bits` of 16, of which there may be fewer or more. */
+function maskOf(bits: number): number {
+  return 0xffff0000 >> Math.min(PAIR_BITS, Math.max(0, bits)) & 0xffff;
+}
+
+function isMapped(address: IpAddress): boolean {
+  return address.length === IPV6_PAIRS && MAPPED.every((pair, i) => pair === address[i]);
 }
 
 function parseWritten(text: string): IpAddress | undefined {
@@ -73,52 +75,69 @@ function parseWritten(text: string): IpAddress | undefined {
 }
 
 function parseIpv4(text: string): IpAddress | undefined {
-  const parts = IPV4.exec(text)?.slice(1);
-  // A leading zero would be octal to some readers.
-  if (parts === undefined || parts.some((part) => Number(part) > 255 || /^0\d/.test(part))) {
-    return undefined;
+  const bytes: number[] = [];
+  let byte = -1;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT && byte >= 0) {
+      bytes.push(byte);
+      byte = -1;
+    } else if (code >= ZERO && code <= NINE && byte !== 0) {
+      byte = Math.max(0, byte) * 10 + code - ZERO;
+      if (byte > 255) return undefined;
+    } else {
+      // A leading zero, too, would be octal to some readers.
+      return undefined;
+    }
   }
-  return { length: 4, value: parts.reduce((value, part) => value << 8n | BigInt(part), 0n) };
+  const [a, b, c] = bytes;
+  if (bytes.length !== 3 || byte < 0) return undefined;
+  return [a! << 8 | b!, c! << 8 | byte];
 }
 
 function parseIpv6(text: string): IpAddress | undefined {
-  const halves = text.split("::");
-  if (halves.length > 2) return undefined;
-  const [before, after] = halves.map((half, i) => groupsOf(half, i === halves.length - 1));
-  if (before === undefined || halves.length === 2 && after === undefined) return undefined;
-  const written = before.length + (after?.length ?? 0);
-  if (halves.length === 1 ? written !== 8 : written > 7) return undefined;
-  const groups = [...before, ...new Array(8 - written).fill(0n), ...after ?? []];
-  return { length: 16, value: groups.reduce((value, group) => value << 16n | group, 0n) };
-}
-
-/** The 16-bit groups of one side of `::`; an IPv4 address at the very end is two of them. */
-function groupsOf(text: string, isLast: boolean): bigint[] | undefined {
-  if (text === "") return [];
-  const groups: bigint[] = [];
-  const parts = text.split(":");
-  for (const [i, part] of parts.entries()) {
-    if (GROUP.test(part)) {
-      groups.push(BigInt(`0x${part}`));
-    } else {
-      const v4 = isLast && i === parts.length - 1 ? parseIpv4(part) : undefined;
-      if (v4 === undefined) return undefined;
-      groups.push(v4.value >> 16n, v4.value & 0xffffn);
+  const pairs: number[] = [];
+  /** How many pairs come before `::`; -1 where there is none. */
+  let gap = text.startsWith("::") ? 0 : -1;
+  for (let i = gap === 0 ? 2 : 0; i < text.length;) {
+    let end = i;
+    let pair = 0;
+    for (let digit: number; (digit = hexDigit(text.charCodeAt(end))) >= 0; end++) {
+      pair = pair << 4 | digit;
+    }
+    if (text.charCodeAt(end) === DOT) {
+      const last = parseIpv4(text.slice(i));
+      if (last === undefined) return undefined;
+      pairs.push(...last);
+      break;
+    }
+    if (end === i || end > i + 4) return undefined;
+    pairs.push(pair);
+    if (end === text.length) break;
+    if (text[end] !== ":" || end + 1 === text.length) return undefined;
+    i = end + 1;
+    if (text[i] === ":") {
+      if (gap >= 0) return undefined;
+      gap = pairs.length;
+      i++;
     }
   }
-  return groups;
+  const left = IPV6_PAIRS - pairs.length;
+  if (gap < 0 ? left !== 0 : left < 1) return undefined;
+  if (gap >= 0) pairs.splice(gap, 0, ...new Array<number>(left).fill(0));
+  return pairs;
+}
+
+/** The value of a hexadecimal digit, or -1. */
+function hexDigit(code: number): number {
+  if (code >= ZERO && code <= NINE) return code - ZERO;
+  const letter = (code | 0x20) - 0x61;
+  return letter >= 0 && letter < 6 ? letter + 10 : -1;
 }
 
 /** The address as text, an IPv6 one without `::`. */
-function ipText({ length, value }: IpAddress): string {
-  const [count, width, base, separator] = length === 4 ? [4, 8, 10, "."] : [8, 16, 16, ":"];
-  return Array.from(
-    { length: count as number },
-    (_, i) =>
-      BigInt.asUintN(
-        width as number,
-        value >> BigInt((width as number) * (count as number - 1 - i)),
-      )
-        .toString(base as number),
-  ).join(separator as string);
+function ipText(address: IpAddress): string {
+  return address.length === IPV4_PAIRS
+    ? address.flatMap((pair) => [pair >> 8, pair & 0xff]).join(".")
+    : address.map((pair) => pair.toString(16)).join(":");
 }

@@ -29,83 +29,93 @@ export type OpcodeCategory =
 
 /** One io_uring opcode. */
 export interface Opcode {
-  /** Its value in `sqe->opcode`, 0 to 64. */
+  /** Its value in `sqe->opcode`. */
   readonly number: number;
   /** Its name in `enum io_uring_op`. */
   readonly name: string;
   /** Its one category. */
   readonly category: OpcodeCategory;
+  /** Whether the request's `fd` is the open file that it works on. */
+  readonly worksOnFile: boolean;
 }
 
 /** The name of an opcode that has none. */
 export const UNKNOWN_OPCODE = "UNKNOWN";
 
-const NAMES_AND_CATEGORIES: readonly (readonly [name: string, category: OpcodeCategory])[] = [
+/**
+ * `needs_file` in `io_uring/opdef.c`; and CLOSE and EPOLL_CTL, which look their file up themselves.
+ * The others open, or name a directory, or nothing.
+ */
+const ON_FILE = true;
+
+type OpcodeRow = readonly [name: string, category: OpcodeCategory, worksOnFile?: boolean];
+
+const ROWS: readonly OpcodeRow[] = [
   ["IORING_OP_NOP", "ring"],
-  ["IORING_OP_READV", "file"],
-  ["IORING_OP_WRITEV", "file"],
-  ["IORING_OP_FSYNC", "file"],
-  ["IORING_OP_READ_FIXED", "file"],
-  ["IORING_OP_WRITE_FIXED", "file"],
-  ["IORING_OP_POLL_ADD", "poll"],
+  ["IORING_OP_READV", "file", ON_FILE],
+  ["IORING_OP_WRITEV", "file", ON_FILE],
+  ["IORING_OP_FSYNC", "file", ON_FILE],
+  ["IORING_OP_READ_FIXED", "file", ON_FILE],
+  ["IORING_OP_WRITE_FIXED", "file", ON_FILE],
+  ["IORING_OP_POLL_ADD", "poll", ON_FILE],
   ["IORING_OP_POLL_REMOVE", "poll"],
-  ["IORING_OP_SYNC_FILE_RANGE", "file"],
-  ["IORING_OP_SENDMSG", "network"],
-  ["IORING_OP_RECVMSG", "network"],
+  ["IORING_OP_SYNC_FILE_RANGE", "file", ON_FILE],
+  ["IORING_OP_SENDMSG", "network", ON_FILE],
+  ["IORING_OP_RECVMSG", "network", ON_FILE],
   ["IORING_OP_TIMEOUT", "timer"],
   ["IORING_OP_TIMEOUT_REMOVE", "timer"],
-  ["IORING_OP_ACCEPT", "network"],
+  ["IORING_OP_ACCEPT", "network", ON_FILE],
   ["IORING_OP_ASYNC_CANCEL", "ring"],
   ["IORING_OP_LINK_TIMEOUT", "timer"],
-  ["IORING_OP_CONNECT", "network"],
-  ["IORING_OP_FALLOCATE", "file"],
+  ["IORING_OP_CONNECT", "network", ON_FILE],
+  ["IORING_OP_FALLOCATE", "file", ON_FILE],
   ["IORING_OP_OPENAT", "file"],
-  ["IORING_OP_CLOSE", "file"],
+  ["IORING_OP_CLOSE", "file", ON_FILE],
   ["IORING_OP_FILES_UPDATE", "ring"],
   ["IORING_OP_STATX", "metadata"],
-  ["IORING_OP_READ", "file"],
-  ["IORING_OP_WRITE", "file"],
-  ["IORING_OP_FADVISE", "file"],
+  ["IORING_OP_READ", "file", ON_FILE],
+  ["IORING_OP_WRITE", "file", ON_FILE],
+  ["IORING_OP_FADVISE", "file", ON_FILE],
   ["IORING_OP_MADVISE", "memory"],
-  ["IORING_OP_SEND", "network"],
-  ["IORING_OP_RECV", "network"],
+  ["IORING_OP_SEND", "network", ON_FILE],
+  ["IORING_OP_RECV", "network", ON_FILE],
   ["IORING_OP_OPENAT2", "file"],
-  ["IORING_OP_EPOLL_CTL", "poll"],
-  ["IORING_OP_SPLICE", "file"],
+  ["IORING_OP_EPOLL_CTL", "poll", ON_FILE],
+  ["IORING_OP_SPLICE", "file", ON_FILE],
   ["IORING_OP_PROVIDE_BUFFERS", "ring"],
   ["IORING_OP_REMOVE_BUFFERS", "ring"],
-  ["IORING_OP_TEE", "ipc"],
-  ["IORING_OP_SHUTDOWN", "network"],
+  ["IORING_OP_TEE", "ipc", ON_FILE],
+  ["IORING_OP_SHUTDOWN", "network", ON_FILE],
   ["IORING_OP_RENAMEAT", "metadata"],
   ["IORING_OP_UNLINKAT", "metadata"],
   ["IORING_OP_MKDIRAT", "metadata"],
   ["IORING_OP_SYMLINKAT", "metadata"],
   ["IORING_OP_LINKAT", "metadata"],
-  ["IORING_OP_MSG_RING", "ipc"],
-  ["IORING_OP_FSETXATTR", "metadata"],
+  ["IORING_OP_MSG_RING", "ipc", ON_FILE],
+  ["IORING_OP_FSETXATTR", "metadata", ON_FILE],
   ["IORING_OP_SETXATTR", "metadata"],
-  ["IORING_OP_FGETXATTR", "metadata"],
+  ["IORING_OP_FGETXATTR", "metadata", ON_FILE],
   ["IORING_OP_GETXATTR", "metadata"],
   ["IORING_OP_SOCKET", "network"],
-  ["IORING_OP_URING_CMD", "device"],
-  ["IORING_OP_SEND_ZC", "network"],
-  ["IORING_OP_SENDMSG_ZC", "network"],
-  ["IORING_OP_READ_MULTISHOT", "file"],
+  ["IORING_OP_URING_CMD", "device", ON_FILE],
+  ["IORING_OP_SEND_ZC", "network", ON_FILE],
+  ["IORING_OP_SENDMSG_ZC", "network", ON_FILE],
+  ["IORING_OP_READ_MULTISHOT", "file", ON_FILE],
   ["IORING_OP_WAITID", "process"],
   ["IORING_OP_FUTEX_WAIT", "sync"],
   ["IORING_OP_FUTEX_WAKE", "sync"],
   ["IORING_OP_FUTEX_WAITV", "sync"],
-  ["IORING_OP_FIXED_FD_INSTALL", "file"],
-  ["IORING_OP_FTRUNCATE", "file"],
-  ["IORING_OP_BIND", "network"],
-  ["IORING_OP_LISTEN", "network"],
-  ["IORING_OP_RECV_ZC", "network"],
-  ["IORING_OP_EPOLL_WAIT", "poll"],
-  ["IORING_OP_READV_FIXED", "file"],
-  ["IORING_OP_WRITEV_FIXED", "file"],
+  ["IORING_OP_FIXED_FD_INSTALL", "file", ON_FILE],
+  ["IORING_OP_FTRUNCATE", "file", ON_FILE],
+  ["IORING_OP_BIND", "network", ON_FILE],
+  ["IORING_OP_LISTEN", "network", ON_FILE],
+  ["IORING_OP_RECV_ZC", "network", ON_FILE],
+  ["IORING_OP_EPOLL_WAIT", "poll", ON_FILE],
+  ["IORING_OP_READV_FIXED", "file", ON_FILE],
+  ["IORING_OP_WRITEV_FIXED", "file", ON_FILE],
   ["IORING_OP_PIPE", "ipc"],
   ["IORING_OP_NOP128", "ring"],
-  ["IORING_OP_URING_CMD128", "device"],
+  ["IORING_OP_URING_CMD128", "device", ON_FILE],
 ];
 
 /**
@@ -114,8 +124,8 @@ const NAMES_AND_CATEGORIES: readonly (readonly [name: string, category: OpcodeCa
  *
  * Source: `enum io_uring_op` in include/uapi/linux/io_uring.h, up to Linux 7.3.
  */
-export const OPCODES: readonly Opcode[] = NAMES_AND_CATEGORIES.map(
-  ([name, category], number) => ({ number, name, category }),
+export const OPCODES: readonly Opcode[] = ROWS.map(
+  ([name, category, worksOnFile = false], number) => ({ number, name, category, worksOnFile }),
 );
 
 /** Every category that has an opcode, in the order of its first one. */

@@ -1,22 +1,13 @@
+import { opcodeNumber, opcodesOfCategory } from "./opcodes.ts";
+
 /**
- * Opcodes that do what a network system call does: SENDMSG, RECVMSG, ACCEPT, CONNECT, SEND, RECV,
- * SOCKET, SEND_ZC, SENDMSG_ZC, BIND, LISTEN, RECV_ZC. READ and WRITE on a socket are not among
- * them: whether a file is a socket is not to be told from an opcode.
+ * Opcodes that move data over a socket, or make or name one: all of the network but SHUTDOWN. READ
+ * and WRITE on a socket are not among them: whether a file is a socket is not to be told from an
+ * opcode.
  */
-const NETWORK_OPCODES: ReadonlySet<number> = new Set([
-  9,
-  10,
-  13,
-  16,
-  26,
-  27,
-  45,
-  47,
-  48,
-  56,
-  57,
-  58,
-]);
+const NETWORK_OPCODES: ReadonlySet<number> = new Set(
+  opcodesOfCategory("network").filter((opcode) => opcode !== opcodeNumber("IORING_OP_SHUTDOWN")),
+);
 
 /**
  * Whether a ring's requests go round seccomp: the filter judges system calls, and io_uring makes

@@ -51,8 +51,8 @@ function checkLines(records: RecordBatch): void {
   deepStrictEqual(linesOf(records), records.map((record) => ndjsonLine(record)));
 }
 
-function linesOf({ encoded }: RecordBatch): string[] {
-  const { bytes, ends } = encoded!;
+function linesOf({ lines }: RecordBatch): string[] {
+  const { bytes, ends } = lines!;
   equal(ends.at(-1) ?? 0, bytes.length);
   return ends.map((end, i) => {
     equal(bytes[end - 1], 10);

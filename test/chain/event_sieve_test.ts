@@ -1,16 +1,22 @@
 import assert from "node:assert/strict";
 import { EventSieve } from "../../lib/chain/event_sieve.ts";
+import { type Block, wordsOf } from "../../lib/chain/json_bytes.ts";
 import { Filter } from "../../lib/chain/filter.ts";
 import { event } from "./records.ts";
 
 const ENCODER = new TextEncoder();
 
+function blockOf(text: string): Block {
+  const bytes = ENCODER.encode(text);
+  return { bytes, words: wordsOf(bytes) };
+}
+
 /** Whether the first line of a text is stepped over, where users but root are left out. */
-function isSkipped(line: string, { uid = [0], after = "\n" } = {}): boolean {
+function isSkipped(line: string, { uid = [0] } = {}): boolean {
   const sieve = new EventSieve(new Filter({ process_filter: { uid } }).byProcess);
-  const bytes = ENCODER.encode(`${line}${after}`);
-  const next = sieve.skip(bytes, 0);
-  assert.ok(next === -1 || next === bytes.length, `${next}`);
+  const block = blockOf(`${line}\n`);
+  const next = sieve.skip(block, 0);
+  assert.ok(next === -1 || next === block.bytes.length, `${next}`);
   return next >= 0;
 }
 
@@ -38,7 +44,6 @@ Deno.test("EventSieve steps over events that are left out, as this program and o
   for (const line of [PUBLISHED, OURS]) {
     assert.ok(isSkipped(line));
     assert.ok(isSkipped(`${line}\r`));
-    assert.ok(isSkipped(line, { after: "" }));
     assert.ok(isSkipped(line.replaceAll(/(?<=["\d\]}])([,:])(?=["\d[{])/g, "$1 ")));
   }
   const { type, process, ...rest } = event();
@@ -70,8 +75,8 @@ Deno.test("EventSieve judges each process by itself, however many there are", ()
   const { byProcess } = new Filter({ process_filter: { uid: [7] } });
   const sieve = new EventSieve(byProcess);
   for (let uid = 0; uid < 20_000; uid++) {
-    const bytes = ENCODER.encode(PUBLISHED.replace('"uid":1000', `"uid":${uid % 10_000}`));
-    assert.equal(sieve.skip(bytes, 0) >= 0, uid % 10_000 !== 7, `${uid}`);
+    const block = blockOf(PUBLISHED.replace('"uid":1000', `"uid":${uid % 10_000}`) + "\n");
+    assert.equal(sieve.skip(block, 0) >= 0, uid % 10_000 !== 7, `${uid}`);
   }
 });
 
@@ -82,7 +87,7 @@ Deno.test("EventSieve judges by values of any length", () => {
     for (const [config, expected] of [[path, false], [`${path}a`, true]] as const) {
       const filter = new Filter({ process_filter: { binary: { path: [config] } } });
       const sieve = new EventSieve(filter.byProcess);
-      for (let i = 0; i < 2; i++) assert.equal(sieve.skip(ENCODER.encode(line), 0) >= 0, expected);
+      for (let i = 0; i < 2; i++) assert.equal(sieve.skip(blockOf(`${line}\n`), 0) >= 0, expected);
     }
   }
 });
@@ -92,6 +97,40 @@ Deno.test("EventSieve tells values apart that have the same hash", () => {
   const sieve = new EventSieve(byProcess);
   for (const name of ["AaBB", "BBAa", "AaAa", "BBBB", "AaBB"]) {
     const line = PUBLISHED.replace('"filename":"agent"', `"filename":"${name}"`);
-    assert.equal(sieve.skip(ENCODER.encode(line), 0) >= 0, name !== "AaBB", name);
+    assert.equal(sieve.skip(blockOf(`${line}\n`), 0) >= 0, name !== "AaBB", name);
+  }
+});
+
+Deno.test("EventSieve knows a process that came before, and what to cut out to be without it", () => {
+  const sieve = new EventSieve(new Filter({ process_filter: { uid: [1000] } }).byProcess);
+  const { type, process, ...rest } = event();
+  for (
+    const line of [
+      PUBLISHED,
+      PUBLISHED.replaceAll(/(?<=["\d}])([,:])(?=["\d{])/g, "$1 "),
+      JSON.stringify({ ...rest, process, type }),
+      JSON.stringify({ process, type, ...rest }),
+      JSON.stringify({ type, ...rest, process }),
+      JSON.stringify({ type: "IOUringResult", process }),
+    ]
+  ) {
+    assert.equal(sieve.skip(blockOf(`${line}\n`), 0), -1);
+    assert.equal(sieve.skip(blockOf(`${line}\n`), 0), -1);
+    const { process: known, start, end } = sieve.member!;
+    assert.deepEqual(known.value, process);
+    assert.ok(Object.isFrozen(known.value));
+    const { process: _, ...others } = JSON.parse(line);
+    assert.deepEqual(JSON.parse(line.slice(0, start) + line.slice(end)), others);
+  }
+});
+
+Deno.test("EventSieve forgets processes when there are too many", () => {
+  const sieve = new EventSieve(new Filter({ process_filter: { uid: [1000] } }).byProcess);
+  const args = "x".repeat(3000);
+  for (let pid = 1; pid < 3000; pid++) {
+    const process = { ...event().process, pid, args };
+    const block = blockOf(`${JSON.stringify({ ...event(), process })}\n`);
+    for (let time = 0; time < 3; time++) assert.equal(sieve.skip(block, 0), -1);
+    assert.deepEqual(sieve.member?.process.value, process);
   }
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { valueEnd } from "../../lib/chain/json_bytes.ts";
+import { valueEnd, wordsOf } from "../../lib/chain/json_bytes.ts";
 import { Random } from "../scan/mutations.ts";
 
 const PIECES = [
@@ -8,7 +8,8 @@ const PIECES = [
 ];
 
 function endOf(text: string, depth = 4): number {
-  return valueEnd(new TextEncoder().encode(text), 0, depth);
+  const bytes = new TextEncoder().encode(text);
+  return valueEnd({ bytes, words: wordsOf(bytes) }, 0, depth);
 }
 
 function isJson(text: string): boolean {
@@ -42,6 +43,17 @@ Deno.test("valueEnd() takes what this program and others write", () => {
     assert.ok(isJson(text));
     assert.equal(endOf(text), text.length, text);
     assert.equal(endOf(`${text},1`), text.length, text);
+  }
+});
+
+Deno.test("valueEnd() finds what ends a string, wherever in it", () => {
+  for (let byte = 0; byte < 256; byte++) {
+    for (let before = 0; before < 9; before++) {
+      const bytes = new Uint8Array([0x22, ...new Array(before).fill(0x61), byte, 0x61, 0x22, 0x2c]);
+      const isOrdinary = byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c;
+      const expected = isOrdinary ? before + 4 : byte === 0x22 ? before + 2 : -1;
+      assert.equal(valueEnd({ bytes, words: wordsOf(bytes) }, 0, 0), expected, `${byte} ${before}`);
+    }
   }
 });
 

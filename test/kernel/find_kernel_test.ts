@@ -3,9 +3,9 @@ import {
   findKernel,
   type FindKernelOptions,
   type FoundKernel,
-  type PageTableSource,
   reopenKernel,
 } from "../../lib/kernel/find_kernel.ts";
+import type { PageTableSource } from "../../lib/kernel/find_page_tables.ts";
 import type { Kallsyms } from "../../lib/kernel/kallsyms.ts";
 import { ReadBudget } from "../../lib/kernel/read_budget.ts";
 import { ImageError } from "../../lib/memory/image_error.ts";

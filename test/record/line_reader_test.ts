@@ -21,8 +21,8 @@ async function blocks(text: string, step: number, options?: LineReaderOptions) {
 }
 
 Deno.test("LineReader yields whole lines", async () => {
-  assert.deepEqual(await blocks("a\nbb\nccc", 100), ["a\nbb\n", "ccc"]);
-  assert.deepEqual(await blocks("a\nbb\nccc", 3), ["a\n", "bb\n", "ccc"]);
+  assert.deepEqual(await blocks("a\nbb\nccc", 100), ["a\nbb\n", "ccc\n"]);
+  assert.deepEqual(await blocks("a\nbb\nccc", 3), ["a\n", "bb\n", "ccc\n"]);
   assert.deepEqual(await blocks("a\nbb\n", 1), ["a\n", "bb\n"]);
   assert.deepEqual(await blocks("", 10), []);
   assert.deepEqual(await blocks("\n\n", 10), ["\n\n"]);
@@ -42,7 +42,7 @@ Deno.test("LineReader gives up a line over the limit and goes on after it", asyn
   for (const step of [1, 5, 16]) {
     const text = `a\n${"x".repeat(500)}\nb\nc`;
     const found = (await blocks(text, step, { chunk: 16, limit: 100 })).join("|");
-    assert.match(found, /^a\n\|too long\|b\n.*c$/s);
+    assert.match(found, /^a\n\|too long\|b\n.*c\n$/s);
   }
 });
 

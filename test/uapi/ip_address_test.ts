@@ -8,17 +8,17 @@ function isIn(address: string, range: string): boolean {
 }
 
 Deno.test("parseIpAddress() reads what inet_pton(3) does", () => {
-  assert.deepEqual(parseIpAddress("10.0.0.1"), { length: 4, value: 0x0a000001n });
-  assert.deepEqual(parseIpAddress("::"), { length: 16, value: 0n });
-  assert.deepEqual(parseIpAddress("2001:db8::7"), { length: 16, value: (0x20010db8n << 96n) + 7n });
-  assert.deepEqual(parseIpAddress("1:2:3:4:5:6:7:8"), {
-    length: 16,
-    value: 0x00010002000300040005000600070008n,
-  });
-  assert.deepEqual(parseIpAddress("64:ff9b::192.0.2.33"), {
-    length: 16,
-    value: (0x0064ff9bn << 96n) + 0xc0000221n,
-  });
+  assert.deepEqual(parseIpAddress("10.0.0.1"), [0x0a00, 0x0001]);
+  assert.deepEqual(parseIpAddress("255.255.0.0"), [0xffff, 0]);
+  assert.deepEqual(parseIpAddress("::"), [0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.deepEqual(parseIpAddress("1::"), [1, 0, 0, 0, 0, 0, 0, 0]);
+  assert.deepEqual(parseIpAddress("2001:dB8::7"), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]);
+  assert.deepEqual(parseIpAddress("1:2:3:4:5:6:7:8"), [1, 2, 3, 4, 5, 6, 7, 8]);
+  assert.deepEqual(parseIpAddress("1:2:3::5:6:7:ffff"), [1, 2, 3, 0, 5, 6, 7, 0xffff]);
+  assert.deepEqual(
+    parseIpAddress("64:ff9b::192.0.2.33"),
+    [0x64, 0xff9b, 0, 0, 0, 0, 0xc000, 0x0221],
+  );
   assert.deepEqual(parseIpAddress("::ffff:10.0.0.1"), parseIpAddress("10.0.0.1"));
   for (
     const text of [
@@ -28,6 +28,11 @@ Deno.test("parseIpAddress() reads what inet_pton(3) does", () => {
       "10.0.0.256",
       "010.0.0.1",
       "10.0.0.1.1",
+      "10.0.0.",
+      ".0.0.1",
+      "10..0.1",
+      "00.0.0.1",
+      "1.2.3.4 ",
       ":",
       ":::",
       "1::2::3",
@@ -36,6 +41,15 @@ Deno.test("parseIpAddress() reads what inet_pton(3) does", () => {
       "1:2:3:4:5:6:7::8",
       "12345::",
       "g::",
+      "1:",
+      ":1",
+      "1:2:",
+      "::1:",
+      "1:::2",
+      "::1.2.3",
+      "1.2.3.4:1::",
+      "1:2:3:4:5:6:7:1.2.3.4",
+      "\u0661::",
       "::1%eth0",
       "1.2.3.4::",
       "@abstract",
@@ -55,6 +69,10 @@ Deno.test("isInRange() compares the leading bits", () => {
   assert.ok(isIn("::ffff:10.1.2.3", "10.0.0.0/8"));
   assert.ok(isIn("10.1.2.3", "::ffff:10.0.0.0/104"));
   assert.ok(isIn("fe80::1", "fe80::/10"));
+  assert.ok(!isIn("fec0::1", "fe80::/10"));
+  assert.ok(isIn("10.0.1.255", "10.0.1.128/25"));
+  assert.ok(!isIn("10.0.1.127", "10.0.1.128/25"));
+  assert.ok(!isIn("::2", "::1"));
 });
 
 Deno.test("parseIpRange() says what is wrong", () => {
@@ -62,6 +80,10 @@ Deno.test("parseIpRange() says what is wrong", () => {
   assert.equal(parseIpRange("10.0.0.0/8/8"), '"10.0.0.0/8/8" is no IP address or CIDR range');
   assert.equal(parseIpRange("::/129"), 'Prefix length of "::/129" is not from 0 to 128');
   assert.equal(parseIpRange("10.0.0.0/-1"), 'Prefix length of "10.0.0.0/-1" is not from 0 to 32');
+  assert.equal(
+    parseIpRange("10.1.2.3/15"),
+    '"10.1.2.3/15" has bits set after its prefix, the range begins at 10.0.0.0',
+  );
   assert.equal(
     parseIpRange("2001:db8::1/32"),
     '"2001:db8::1/32" has bits set after its prefix, the range begins at 2001:db8:0:0:0:0:0:0',

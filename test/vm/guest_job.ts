@@ -17,8 +17,6 @@ import { fetchUserland } from "./userlands.ts";
 
 const CACHE = `${ROOT}.cache`;
 const LAB = `${CACHE}/lab`;
-/** A guest has no KVM: a capture takes seconds to start. */
-const PATIENCE_S = 400;
 
 /** What a guest is to do. */
 export interface GuestJob {
@@ -91,7 +89,7 @@ export async function runInGuest(name: string, job: GuestJob): Promise<GuestRepo
     append: job.append ?? "",
   });
   try {
-    const text = await guest.waitFor("READY", PATIENCE_S);
+    const text = await guest.waitFor("READY");
     const parts = new Map<string, string>();
     for (const [, part, content] of text.matchAll(/BEGIN (\S+)\r?\n([^]*?)--- END/g)) {
       const bytes = Uint8Array.fromBase64(content!.replace(/\s/g, ""));

@@ -89,19 +89,24 @@ export async function fetchKernel(
 async function download(kernel: LabKernel, dir: string, root: string): Promise<void> {
   const apt = new PrivateApt(dir, kernel.suite);
   await apt.update();
-  const names = [kernel.package];
-  let newest = "";
-  for (let i = 0; i < names.length && i < 8; i++) {
-    const name = names[i]!;
-    const { version, depends } = await apt.show(name);
-    newest = `${name} ${version}`;
-    for (const next of depends) {
-      if (/^linux-(image|binary|modules)-\d/.test(next) && !names.includes(next)) names.push(next);
+  const found = await apt.newest(kernel.package, async (version) => {
+    // What was extracted of a version that could not be had as a whole.
+    await Deno.remove(root, { recursive: true }).catch(() => {});
+    const names = [{ name: kernel.package, version }];
+    for (const [i, one] of names.entries()) {
+      if (i > 0) await apt.extract([`${one.name}=${one.version}`], root);
+      for (const next of await apt.depends(one.name, one.version)) {
+        if (!/^linux-(image|binary|modules)-\d/.test(next)) continue;
+        if (names.some(({ name }) => name === next)) continue;
+        const versions = await apt.versions(next);
+        names.push({ name: next, version: versions.find((it) => it === version) ?? versions[0]! });
+      }
     }
-    if (i > 0) await apt.extract([`${name}=${version}`], root);
-  }
+    const last = names.at(-1)!;
+    return `${last.name} ${last.version}`;
+  });
   await Deno.mkdir(root, { recursive: true });
-  await Deno.writeTextFile(`${root}/version`, newest);
+  await Deno.writeTextFile(`${root}/version`, found);
 }
 
 /** A file of the kernel's debug package, where {@linkcode fetchDebug} has put it. */

@@ -203,7 +203,7 @@ async function withGuest(
   });
   let truth;
   try {
-    truth = parseTruth(await guest.waitFor("READY", 240));
+    truth = parseTruth(await guest.waitFor("READY"));
     await take(guest, fresh);
   } finally {
     await guest.quit();

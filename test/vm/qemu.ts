@@ -24,17 +24,20 @@ export interface GuestOptions {
   ramFile?: string;
 }
 
+/** A guest has no KVM, and the machine may have much else to do. */
+const PATIENCE_S = 1200;
+
 /** A running guest. Its second serial line is the file `truth.log`. */
 export class Guest {
   #process: Deno.ChildProcess;
   #qmp: Deno.Conn;
   #pending = "";
-  #truth: string;
+  #options: GuestOptions;
 
-  private constructor(process: Deno.ChildProcess, qmp: Deno.Conn, truth: string) {
+  private constructor(process: Deno.ChildProcess, qmp: Deno.Conn, options: GuestOptions) {
     this.#process = process;
     this.#qmp = qmp;
-    this.#truth = truth;
+    this.#options = options;
   }
 
   /** Starts a guest; the caller stops it with `quit()`. */
@@ -90,35 +93,46 @@ export class Guest {
       throw new LabUnavailableError("Cannot run a guest: qemu-system-x86_64 is not installed");
     }
     let qmp: Deno.Conn | undefined;
-    for (let i = 0; !qmp && i < 100; i++) {
+    let hasEnded = false;
+    process.status.then(() => hasEnded = true);
+    for (let i = 0; !qmp && !hasEnded && i < 1200; i++) {
       await new Promise((resolve) => setTimeout(resolve, 50));
       qmp = await Deno.connect({ transport: "unix", path: socket }).catch(() => undefined);
     }
     if (!qmp) {
-      process.kill("SIGKILL");
+      if (!hasEnded) process.kill("SIGKILL");
       await process.status;
       throw new CommandError("Cannot run a guest: QEMU opened no QMP socket");
     }
-    const guest = new Guest(process, qmp, truth);
+    const guest = new Guest(process, qmp, options);
     await guest.#line(); // the greeting
     await guest.command("qmp_capabilities");
     return guest;
   }
 
-  /** Waits until a line of the guest's second serial line is `marker`. */
-  async waitFor(marker: string, seconds: number): Promise<string> {
+  /**
+   * Waits until a line of the guest's second serial line is `marker`.
+   *
+   * @throws {CommandError} The guest ended before, or took too long; with the end of its console.
+   */
+  async waitFor(marker: string): Promise<string> {
+    const { dir, vmlinuz } = this.#options;
     let exited = false;
     this.#process.status.then(() => exited = true);
-    const end = Date.now() + seconds * 1000;
+    const end = Date.now() + PATIENCE_S * 1000;
     while (Date.now() < end && !exited) {
-      const text = await Deno.readTextFile(this.#truth).catch(() => "");
+      const text = await Deno.readTextFile(`${dir}/truth.log`).catch(() => "");
       if (text.includes(`\n${marker}\n`)) return text;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
+    const said = await Deno.readTextFile(`${dir}/console.log`).catch(() => "");
+    const last = said.trim().split(/\r?\n/).slice(-5).join("\n");
     throw new CommandError(
-      exited
-        ? `Guest ended before it said "${marker}": see console.log`
-        : `Guest did not say "${marker}" within ${seconds} s: see console.log`,
+      `Guest of "${vmlinuz}" ` +
+        (exited
+          ? `ended before it said "${marker}"`
+          : `did not say "${marker}" in ${PATIENCE_S} s`) +
+        `; the last lines of ${dir}/console.log:\n${last}`,
     );
   }
 

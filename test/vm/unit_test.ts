@@ -67,7 +67,7 @@ async function runUnit(): Promise<Map<string, string>> {
         "rdinit=/lib/systemd/systemd systemd.unit=multi-user.target systemd.mask=serial-getty@ttyS0.service",
     });
     try {
-      return partsOf(await guest.waitFor("READY", 400));
+      return partsOf(await guest.waitFor("READY"));
     } catch (error) {
       const console = await Deno.readTextFile(`${dir}/console.log`).catch(() => "");
       throw new Error(`${error}\n${console.slice(-3000)}`);

@@ -29,6 +29,8 @@ export async function fetchUserland(suite: string, cache: string): Promise<strin
   const done = `${dir}/versions`;
   const isMade = await Deno.stat(done).then(() => true, () => false);
   if (isMade) return await Deno.realPath(root);
+  // Another run may have been stopped before it was done.
+  await Deno.remove(root, { recursive: true }).catch(() => {});
   await Deno.mkdir(root, { recursive: true });
   try {
     const apt = new PrivateApt(await Deno.realPath(dir), suite);
