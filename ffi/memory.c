@@ -21,7 +21,7 @@
 #include <immintrin.h>
 #endif
 
-#define IOURING_MEMORY_ABI 2
+#define IOURING_MEMORY_ABI 3
 #define MAX_IMAGES 16
 #define MAX_PATTERN 64
 #define MAX_PATTERNS 64
@@ -39,6 +39,8 @@
 struct image_info {
 	uint64_t addr;
 	uint64_t size;
+	/* Bytes that are kept for it: of a sparse file less than its size. */
+	uint64_t stored;
 	uint32_t mode; /* as st_mode */
 	uint32_t reserved;
 };
@@ -64,7 +66,8 @@ uint32_t iouring_memory_abi(void)
 /* statx, because fstat as a symbol of its own needs glibc 2.33. */
 static int stat_fd(int fd, struct statx *st)
 {
-	return statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, st) ? -errno : 0;
+	return statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE | STATX_BLOCKS, st) ? -errno :
+										  0;
 }
 
 static uint64_t round_up(uint64_t value, uint64_t step)
@@ -184,8 +187,10 @@ int32_t iouring_image_open(const char *path, struct image_info *info)
 			goto cleanup;
 		}
 		info->size = (uint64_t)end;
+		info->stored = info->size;
 	} else if (S_ISREG(st.stx_mode)) {
 		info->size = st.stx_size;
+		info->stored = st.stx_blocks * 512;
 	} else {
 		err = -EINVAL;
 		goto cleanup;

@@ -8,7 +8,7 @@ import { FileError } from "../lib/cli/host.ts";
 import type { ImageFile, SearchOptions, SearchPattern } from "../lib/memory/image_file.ts";
 
 /** The C side that this binding was written for; `IOURING_MEMORY_ABI` in memory.c. */
-const ABI = 2;
+const ABI = 3;
 
 const SYMBOLS = {
   // uint32_t iouring_memory_abi(void)
@@ -45,6 +45,7 @@ export function loadMemoryLibrary(path: string): MemoryLibrary {
 
 // errno values and file types of <errno.h> and <sys/stat.h>, the same on x86-64 and arm64.
 const ENOENT = 2;
+const ENOMEM = 12;
 const EACCES = 13;
 const EINVAL = 22;
 const EMFILE = 24;
@@ -62,7 +63,7 @@ const ERRNO_STATES: Readonly<Record<number, string>> = {
   [ENOENT]: "no such file",
   5: "input/output error",
   6: "no such device",
-  12: "not enough memory to map it",
+  [ENOMEM]: "it is larger than what can be mapped",
   [EACCES]: "permission denied",
   19: "it cannot be mapped, scan needs a regular file",
   20: "not a directory on the way to it",
@@ -93,28 +94,32 @@ export class MappedImage implements ImageFile {
   readonly name: string;
   readonly isMapped = true;
   readonly size: number;
+  readonly stored: number;
   #library: MemoryLibrary;
   #handle: number;
   #buffer: ArrayBuffer;
   #bytes: Uint8Array;
   #shrank = false;
+  /** Room for what a search finds. */
+  #offsets = new BigUint64Array();
   /** Files beside it, by extension, opened while that is still permitted. */
   #others = new Map<string, MappedImage>();
 
   /**
    * Maps `path`, or standard input where it is `-`.
    *
-   * @throws {UnmappableError} Where it is a regular file that cannot be mapped.
+   * @throws {UnmappableError} Where it is a regular file of a file system that maps none.
    * @throws {FileError} Where it cannot be opened, is empty or is no such file.
    */
   constructor(library: MemoryLibrary, path: string) {
-    const info = new BigUint64Array(3);
+    const info = new BigUint64Array(4);
     const isStdin = path === "-";
     const cPath = isStdin ? null : new TextEncoder().encode(path + "\0");
     const handle = path.includes("\0") ? -ENOENT : library.iouring_image_open(cPath, info);
-    if (handle < 0) throw openError(path, -handle, Number(info[2]! & 0xffffffffn) & S_IFMT);
+    if (handle < 0) throw openError(path, -handle, Number(info[3]! & 0xffffffffn) & S_IFMT);
     this.name = path;
     this.size = Number(info[1]!);
+    this.stored = Math.min(this.size, Number(info[2]!));
     this.#library = library;
     this.#handle = handle;
     // One view over all of it: every view's length is charged to the garbage collector.
@@ -168,7 +173,11 @@ export class MappedImage implements ImageFile {
       view.setBigUint64(8, BigInt(align), true);
       view.setBigUint64(16, BigInt(phase), true);
     });
-    const offsets = new BigUint64Array(patterns.length * limit);
+    // Kept between calls: images of many ranges are searched range by range.
+    if (this.#offsets.length < patterns.length * limit) {
+      this.#offsets = new BigUint64Array(patterns.length * limit);
+    }
+    const offsets = this.#offsets;
     const counts = new Uint32Array(patterns.length);
     const status = this.#library.iouring_image_search(
       this.#handle,
@@ -205,12 +214,12 @@ export class MappedImage implements ImageFile {
   }
 }
 
-/** A regular file that can be opened, but not mapped. */
+/** A regular file of a file system that maps none. */
 export class UnmappableError extends FileError {}
 
 function openError(path: string, errno: number, type: number): FileError {
   if (errno === ENODATA) return new FileError("read", path, "file is empty");
-  if (type === S_IFREG && path !== "-") {
+  if (type === S_IFREG && path !== "-" && errno !== ENOMEM) {
     return new UnmappableError("map", path, ERRNO_STATES[errno] ?? `error ${errno}`);
   }
   if (errno === EINVAL && TYPE_STATES[type] !== undefined) {

@@ -48,6 +48,7 @@ const NEEDS: readonly Need[] = [
     isThere: () => output("busybox", ["--list"])?.includes("cpio") === true,
   },
   command("lab", "cpio", "cpio"),
+  command("lab", "make", "make"),
   command("lab", "jq", "jq"),
   command("lab", "xz", "xz-utils"),
   command("lab", "strace", "strace"),

@@ -6,9 +6,11 @@ import type { RequestView } from "./request_view.ts";
 /** Descriptors and peers of all programs together, and counts, that are remembered at a time. */
 const MAX_PLACES = 16_384;
 const MAX_COUNTS = 4096;
-/** Names that count until something else is done with them, and those of one count that no longer do. */
+/** Names that count until something else is done with them, and those that no longer do. */
 const MAX_LOOKUPS = 16_384;
-const MAX_LEFT = 4096;
+const MAX_LEFT = 16_384;
+/** `NAME_MAX`: what is longer in a stream is no name. */
+const MAX_NAME = 255;
 /** ms within which repeated requests count together. */
 const WINDOW_MS = 1000;
 const CLOSE = opcodeNumber("IORING_OP_CLOSE");
@@ -21,13 +23,13 @@ const OPENING: ReadonlySet<number | undefined> = new Set(
 const PENDING_ERRORS: ReadonlySet<unknown> = new Set(["EINPROGRESS", "EALREADY", "EISCONN"]);
 
 interface Count {
+  /** Tells it from others. */
+  readonly id: number;
   /** When the first was seen, ms since 1970; NaN where that is not known. */
   readonly since: number;
   times: number;
   /** The different names, where those are counted. */
   readonly names: Set<string>;
-  /** Names that count no more. */
-  readonly left: Set<string>;
   /** The last request that came to be counted, by its id: its record may be large. */
   last: number | undefined;
 }
@@ -53,6 +55,9 @@ export class RingMemory {
   readonly #counts = new BoundedMap<string, Count>(MAX_COUNTS);
   /** Counts that may lose a name, by program and name. */
   readonly #lookups = new BoundedMap<string, Count>(MAX_LOOKUPS);
+  /** Names that count no more, by count and name. */
+  readonly #left = new BoundedMap<string, true>(MAX_LEFT);
+  #nextId = 0;
 
   /** @param remembered The opcodes that {@linkcode hasDone} is asked for. */
   constructor(remembered: ReadonlySet<number>) {
@@ -107,11 +112,12 @@ export class RingMemory {
     const now = Date.parse(String(request.record.timestamp));
     let count = this.#counts.get(key);
     if (count === undefined || Math.abs(now - count.since) > WINDOW_MS) {
-      count = { since: now, times: 0, names: new Set(), left: new Set(), last: undefined };
+      count = { id: this.#nextId++, since: now, times: 0, names: new Set(), last: undefined };
       this.#counts.set(key, count);
     }
     count.last = request.id;
-    const isNew = name === undefined || !count.names.has(name) && !count.left.has(name);
+    const isNew = name === undefined || name.length <= MAX_NAME && !count.names.has(name) &&
+        this.#left.get(`${count.id} ${name}`) === undefined;
     if (isNew && count.times < least) {
       count.times++;
       if (name !== undefined) count.names.add(name);
@@ -133,7 +139,7 @@ export class RingMemory {
       if (count === undefined || count.last === request.id) continue;
       this.#lookups.delete(key);
       if (count.names.delete(name)) count.times--;
-      if (count.left.size < MAX_LEFT) count.left.add(name);
+      this.#left.set(`${count.id} ${name}`, true);
     }
   }
 
@@ -141,6 +147,7 @@ export class RingMemory {
     this.#done.clear();
     this.#counts.clear();
     this.#lookups.clear();
+    this.#left.clear();
   }
 }
 

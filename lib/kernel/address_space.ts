@@ -1,4 +1,4 @@
-import { type PhysicalMemory, storedBytes } from "../memory/physical_memory.ts";
+import { heldBytes, type PhysicalMemory } from "../memory/physical_memory.ts";
 import { type FaultReason, MemoryFault } from "./memory_fault.ts";
 import { ReadBudget } from "./read_budget.ts";
 
@@ -48,7 +48,7 @@ export class AddressSpace {
   constructor(
     physical: PhysicalMemory,
     pageTable: PageTableRoot,
-    budget: ReadBudget = ReadBudget.forBytes(storedBytes(physical)),
+    budget: ReadBudget = ReadBudget.forBytes(heldBytes(physical)),
   ) {
     this.physical = physical;
     this.pageTable = pageTable;

@@ -60,7 +60,7 @@ export function vmcoreinfoOf(bytes: Uint8Array): Vmcoreinfo | undefined {
  */
 export function* findVmcoreinfo(memory: PhysicalMemory): Generator<Vmcoreinfo> {
   const found = new Set<string>();
-  for (const { start, end } of searchSteps(memory, STEP)) {
+  for (const { start, end } of searchSteps(memory, FIRST_STEP, LAST_STEP)) {
     const within = { start, end, limit: MOST - found.size };
     const [texts = [], notes = []] = memory.search(PATTERNS, within);
     const pages = [...texts, ...notes.map((name) => name - NOTE_NAME)];
@@ -87,4 +87,5 @@ const PATTERNS = [
   { bytes: new TextEncoder().encode("VMCOREINFO\0"), align: PAGE, phase: NOTE_NAME },
 ];
 /** Memory searched at once. */
-const STEP = 64 * 1024 * 1024;
+const FIRST_STEP = 64 * 1024 * 1024;
+const LAST_STEP = 2 ** 30;

@@ -1,6 +1,6 @@
 import type { ByteReader } from "./image_file.ts";
 import { ImageError } from "./image_error.ts";
-import type { MemoryRange } from "./physical_memory.ts";
+import { type MemoryRange, withoutShared } from "./physical_memory.ts";
 
 /** Paging registers of one vCPU, from a `QEMU` note. */
 export interface CpuState {
@@ -168,7 +168,10 @@ export function readElfCore(source: ByteReader): ElfCore {
   if (cut > 0) damage.push(`${cut} of ${count} segments are cut short by the end of the file`);
   if (notesOutside > 0) damage.push(`${notesOutside} note segments point outside the file`);
   if (skipped > 0) damage.push(`${skipped} note segments were skipped: they are too large`);
-  const ranges = withoutOverlap(segments, source, damage);
+  const own = withoutShared(segments);
+  const shared = segments.length - own.length;
+  if (shared > 0) damage.push(`${shared} of ${count} segments hold the same bytes as another`);
+  const ranges = withoutOverlap(own, source, damage);
   if (ranges.length === 0) {
     fail(`none of its ${count} program headers holds memory inside the file`);
   }

@@ -34,6 +34,10 @@ export class ElidedMemory implements PhysicalMemory {
     return this.#zeros.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
+  get held(): number | undefined {
+    return this.#inner.held;
+  }
+
   read(address: number, length: number): Uint8Array | undefined {
     const bytes = this.#inner.read(address, length);
     if (bytes !== undefined) return bytes;

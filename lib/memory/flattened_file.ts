@@ -19,8 +19,8 @@ const END = -1n;
  */
 const LEAST_PIECES = 65_536;
 const PAGE = 4096;
-/** No file is longer. */
-const MAX_SIZE = 2 ** 53;
+/** No dump is longer: a processor maps so much at most. */
+const MAX_SIZE = 2 ** 47;
 /** How much a search reads at once. */
 const STEP = 1024 * 1024;
 
@@ -32,6 +32,7 @@ const STEP = 1024 * 1024;
 export class FlattenedFile implements ByteSource {
   readonly name: string;
   readonly size: number;
+  readonly stored: number;
   /** Damage that was worked around, one sentence each. */
   readonly damage: readonly string[];
   #source: ByteReader;
@@ -44,6 +45,7 @@ export class FlattenedFile implements ByteSource {
     this.#source = source;
     this.#pieces = overlaid(readPieces(source, damage));
     this.size = this.#pieces.at(-2) ?? 0;
+    this.stored = storedBy(this.#pieces);
     this.damage = damage;
   }
 
@@ -75,6 +77,10 @@ export class FlattenedFile implements ByteSource {
   *#steps({ start = 0, end = this.size }: SearchOptions): Generator<Piece> {
     const last = Math.min(end, this.size);
     for (let at = start; at < last; at += STEP) {
+      // What no piece covers is zeros: only the end of such a gap may be the front of a match.
+      const next = this.#pieces[this.#find(at)]!;
+      if (next > at + STEP) at = next - STEP;
+      if (at >= last) break;
       const bytes = this.read(at, Math.min(STEP, last - at));
       if (bytes !== undefined) yield { start: at, bytes };
     }
@@ -91,6 +97,13 @@ export class FlattenedFile implements ByteSource {
     }
     return 3 * low;
   }
+}
+
+/** How many bytes the pieces hold together. */
+function storedBy(pieces: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < pieces.length; i += 3) sum += pieces[i + 1]! - pieces[i]!;
+  return sum;
 }
 
 /** The pieces as they lie in the file: offset, end, offset in the outer file. */

@@ -24,6 +24,8 @@ export interface ByteReader {
   readonly name: string;
   /** Size in bytes. */
   readonly size: number;
+  /** Bytes that there are beside holes, which read as zeros. Default: all. */
+  readonly stored?: number;
   /**
    * `length` bytes at an offset, zero-copy where they lie in memory as they are, or undefined where
    * they end past `size` or cannot be had. They are not to be written to.

@@ -8,9 +8,9 @@ import type { ByteSource, ImageFile } from "./image_file.ts";
 import { InflatedFile, isZlib } from "./inflated_file.ts";
 import { Kdump, KDUMP_MAGIC } from "./kdump.ts";
 import { LIME_MAGIC, readLime } from "./lime.ts";
-import type { PhysicalMemory } from "./physical_memory.ts";
+import { largestRanges, type PhysicalMemory, withoutShared } from "./physical_memory.ts";
 import { RangeMemory } from "./range_memory.ts";
-import { isVmwareState, readVmwareState } from "./vmware_state.ts";
+import { isVmwareState, readVmwareState, type VmwareState } from "./vmware_state.ts";
 
 /** An image's memory, and what its headers say beside it. */
 export interface OpenedMemory {
@@ -71,19 +71,32 @@ function openVmware(image: ImageFile): OpenedMemory | undefined {
       const damage = [`the .${extension} beside it cannot be read, so it was taken for raw memory`];
       return { ...openRaw(image, image.name), damage };
     }
-    const damage: string[] = [];
-    const whole = { start: 0, end: image.size, offset: 0 };
-    const ranges = (state.ranges.length === 0 ? [whole] : state.ranges).flatMap((range) => {
-      const end = Math.min(range.end, range.start + image.size - range.offset);
-      if (end < range.end) {
-        damage.push(`the region at ${range.start} is cut short by the end of the file`);
-      }
-      return end > range.start ? [{ ...range, end }] : [];
-    });
-    const memory = new RangeMemory(image, "vmware", ranges);
-    return { ...NOTHING_MORE, memory, cpus: state.cpus, damage };
+    return vmwareMemory(image, state, { offset: 0, size: image.size });
   }
   return undefined;
+}
+
+/** Memory that lies in one piece at `offset` of a file, laid out as the state of its machine says. */
+function vmwareMemory(
+  source: ByteSource,
+  { ranges: regions, cpus }: VmwareState,
+  { offset, size }: { offset: number; size: number },
+): OpenedMemory {
+  const damage: string[] = [];
+  const whole = { start: 0, end: size, offset: 0 };
+  const held = Math.min(size, source.size - offset);
+  const ranges = (regions.length === 0 ? [whole] : regions).flatMap((region) => {
+    const end = Math.min(region.end, region.start + held - region.offset);
+    if (end < region.end) {
+      damage.push(`the region at ${region.start} is cut short by the end of the file`);
+    }
+    return end > region.start ? [{ ...region, end, offset: offset + region.offset }] : [];
+  });
+  const own = withoutShared(ranges);
+  if (own.length < ranges.length) {
+    damage.push(`${ranges.length - own.length} regions hold the same bytes as another`);
+  }
+  return { ...NOTHING_MORE, memory: new RangeMemory(source, "vmware", own), cpus, damage };
 }
 
 /** Memory where a physical address is an offset. */
@@ -116,20 +129,23 @@ function openFormat(source: ByteSource, image: ImageFile): OpenedMemory | undefi
   const has = (magic: readonly number[], at = 0) => magic.every((byte, i) => head[at + i] === byte);
   const fail = (why: string) => new ImageError(`Cannot read ${JSON.stringify(name)}: ${why}`);
   if (isElf(head)) {
-    const { ranges, cpus, vmcoreinfo, damage } = readElfCore(source);
+    const { ranges: all, cpus, vmcoreinfo, damage } = readElfCore(source);
+    const ranges = largestRanges(all);
+    const more = sayLeftOut(all.length - ranges.length);
     const memory = image.isMapped
       ? new RangeMemory(source, "elf", ranges)
       : new BlockMemory(new CoreBlocks(source, ranges));
-    return { ...NOTHING_MORE, memory, cpus, vmcoreinfo, damage };
+    return { ...NOTHING_MORE, memory, cpus, vmcoreinfo, damage: [...damage, ...more] };
   }
   if (has(LIME_MAGIC)) {
-    const { ranges, elided, damage } = readLime(source);
-    if (ranges.length === 0) throw fail("LiME image holds no memory");
+    const { ranges: all, elided, damage } = readLime(source);
+    if (all.length === 0) throw fail("LiME image holds no memory");
+    const ranges = largestRanges(all);
     return {
       ...NOTHING_MORE,
       memory: new RangeMemory(source, "lime", ranges),
       elided,
-      damage,
+      damage: [...damage, ...sayLeftOut(all.length - ranges.length)],
     };
   }
   if (has(AVML_MAGIC)) {
@@ -166,11 +182,23 @@ function openFormat(source: ByteSource, image: ImageFile): OpenedMemory | undefi
     }
   }
   if (isVmwareState(head)) {
-    throw fail("it is the state of a VMware machine; its memory is in the .vmem file beside it");
+    const state = readVmwareState(source);
+    if (state === undefined) throw fail("it is the state of a VMware machine, and damaged");
+    const { memory } = state;
+    if (memory?.isCompressed === false) return vmwareMemory(source, state, memory);
+    throw fail(
+      memory === undefined
+        ? "it is the state of a VMware machine; its memory is in the .vmem file beside it"
+        : "it is the state of a VMware machine with compressed memory, which is not supported",
+    );
   }
   const unsupported = UNSUPPORTED.find(({ magic, at }) => has(magic, at));
   if (unsupported !== undefined) throw fail(`it is ${unsupported.name}, which is not supported`);
   return undefined;
+}
+
+function sayLeftOut(count: number): string[] {
+  return count === 0 ? [] : [`${count} of its ranges were left out: there are too many`];
 }
 
 /** First address above the hole that PCs leave for devices below 4 GiB. */

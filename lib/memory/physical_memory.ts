@@ -28,6 +28,8 @@ export interface PhysicalMemory {
   readonly ranges: readonly AddressRange[];
   /** Those of `ranges` that the file holds, where the others are known to be zeros. Default: all. */
   readonly stored?: readonly AddressRange[];
+  /** How many bytes of it the file holds beside holes, which are zeros. Default: all. */
+  readonly held?: number | undefined;
   /** How many stretches of memory were asked for so far that are damaged in the image. Default 0. */
   readonly undecodable?: number;
   /**
@@ -56,13 +58,49 @@ export function storedBytes({ ranges, stored = ranges }: PhysicalMemory): number
   return stored.reduce((sum, { start, end }) => sum + (end - start), 0);
 }
 
+/** How many bytes of memory may be other than zero: what there is to be read is bounded by that. */
+export function heldBytes(memory: PhysicalMemory): number {
+  return Math.min(storedBytes(memory), memory.held ?? Infinity);
+}
+
+/**
+ * Ranges none of which has bytes of the file that another has. No machine has the same memory at two
+ * addresses, and a hostile file could make any amount of it so.
+ */
+export function withoutShared(ranges: readonly MemoryRange[]): MemoryRange[] {
+  let end = 0;
+  const shared = new Set<MemoryRange>();
+  for (const range of [...ranges].sort((a, b) => a.offset - b.offset)) {
+    if (range.offset < end) shared.add(range);
+    else end = range.offset + (range.end - range.start);
+  }
+  return ranges.filter((range) => !shared.has(range));
+}
+
+/**
+ * Searching a range costs some time however short it is, and no image has so many: of more, the
+ * largest.
+ */
+const MAX_RANGES = 2 ** 18;
+
+/** As many ranges as are worth searching, ascending. */
+export function largestRanges(ranges: readonly MemoryRange[]): readonly MemoryRange[] {
+  if (ranges.length <= MAX_RANGES) return ranges;
+  const length = ({ start, end }: AddressRange) => end - start;
+  return [...ranges].sort((a, b) => length(b) - length(a) || a.start - b.start)
+    .slice(0, MAX_RANGES)
+    .sort((a, b) => a.start - b.start);
+}
+
 /**
  * All memory that the image itself may hold in steps of less than two times `size` bytes, however
- * much lies between ranges. What is aligned within `size` bytes does not lie across steps.
+ * much lies between ranges. What is aligned within `size` bytes does not lie across steps, which
+ * double in size up to `most` bytes.
  */
 export function* searchSteps(
   { ranges, stored = ranges }: PhysicalMemory,
   size: number,
+  most = size,
 ): Generator<AddressRange & { readonly held: number }> {
   let first: number | undefined;
   let held = 0;
@@ -75,6 +113,7 @@ export function* searchSteps(
         yield { start: first, end, held };
         first = undefined;
         held = 0;
+        size = Math.min(2 * size, most);
       }
       start = end;
     }

@@ -12,11 +12,15 @@ export class RangeMemory implements PhysicalMemory {
   /** The range of the last read: reads cluster, so most need no search. */
   #last: MemoryRange | undefined;
 
-  /** `ranges` are ascending, do not overlap, and lie inside the file. */
+  /** `ranges` are ascending, do not overlap, in memory or in the file, and lie inside of it. */
   constructor(source: ByteSource, format: string, ranges: readonly MemoryRange[]) {
     this.#source = source;
     this.format = format;
     this.ranges = ranges;
+  }
+
+  get held(): number | undefined {
+    return this.#source.stored;
   }
 
   read(address: number, length: number): Uint8Array | undefined {
@@ -70,9 +74,14 @@ export class RangeMemory implements PhysicalMemory {
     { bytes, align = 1, phase = 0 }: SearchPattern,
     { start, end }: { start: number; end: number },
   ): Generator<number> {
-    for (let at = Math.max(start, border - bytes.length + 1); at < border; at++) {
-      if (at % align !== phase || at + bytes.length > end) continue;
-      const there = this.read(at, bytes.length);
+    const reach = bytes.length - 1;
+    const from = Math.max(start, border - reach);
+    const last = Math.min(end, border + reach) - bytes.length;
+    // All of it at once, where the ranges on both sides are that long.
+    const around = this.read(from, last + bytes.length - from);
+    for (let at = from; at <= last; at++) {
+      if (at % align !== phase) continue;
+      const there = around?.subarray(at - from) ?? this.read(at, bytes.length);
       if (there !== undefined && bytes.every((byte, i) => there[i] === byte)) yield at;
     }
   }

@@ -19,6 +19,10 @@ export class RecordingMemory implements PhysicalMemory {
     this.stored = inner.stored ?? inner.ranges;
   }
 
+  get held(): number | undefined {
+    return this.#inner.held;
+  }
+
   read(address: number, length: number): Uint8Array | undefined {
     const bytes = this.#inner.read(address, length);
     if (bytes !== undefined) {

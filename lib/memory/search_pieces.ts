@@ -24,7 +24,8 @@ export function searchPieces(
 ): number[][] {
   const hits = patterns.map((): number[] => []);
   const longest = Math.max(...patterns.map(({ bytes }) => bytes.length));
-  const window = new Uint8Array(WINDOW);
+  // Made with the first piece: in a file of gaps many a search meets none.
+  let window = new Uint8Array();
   /** The window holds `length` bytes from address `base` on; `done` of them have been searched. */
   let base = 0;
   let length = 0;
@@ -42,6 +43,7 @@ export function searchPieces(
     });
   };
   for (const piece of pieces) {
+    if (window.length === 0) window = new Uint8Array(WINDOW);
     if (piece.start !== base + length) {
       search();
       base = piece.start;

@@ -391,7 +391,8 @@ function carvedRing(ctx: KernelObject, file: KernelObject | undefined): FoundRin
 
 /**
  * A task that runs or can run: its pid's own structure has the same number, and no other task. What a
- * failed fork leaves is a copy of the parent, pid and all.
+ * failed fork leaves is a copy of the parent, pid and all; what wrote memory to a disk leaves copies of
+ * any task in the page cache, whose lists lead back to the original.
  */
 function isTask(task: KernelObject): boolean {
   if (task.number("usage.refs.counter") <= 0) return false;
@@ -400,7 +401,10 @@ function isTask(task: KernelObject): boolean {
   const struct = task.derefAs("thread_pid", "pid");
   if (struct === undefined) return false;
   if (task.program.object("upid", struct.addressOf("numbers")).number("nr") !== pid) return false;
-  return (taskOfPid(struct) ?? task).address === task.address;
+  if ((taskOfPid(struct) ?? task).address !== task.address) return false;
+  const { memory } = task.program;
+  const children = task.addressOf("children");
+  return memory.readPointer(memory.readPointer(children) + 8n) === children;
 }
 
 /** Whether a `struct file` is in use. */
@@ -425,10 +429,14 @@ function isHeader(rings: KernelObject): boolean {
 }
 
 /**
- * Whether freed memory is still that of a context. The allocator keeps a pointer in the middle of
- * free objects, where in some kernels the size of the completion queue was.
+ * Whether freed memory is still that of a context, and not a copy of it in the page cache: the work
+ * that freed it is on no list, and says so by a list that leads to itself. The allocator keeps a
+ * pointer in the middle of free objects, where in some kernels the size of the completion queue was.
  */
 function wasRing(ctx: KernelObject): boolean {
+  const entry = ctx.addressOf("exit_work.entry");
+  const { memory } = ctx.program;
+  if ([0n, 8n].every((link) => memory.readPointer(entry + link) !== entry)) return false;
   return isQueueSize(ctx.number("sq_entries"), MAX_SQ_ENTRIES) &&
     setupFlagNames(ctx.number("flags") >>> 0).every((name) => !name.startsWith("0x"));
 }

@@ -96,7 +96,11 @@ export function servedProcesses(rings: readonly FoundRing[]): ReadonlyMap<bigint
 }
 
 /** Adds the tasks that have submitted to rings which no task led to (`tctx_list`, Linux 5.12). */
-export function findSubmitters(rings: readonly FoundRing[], processes: readonly Process[]): void {
+export function findSubmitters(
+  { diagnostics }: ScanContext,
+  rings: readonly FoundRing[],
+  processes: readonly Process[],
+): void {
   const byTask = new Map(
     processes.flatMap((process) =>
       process.threads.map(({ address }) => [address, process] as const)
@@ -105,12 +109,19 @@ export function findSubmitters(rings: readonly FoundRing[], processes: readonly 
   for (const { ctx, submitters, freed } of rings) {
     if (freed !== undefined || !ctx.has("tctx_list")) continue;
     const entry = { type: "io_tctx_node", member: "ctx_node", limit: 65536 };
-    readable(() => {
-      for (const node of listForEachEntry(ctx.program, ctx.addressOf("tctx_list"), entry)) {
-        const process = byTask.get(node.pointer("task"));
-        if (process !== undefined) submitters.add(process);
-      }
-    });
+    diagnostics.attempt(
+      {
+        code: "submitters_unreadable",
+        action: `tasks that submit to the ring at 0x${ctx.address.toString(16)}`,
+        hides: "processes that use it",
+      },
+      () => {
+        for (const node of listForEachEntry(ctx.program, ctx.addressOf("tctx_list"), entry)) {
+          const process = byTask.get(node.pointer("task"));
+          if (process !== undefined) submitters.add(process);
+        }
+      },
+    );
   }
 }
 

@@ -88,7 +88,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
     const processes = listProcesses(context, carver?.tasks);
     const reached = findRings(context, processes, { deep: options.deep === true });
     const carved = carver?.rings(reached);
-    if (carved !== undefined) findSubmitters(carved.rings, processes);
+    if (carved !== undefined) findSubmitters(context, carved.rings, processes);
     const rings = inOrder([...reached, ...carved?.rings ?? []]);
     const taskRequests = readTaskRequests(context, processes);
     const opcodeNames = opcodesOf(kernel);

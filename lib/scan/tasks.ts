@@ -2,7 +2,7 @@ import { listForEachEntry, listForEachEntryReverse } from "../kernel/lists.ts";
 import { findInitTask } from "../kernel/init_task.ts";
 import { containerOf, type KernelObject } from "../kernel/program.ts";
 import { xaForEach } from "../kernel/xarray.ts";
-import { storedBytes } from "../memory/physical_memory.ts";
+import { heldBytes } from "../memory/physical_memory.ts";
 import { decodeText } from "../uapi/text.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
 import type { ScanContext } from "./context.ts";
@@ -191,7 +191,7 @@ function hiddenMessage(task: KernelObject, pid: number, where: string): string |
 
 /** Tasks that this much memory can hold. */
 function mostTasks({ program }: ScanContext): number {
-  return Math.min(MAX_TASKS, Math.ceil(storedBytes(program.memory.physical) / LEAST_TASK));
+  return Math.min(MAX_TASKS, Math.ceil(heldBytes(program.memory.physical) / LEAST_TASK));
 }
 
 /** The id of a process; {@linkcode UNKNOWN_ID} where it is none, and what is there is no task. */

@@ -1,8 +1,10 @@
 /**
  * `deno task bench [IMAGE…]`: the time and memory of `dist/iouring scan`, the whole process, beside
  * `sha256sum` of the same file, and beside drgn listing the same rings, in turns. The page cache is
- * warm. Then how fast memory is searched. Without arguments it takes a few dumps of the lab, and
- * says how to get those that are missing.
+ * warm as far as memory holds the files: `faults` counts those that the disk served in the last run.
+ * Then how fast memory is searched. Without arguments it takes a few dumps of the
+ * lab, and says how to get those that are missing; the end of such a dump's path, such as
+ * `6.12-la57-16384m-large/guest.raw`, takes its rows alone.
  *
  * @module
  */
@@ -93,22 +95,37 @@ function time(command: string, args: string[]): number {
   throw new Error(`${command.split("/").at(-1)} failed: ${said.replaceAll(ROOT, "")}`);
 }
 
-/** Highest resident memory of one run in bytes, by kind, sampled. */
-async function peakMemory(args: string[]): Promise<{ anon: number; shmem: number; file: number }> {
+/** Highest resident memory of one run in bytes, by kind, and what it took; all of it sampled. */
+interface Usage {
+  anon: number;
+  shmem: number;
+  file: number;
+  /** Processor time in ms, in steps of 10. */
+  cpu: number;
+  /** Page faults that the disk served. */
+  faults: number;
+}
+
+async function usageOf(args: string[]): Promise<Usage> {
   const child = new Deno.Command(PROGRAM, { args, stdout: "null", stderr: "null" }).spawn();
-  const peak = { anon: 0, shmem: 0, file: 0 };
+  const usage: Usage = { anon: 0, shmem: 0, file: 0, cpu: 0, faults: 0 };
   let running = true;
   const done = child.status.then(() => running = false);
   while (running) {
     const status = await Deno.readTextFile(`/proc/${child.pid}/status`).catch(() => "");
     for (const [, kind, kib] of status.matchAll(/^Rss(Anon|Shmem|File):\s+(\d+)/gm)) {
-      const key = kind!.toLowerCase() as keyof typeof peak;
-      peak[key] = Math.max(peak[key], Number(kib) * 1024);
+      const key = kind!.toLowerCase() as keyof Usage;
+      usage[key] = Math.max(usage[key], Number(kib) * 1024);
     }
+    // proc_pid_stat(5): what follows the name in brackets begins with field 3.
+    const stat = await Deno.readTextFile(`/proc/${child.pid}/stat`).catch(() => "");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
+    usage.faults = Math.max(usage.faults, fields[12 - 3] ?? 0);
+    usage.cpu = Math.max(usage.cpu, 10 * ((fields[14 - 3] ?? 0) + (fields[15 - 3] ?? 0)));
     await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
   }
   await done;
-  return peak;
+  return usage;
 }
 
 /** Physical address of the kernel's text, by the VMCOREINFO of a slice of the image. */
@@ -128,7 +145,7 @@ function kernelAddress(image: string): number | undefined {
 
 /** Prints a line of cells; one without a value is a dash. */
 function line(name: string, ...cells: (string | undefined)[]): void {
-  print(name.padEnd(36) + cells.map((cell = "-") => cell.padStart(12)).join(""));
+  print(name.padEnd(36) + cells.map((cell = "-") => cell.padStart(11)).join(""));
 }
 
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
@@ -145,7 +162,7 @@ async function measure({ name, path, drgn, flags = [] }: Row, useDrgn: boolean):
     if (size <= (i === 0 ? SUM_ONCE : SUM_OFTEN)) times.sum.push(time("sha256sum", [path]));
     if (useDrgn && drgn !== undefined) times.drgn.push(time(...drgnCommand(drgn, path)));
   }
-  const { anon, shmem, file } = await peakMemory(["scan", ...flags, path]);
+  const { anon, shmem, file, cpu, faults } = await usageOf(["scan", ...flags, path]);
   if (statSync(path).ino !== ino) throw new Error("it was made again meanwhile");
   const scan = median(times.scan);
   const beside = (others: number[]) => {
@@ -157,6 +174,8 @@ async function measure({ name, path, drgn, flags = [] }: Row, useDrgn: boolean):
     mb(size),
     kernel === undefined ? undefined : gib(kernel),
     ms(scan),
+    ms(cpu),
+    String(faults),
     ...beside(times.sum),
     ...beside(times.drgn),
     mb(anon + shmem),
@@ -188,11 +207,28 @@ print(
   }\n`,
 );
 
-const rows = Deno.args.length === 0
-  ? LAB
-  : Deno.args.map((path): Row => ({ name: path.split("/").slice(-2).join("/"), path }));
+/** The rows of an image of the lab, by the end of its path, or a new row. */
+function rowsOf(path: string): readonly Row[] {
+  const known = LAB.filter((row) => row.path.endsWith(`/${path}`));
+  return known.length > 0 ? known : [{ name: path.split("/").slice(-2).join("/"), path }];
+}
+
+const rows = Deno.args.length === 0 ? LAB : Deno.args.flatMap(rowsOf);
 const notes: string[] = [];
-line("image", "size", "kernel at", "scan", "sha256sum", "scan/", "drgn", "scan/", "own", "mapped");
+line(
+  "image",
+  "size",
+  "kernel at",
+  "scan",
+  "cpu",
+  "faults",
+  "sha256sum",
+  "scan/",
+  "drgn",
+  "scan/",
+  "own",
+  "mapped",
+);
 for (const row of rows) {
   try {
     const missing = row.drgn === undefined ? undefined : drgnMissing(row.drgn);
@@ -209,5 +245,5 @@ print(`\nscan/ is its time over that of the command before; a dash is what was n
 print(`sha256sum of files beyond ${gib(SUM_ONCE)}, drgn without a VMCOREINFO note and paging`);
 print("own is RssAnon + RssShmem, mapped is RssFile, with the program's own file");
 for (const note of notes) print(note);
-const full = LAB.find(({ path }) => path.endsWith(FULL_RAW))!;
-if (Deno.args.length === 0 && existsSync(full.path)) measureSearch(full);
+const full = rows.find(({ path }) => path.endsWith(`/${FULL_RAW}`));
+if (full !== undefined && existsSync(full.path)) measureSearch(full);

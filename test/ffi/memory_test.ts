@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { FileError } from "../../lib/cli/host.ts";
+import { MappedImage, type MemoryLibrary, UnmappableError } from "../../ffi/memory.ts";
 import { openImage, withFolder } from "./open_image.ts";
 import { searchOne } from "../memory/search_one.ts";
 
@@ -88,6 +89,31 @@ Deno.test("MappedImage says in one line why a file cannot be mapped", () => {
       'Cannot open "/empty/x": not a directory on the way to it',
     );
   });
+});
+
+Deno.test("MappedImage knows how much of a sparse file there is", () => {
+  withFolder((folder) => {
+    using sparse = openImage(makeFile(`${folder}/b`, 64 * MIB, { [8 * MIB]: "abc" }));
+    assert.equal(sparse.size, 64 * MIB);
+    assert.ok(sparse.stored > 0 && sparse.stored <= MIB, `${sparse.stored}`);
+  });
+});
+
+Deno.test("MappedImage says that a file is too large, where another is to be read in pieces", () => {
+  const failing = (errno: number) => ({
+    iouring_image_open: (_path: unknown, info: BigUint64Array) => {
+      info[3] = 0o100644n;
+      return -errno;
+    },
+  });
+  const open = (errno: number) => () =>
+    new MappedImage(failing(errno) as unknown as MemoryLibrary, "a.raw");
+  const tooLarge = 'Cannot read "a.raw": it is larger than what can be mapped';
+  assert.throws(open(12), (error) => {
+    return error instanceof FileError && !(error instanceof UnmappableError) &&
+      error.message === tooLarge;
+  });
+  assert.throws(open(5), UnmappableError);
 });
 
 Deno.test("MappedImage maps standard input where it is a file, and says so where it is not", () => {

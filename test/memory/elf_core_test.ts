@@ -59,6 +59,19 @@ Deno.test("readElfCore() joins segments that touch in memory and in the file", (
   assert.deepEqual(damage, []);
 });
 
+Deno.test("readElfCore() takes bytes of the file for one address alone", () => {
+  const first = { address: 0x1000, bytes: pattern(0x2000, 1) };
+  const offset = 64 + 4 * 56;
+  const { ranges, damage } = core([
+    first,
+    { address: 0x8000, offset, fileSize: 0x1000 },
+    { address: 0x10000, offset: offset + 0x1800, fileSize: 0x800 },
+    { address: 0x20000, bytes: pattern(0x100, 2) },
+  ]);
+  assert.deepEqual(ranges.map(({ start }) => start), [0x1000, 0x20000]);
+  assert.deepEqual(damage, ["2 of 4 segments hold the same bytes as another"]);
+});
+
 Deno.test("readElfCore() reads CR3 and CR4 of every CPU, and VMCOREINFO", () => {
   const notes = concat(
     buildNote("CORE", pattern(336, 1)),

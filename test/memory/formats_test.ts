@@ -154,6 +154,31 @@ Deno.test("FlattenedFile keeps no more pieces than a file of its size has", () =
   assert.equal(size, 70_001);
 });
 
+Deno.test("FlattenedFile knows its gaps, and searches none", () => {
+  const far = 2 ** 46;
+  const piece = (offset: number, data: Uint8Array) => {
+    const head = new DataView(new ArrayBuffer(16));
+    head.setBigInt64(0, BigInt(offset));
+    head.setBigInt64(8, BigInt(data.length));
+    return [...new Uint8Array(head.buffer), ...data];
+  };
+  const text = new TextEncoder().encode("needle");
+  const end = new Array(16).fill(0xff);
+  const file = (at: number) =>
+    new FlattenedFile(
+      new BufferImage(
+        new Uint8Array([...new Uint8Array(4096), ...piece(0, text), ...piece(at, text), ...end]),
+      ),
+    );
+  const whole = file(far + 1);
+  assert.deepEqual([whole.size, whole.stored, whole.damage], [far + 7, 12, []]);
+  assert.deepEqual(whole.search([{ bytes: text }]), [[0, far + 1]]);
+  // A match may begin with zeros of the gap.
+  assert.deepEqual(whole.search([{ bytes: new Uint8Array([0, 0, ...text]) }]), [[far - 1]]);
+  assert.deepEqual(whole.search([{ bytes: text }], { start: 100, end: far }), [[]]);
+  assert.deepEqual(file(2 ** 47).damage.length, 1);
+});
+
 Deno.test("openMemory() reads a flattened file whose later pieces overwrite earlier ones", () => {
   for (let seed = 1; seed <= 20; seed++) {
     const bytes = flattened(kdump("snappy")(MEMORY), { seed, overwritten: true });

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { searchSteps, storedBytes } from "../../lib/memory/physical_memory.ts";
+import {
+  heldBytes,
+  largestRanges,
+  searchSteps,
+  storedBytes,
+} from "../../lib/memory/physical_memory.ts";
+import { ElidedMemory } from "../../lib/memory/elided_memory.ts";
 import { squeezedMemory } from "../../lib/memory/open_memory.ts";
 import { RangeMemory } from "../../lib/memory/range_memory.ts";
 import { RecordingMemory } from "../../lib/memory/recording_memory.ts";
@@ -148,4 +154,44 @@ Deno.test("searchSteps() has every range once, and nothing between them", () => 
   const whole = { start: 0x1000, end: 2 ** 52, held: storedBytes(memory) };
   assert.deepEqual([...searchSteps(memory, 0x100000)], [whole]);
   assert.deepEqual([...searchSteps({ ...memory, stored: [] }, 0x1000)], []);
+  const doubling = [...searchSteps(memory, 0x800, 0x2000)].map(({ held }) => held);
+  assert.deepEqual(doubling, [0x800, 0x1800, 0x3000]);
+});
+
+Deno.test("heldBytes() is what a file holds beside holes, wherever it says so", () => {
+  const image = new BufferImage(BYTES.slice());
+  const ranges = [{ start: 0, end: BYTES.length, offset: 0 }];
+  assert.equal(heldBytes(new RangeMemory(image, "raw", ranges)), BYTES.length);
+  const sparse = Object.assign(image, { stored: 5 });
+  const memory = new RangeMemory(sparse, "raw", ranges);
+  assert.equal(heldBytes(memory), 5);
+  assert.equal(heldBytes(new RecordingMemory(memory)), 5);
+  assert.equal(heldBytes(new ElidedMemory(memory, [{ start: 0, end: 2 ** 40 }])), 5);
+});
+
+Deno.test("largestRanges() keeps as many as can be searched, ascending", () => {
+  const ranges = Array.from({ length: 2 ** 18 + 2 }, (_, i) => {
+    const length = i === 1 || i === 7 ? 1 : 2;
+    return { start: 4 * i, end: 4 * i + length, offset: 4 * i };
+  });
+  assert.deepEqual(largestRanges(ranges), ranges.filter((_, i) => i !== 1 && i !== 7));
+  assert.equal(largestRanges(ranges.slice(2)).length, 2 ** 18);
+});
+
+Deno.test("RangeMemory.search() finds what lies across ranges shorter than it, or than its reach", () => {
+  const bytes = new TextEncoder().encode("...needle...");
+  for (const size of [1, 2, 3, 5, 7]) {
+    const ranges = [];
+    for (let at = 0; at < bytes.length; at += size) {
+      // In the file from behind.
+      const end = Math.min(at + size, bytes.length);
+      ranges.push({ start: 0x1000 + at, end: 0x1000 + end, offset: bytes.length - end });
+    }
+    const file = new Uint8Array(bytes.length);
+    for (const { start, end, offset } of ranges) {
+      file.set(bytes.subarray(start - 0x1000, end - 0x1000), offset);
+    }
+    const memory = new RangeMemory(new BufferImage(file), "elf", ranges);
+    assert.ok(searchOne(memory, new TextEncoder().encode("needle")).includes(0x1003), `${size}`);
+  }
 });

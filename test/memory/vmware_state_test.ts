@@ -3,7 +3,7 @@ import { openMemory } from "../../lib/memory/open_memory.ts";
 import { readVmwareState } from "../../lib/memory/vmware_state.ts";
 import { Random } from "../scan/mutations.ts";
 import { BufferImage } from "./buffer_image.ts";
-import { vmwareState, vmwareTag } from "./write_formats.ts";
+import { vmwareBlock, vmwareState, vmwareTag } from "./write_formats.ts";
 
 const MIB = 2 ** 20;
 const PAGES = MIB / 4096;
@@ -20,17 +20,9 @@ const REGIONS = [
 ];
 
 /** A tag whose length follows, as the screenshot in a real file has it. */
-function longTag(name: string, data: Uint8Array, padding: number): Uint8Array {
-  const tag = new Uint8Array(2 + name.length + 18 + padding + data.length);
-  const view = new DataView(tag.buffer);
-  tag[0] = 63;
-  tag[1] = name.length;
-  tag.set(new TextEncoder().encode(name), 2);
-  view.setBigUint64(2 + name.length, BigInt(data.length), true);
-  view.setBigUint64(10 + name.length, BigInt(data.length), true);
-  view.setUint16(18 + name.length, padding, true);
-  tag.set(data, 20 + name.length + padding);
-  return tag;
+function longTag(name: string, data: Uint8Array, padding = 0, indices: number[] = []): Uint8Array {
+  const head = vmwareBlock(name, { indices, size: data.length, padding });
+  return new Uint8Array([...head, ...data]);
 }
 
 function vmem(size = 2 * MIB): Uint8Array {
@@ -78,11 +70,56 @@ Deno.test("openMemory() cuts regions that end outside the .vmem, and says so", (
   assert.equal(memory.read(2 ** 32 + 4096, 1), undefined);
 });
 
+Deno.test("openMemory() takes pages of a .vmem for one address alone", () => {
+  const state = vmwareState({
+    memory: [...REGIONS.slice(0, 4), vmwareTag("regionPageNum", [1], 1), ...REGIONS.slice(5)],
+  });
+  const { memory, damage } = openMemory(new BufferImage(vmem(), "guest.vmem", { vmss: state }));
+  assert.deepEqual(damage, ["1 regions hold the same bytes as another"]);
+  assert.equal(memory.read(2 ** 32, 1), undefined);
+  assert.equal(memory.read(0, 1)?.[0], 1);
+});
+
 Deno.test("openMemory() sends who scans a .vmss to the .vmem", () => {
   assert.throws(
     () => openMemory(new BufferImage(vmwareState({ memory: REGIONS }), "guest.vmss")),
     /Cannot read "guest.vmss": it is the state of a VMware machine; its memory is in the .vmem/,
   );
+});
+
+/** A state with memory inside of it, behind all other tags. */
+function snapshot(tags: Uint8Array[], memory = vmem(), compressed = false): Uint8Array {
+  const block = { indices: [0, 0], size: memory.length, padding: 7, compressed };
+  const state = vmwareState({ cpu: [], memory: [...tags, vmwareBlock("Memory", block)] });
+  const bytes = new Uint8Array(state.length + memory.length);
+  bytes.set(state.subarray(0, -2));
+  bytes.set(memory, state.length - 2);
+  return bytes;
+}
+
+Deno.test("openMemory() reads the memory that a snapshot holds itself", () => {
+  const { memory, damage } = openMemory(new BufferImage(snapshot(REGIONS), "guest.vmsn"));
+  assert.deepEqual([memory.format, damage], ["vmware", []]);
+  assert.equal(memory.read(0, 1)?.[0], 1);
+  assert.equal(memory.read(2 ** 32, 1)?.[0], 2);
+  assert.equal(memory.read(2 ** 32 + MIB - 1, 1)?.[0], 0);
+  assert.equal(memory.read(2 ** 32 + MIB, 1), undefined);
+  assert.equal(memory.read(MIB, 1), undefined);
+  const whole = openMemory(new BufferImage(snapshot([]), "guest.vmsn")).memory;
+  assert.deepEqual([whole.read(MIB, 1)?.[0], whole.read(2 * MIB, 1)], [2, undefined]);
+});
+
+Deno.test("openMemory() says of a snapshot that was cut what it lacks, and what it cannot read", () => {
+  const good = snapshot(REGIONS);
+  const cut = openMemory(new BufferImage(good.slice(0, -MIB), "guest.vmsn"));
+  assert.deepEqual(cut.damage, ["the region at 4294967296 is cut short by the end of the file"]);
+  assert.equal(cut.memory.read(MIB - 1, 1)?.length, 1);
+  const open = (bytes: Uint8Array) => () => openMemory(new BufferImage(bytes, "guest.vmsn"));
+  assert.throws(
+    open(snapshot(REGIONS, vmem(), true)),
+    /"guest.vmsn": it is the state of a VMware machine with compressed memory, which is not supp/,
+  );
+  assert.throws(open(good.slice(0, 200)), /it is the state of a VMware machine, and damaged/);
 });
 
 Deno.test("readVmwareState() skips long tags and reads the control registers", () => {
@@ -93,6 +130,12 @@ Deno.test("readVmwareState() skips long tags and reads the control registers", (
   const read = readVmwareState(new BufferImage(state));
   assert.equal(read?.ranges.length, 2);
   assert.deepEqual(read?.cpus, [{ cr3: 0x1000n, cr4: 0x20n }]);
+});
+
+Deno.test("readVmwareState() reads control registers that are one block", () => {
+  const registers = new BigUint64Array([1n, 0n, 2n, 0x1000n, 0x1020n, 0n, 0n, 0n, 0n]);
+  const cpu = [longTag("CR64", new Uint8Array(registers.buffer), 0, [0])];
+  assert.deepEqual(read(vmwareState({ cpu }))?.cpus, [{ cr3: 0x1000n, cr4: 0x1020n }]);
 });
 
 Deno.test("readVmwareState() refuses what is damaged", () => {

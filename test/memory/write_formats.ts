@@ -329,18 +329,11 @@ export function writeVmcore(path: string, memory: SourceMemory): void {
   });
 }
 
-/**
- * VMware's `.vmem` and, beside it, the tags of a `.vmss` that say where the regions of the file
- * belong: the PCI hole from 3 to 4 GiB is not in the file.
- */
-export function writeVmware(path: string, memory: SourceMemory, holeStart = 3 * GIB): void {
+/** Where the regions of a VMware machine's memory are, and the tags that say so. */
+function vmwareRegions(memory: SourceMemory, holeStart: number) {
   const low = { start: 0, end: Math.min(holeStart, memory.size) };
   const high = { start: FOUR_GIB, end: Math.max(memory.size, FOUR_GIB) };
   const regions = [low, high].filter(({ start, end }) => end > start);
-  using file = new OutputFile(path);
-  for (const range of regions) {
-    for (const { start, end } of cut(range, GIB)) file.write(memory.bytes(start, end));
-  }
   let page = 0;
   const tags = regions.flatMap(({ start, end }, i) => {
     const number = page;
@@ -351,8 +344,58 @@ export function writeVmware(path: string, memory: SourceMemory, holeStart = 3 * 
       vmwareTag("regionSize", [i], (end - start) / PAGE),
     ];
   });
-  const state = vmwareState({ memory: [vmwareTag("regionsCount", [], regions.length), ...tags] });
-  Deno.writeFileSync(path.replace(/vmem$/, "vmss"), state);
+  return { regions, tags: [vmwareTag("regionsCount", [], regions.length), ...tags] };
+}
+
+/**
+ * VMware's `.vmem` and, beside it, the tags of a `.vmss` that say where the regions of the file
+ * belong: the PCI hole from 3 to 4 GiB is not in the file.
+ */
+export function writeVmware(path: string, memory: SourceMemory, holeStart = 3 * GIB): void {
+  const { regions, tags } = vmwareRegions(memory, holeStart);
+  using file = new OutputFile(path);
+  for (const range of regions) {
+    for (const { start, end } of cut(range, GIB)) file.write(memory.bytes(start, end));
+  }
+  Deno.writeFileSync(path.replace(/vmem$/, "vmss"), vmwareState({ memory: tags }));
+}
+
+/** VMware's `.vmsn` with the memory in it (`mainMem.useNamedFile = "FALSE"`), its last tag. */
+export function writeSnapshot(path: string, memory: SourceMemory, holeStart = 3 * GIB): void {
+  const { regions, tags } = vmwareRegions(memory, holeStart);
+  const size = regions.reduce((sum, { start, end }) => sum + end - start, 0);
+  const last = vmwareBlock("Memory", { indices: [0, 0], size, padding: 1234 });
+  const state = vmwareState({ cpu: [], memory: [...tags, last] });
+  using file = new OutputFile(path);
+  // Without the end mark of the group, which follows the memory.
+  file.write(state.subarray(0, -2));
+  for (const range of regions) {
+    for (const { start, end } of cut(range, GIB)) file.write(memory.bytes(start, end));
+  }
+  file.write(new Uint8Array(2));
+}
+
+/** A tag up to its value, whose length it says; the value is to follow. */
+export function vmwareBlock(
+  name: string,
+  { indices = [], size, padding = 0, compressed = false }: {
+    indices?: readonly number[];
+    size: number;
+    padding?: number;
+    compressed?: boolean;
+  },
+): Uint8Array {
+  const head = 2 + name.length + 4 * indices.length;
+  const tag = new Uint8Array(head + 18 + padding);
+  const view = new DataView(tag.buffer);
+  tag[0] = indices.length << 6 | (compressed ? 62 : 63);
+  tag[1] = name.length;
+  tag.set(new TextEncoder().encode(name), 2);
+  indices.forEach((index, i) => view.setUint32(2 + name.length + 4 * i, index, true));
+  view.setBigUint64(head, BigInt(size), true);
+  view.setBigUint64(head + 8, BigInt(size), true);
+  view.setUint16(head + 16, padding, true);
+  return tag;
 }
 
 /** A tag with a value of 4 bytes. */

@@ -62,6 +62,25 @@ for (const fixture of imageFixtures().filter((name) => !name.includes("bare"))) 
   });
 }
 
+Deno.test("deep scan takes a copy of a task that is gone for no process", () => {
+  const image = new PatchedImage("6.12-4level.elf");
+  const task = taskNamed(image, HIDDEN);
+  // The copy takes the place of a task without rings that is on no list.
+  const copy = taskNamed(image, "kthreadd");
+  for (const gone of [task, copy]) {
+    unlinkTask(image, gone);
+    takePid(image, gone);
+  }
+  assert.equal(hiddenOf(scan(image, { deep: true }).end).length, 2);
+  for (const member of ["pid", "children", "group_leader", "thread_pid", "signal", "comm"]) {
+    const address = task.addressOf(member);
+    // A pid and that of its group, the ends of a list, a pointer, a name.
+    const bytes = image.program.memory.read(address, member === "children" ? 16 : 8);
+    image.write(copy.addressOf(member), bytes);
+  }
+  assert.equal(hiddenOf(scan(image, { deep: true }).end).length, 1);
+});
+
 Deno.test("deep scan takes what a failed fork leaves for no process", () => {
   const image = new PatchedImage("6.12-4level.elf");
   const { program } = image;

@@ -3,7 +3,7 @@
  * dumps its memory.
  *
  * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
- * [--append WORDS] [--idle] [--smear | --sparse | --formats | --large] [--fresh]`, or with
+ * [--append WORDS] [--idle] [--smear | --sparse | --formats | --lime | --large] [--fresh]`, or with
  * `--debug` fetches the kernels' debug information and boots nothing
  *
  * @module
@@ -12,6 +12,7 @@
 import { parseArgs } from "node:util";
 import { compareTruth, differenceText } from "./compare.ts";
 import { fetchDebug, fetchKernel, LAB_KERNELS, type LabKernel } from "./kernels.ts";
+import { buildLime } from "./lime.ts";
 import { Guest } from "./qemu.ts";
 import { CommandError, LabUnavailableError, run } from "./run.ts";
 import { type LabTruth, parseTruth } from "./truth.ts";
@@ -93,7 +94,12 @@ interface GuestProgram {
 }
 
 /** Packs a program with busybox into an initramfs. */
-async function makeInitrd(dir: string, root: string, program: GuestProgram): Promise<string> {
+async function makeInitrd(
+  dir: string,
+  root: string,
+  program: GuestProgram,
+  atRest: AtRest | undefined,
+): Promise<string> {
   const tree = `${dir}/initrd`;
   await Deno.mkdir(`${tree}/bin`, { recursive: true });
   await Deno.mkdir(`${tree}/modules`);
@@ -118,6 +124,10 @@ async function makeInitrd(dir: string, root: string, program: GuestProgram): Pro
     const file = `${tree}/modules/${found.split("/").at(-1)}`;
     await Deno.copyFile(found, file);
     if (file.endsWith(".xz")) await run("xz", ["-d", file]);
+  }
+  if (atRest !== undefined) await Deno.writeTextFile(`${tree}/at_rest`, atRest.script);
+  for (const [name, path] of Object.entries(atRest?.files ?? {})) {
+    await Deno.copyFile(path, `${tree}/${name}`);
   }
   const initrd = `${dir}/initrd.cpio`;
   const pack = `cd "$1" && find . | cpio -o -H newc --quiet -R 0:0 > "$2"`;
@@ -154,12 +164,26 @@ interface RunKind {
   program?: string;
   /** Keep the guest's RAM in a sparse file `ram` of its directory. */
   ramFile?: boolean;
+  /** What it does once the workload is at rest. */
+  atRest?: AtRest;
+}
+
+/** What a guest does once the workload is at rest: it then says `DONE`. */
+interface AtRest {
+  /** Shell; what it writes to stdout is on the guest's second serial line. */
+  script: string;
+  /** Files to put into the root directory, by their names there. */
+  files: Readonly<Record<string, string>>;
+  /** An empty disk, `/dev/nvme0n1`, by the name of its file. */
+  disk: string;
+  /** In bytes. */
+  diskSize: number;
 }
 
 /** Boots a guest, and hands it to `take` once the workload is at rest. */
 async function withGuest(
   options: LabOptions,
-  { name, args = "", program, ramFile = false }: RunKind,
+  { name, args = "", program, ramFile = false, atRest }: RunKind,
   take: (guest: Guest, dir: string) => Promise<void>,
 ): Promise<{ dir: string; truth: LabTruth }> {
   const kernel = kernelNamed(options.kernel);
@@ -173,8 +197,10 @@ async function withGuest(
   const fetched = await fetchKernel(kernel, cache);
   const sources = [];
   const files = program === undefined ? await guestSources() : [`${GUEST}/init.sh`, program];
+  files.push(...Object.values(atRest?.files ?? {}));
   for (const file of files) sources.push(await Deno.readFile(file));
   const settings = [FORMAT, fetched.version, paging, memory, vmcoreinfo, append, args, ramFile];
+  if (atRest !== undefined) settings.push(atRest.script, atRest.diskSize, atRest.disk);
   const key = await digest([JSON.stringify(settings), ...sources]);
   const known = await Deno.readTextFile(`${dir}/key`).catch(() => "");
   if (known === key && !options.fresh) {
@@ -188,7 +214,11 @@ async function withGuest(
   const initrd = await makeInitrd(fresh, fetched.root, {
     args,
     ...(program === undefined ? {} : { path: program }),
-  });
+  }, atRest);
+  if (atRest !== undefined) {
+    using disk = await Deno.create(`${fresh}/${atRest.disk}`);
+    await disk.truncate(atRest.diskSize);
+  }
   const { vmlinuz } = fetched;
   if (ramFile && filled) await fill(`${fresh}/ram`, memory * 2 ** 20);
   const guest = await Guest.start({
@@ -199,6 +229,7 @@ async function withGuest(
     memory,
     vmcoreinfo,
     append,
+    ...(atRest === undefined ? {} : { disk: `${fresh}/${atRest.disk}` }),
     ...(ramFile ? { ramFile: `${fresh}/ram` } : {}),
   });
   let truth;
@@ -349,6 +380,65 @@ export async function labTools(options: LabOptions): Promise<LabTools> {
   return { dir, elf: `${dir}/guest.elf`, truth };
 }
 
+/** What LiME wrote of a guest that ran on, and what QEMU wrote of it then. */
+export interface LabLime {
+  dir: string;
+  lime: string;
+  elf: string;
+  truth: LabTruth;
+}
+
+/** What is not to change meanwhile: what lies in memory, and connects that nobody answers. */
+const LIME_SCRIPT = `
+set -e
+echo 0 > /proc/sys/vm/swappiness
+echo 127 > /proc/sys/net/ipv4/tcp_syn_retries
+# With a timeout, pages that a busy machine reads slowly would be left out.
+insmod /lime.ko path=/dev/nvme0n1 format=lime timeout=0
+sync
+grep 'System RAM' /proc/iomem
+`;
+
+/** Dumps a guest with LiME's module, as it runs on, and then with QEMU. */
+export async function labLime(options: LabOptions): Promise<LabLime> {
+  const { kernel, memory = 512 } = options;
+  const module = await limeModule(kernel);
+  const { dir, truth } = await withGuest(
+    options,
+    {
+      name: `${dumpName(options)}-lime`,
+      atRest: {
+        script: LIME_SCRIPT,
+        files: { "lime.ko": module },
+        disk: "lime.raw",
+        // Headers beside all of memory.
+        diskSize: (memory + 1) * 2 ** 20,
+      },
+    },
+    async (guest, dir) => {
+      const said = await guest.waitFor("DONE");
+      await guest.command("stop");
+      await guest.dump(`${dir}/guest.elf`, false);
+      const ram = [...said.matchAll(/^\s*([0-9a-f]+)-([0-9a-f]+) : System RAM$/gm)]
+        .map(([, start, last]) => ({ start: parseInt(start!, 16), end: parseInt(last!, 16) + 1 }));
+      const written = ram.reduce((sum, { start, end }) => sum + LIME_HEADER + (end - start), 0);
+      await Deno.truncate(`${dir}/lime.raw`, written);
+    },
+  );
+  return { dir, lime: `${dir}/lime.raw`, elf: `${dir}/guest.elf`, truth };
+}
+
+/** Bytes before each range (LiME, doc/README.md). */
+const LIME_HEADER = 32;
+
+async function limeModule(name: string): Promise<string> {
+  const kernel = kernelNamed(name);
+  const cache = await cachePath();
+  using lock = await Deno.open(`${cache}/lock`, { write: true, create: true });
+  await lock.lock(true);
+  return await buildLime(kernel, await fetchKernel(kernel, cache), cache);
+}
+
 /** Two images of one large guest: without any header, and with one that leads to the kernel. */
 export interface LabLarge {
   dir: string;
@@ -471,8 +561,8 @@ function say(text: string): void {
 }
 
 const USAGE = "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo] " +
-  "[--append WORDS] [--idle] [--smear | --sparse | --formats | --large [--filled]] [--fresh] | " +
-  "--debug [KERNEL…]";
+  "[--append WORDS] [--idle] [--smear | --sparse | --formats | --lime | --large [--filled]] " +
+  "[--fresh] | --debug [KERNEL…]";
 
 /** What the command line asks for; undefined where it is not one. */
 function parseCommandLine(args: string[]) {
@@ -489,6 +579,7 @@ function parseCommandLine(args: string[]) {
         smear: { type: "boolean", default: false },
         sparse: { type: "boolean", default: false },
         formats: { type: "boolean", default: false },
+        lime: { type: "boolean", default: false },
         large: { type: "boolean", default: false },
         filled: { type: "boolean", default: false },
         fresh: { type: "boolean", default: false },
@@ -496,12 +587,13 @@ function parseCommandLine(args: string[]) {
       },
     });
     const { paging = "5", memory = "512", ...others } = values;
-    const { smear, sparse, formats, large, debug, ...options } = others;
+    const { smear, sparse, formats, lime, large, debug, ...options } = others;
     if (!/^[45]$/.test(paging) || !/^\d+$/.test(memory)) return undefined;
     const kinds = [
       smear && labSmear,
       sparse && labSparse,
       formats && labFormats,
+      lime && labLime,
       large && labLarge,
     ];
     const [make = labDump, ...more] = kinds.filter((kind) => kind !== false);

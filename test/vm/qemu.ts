@@ -22,6 +22,8 @@ export interface GuestOptions {
   append: string;
   /** A file that is to be the guest's RAM; it stays sparse. */
   ramFile?: string;
+  /** A raw image of a disk, `/dev/nvme0n1`: every kernel of the lab has its driver built in. */
+  disk?: string;
 }
 
 /** A guest has no KVM, and the machine may have much else to do. */
@@ -76,6 +78,12 @@ export class Guest {
             `memory-backend-file,id=ram,size=${options.memory}M,share=on,mem-path=${options.ramFile}`,
             "-machine",
             "memory-backend=ram",
+          ]),
+          ...(options.disk === undefined ? [] : [
+            "-drive",
+            `file=${options.disk},format=raw,if=none,id=disk`,
+            "-device",
+            "nvme,serial=lab,drive=disk",
           ]),
           "-kernel",
           options.vmlinuz,
