@@ -83,6 +83,9 @@ export class DenoHost implements Host {
   }
 
   get stopSignal(): StopSignal {
+    // The runtime has a thread that ends the process at a signal that nobody listens to. When it
+    // starts that thread is its own affair, so somebody listens.
+    for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, () => {});
     const signals = this.#signals ??= new Signals(this.#libraries.signals);
     return () => signals.stop;
   }

@@ -167,3 +167,34 @@ testWith(
       }
     }),
 );
+
+Deno.test("stopSignal keeps a signal from ending the process, whatever the runtime does with it", () => {
+  const script = `
+    import { DenoHost } from ${JSON.stringify(import.meta.resolve("../../ffi/host.ts"))};
+    import { locateLibraries } from ${
+    JSON.stringify(import.meta.resolve("../../ffi/libraries.ts"))
+  };
+    // The runtime looks at signals from here on, and nobody listens.
+    const nobody = () => {};
+    Deno.addSignalListener("SIGINT", nobody);
+    Deno.removeSignalListener("SIGINT", nobody);
+    const host = new DenoHost({ build: {}, libraries: locateLibraries("source", []).libraries });
+    const stopSignal = host.stopSignal;
+    Deno.kill(Deno.pid, "SIGINT");
+    // Its thread has had its turn when a listener is told.
+    await new Promise((resolve) => {
+      Deno.addSignalListener("SIGUSR1", resolve);
+      Deno.kill(Deno.pid, "SIGUSR1");
+    });
+    Deno.exit(stopSignal());
+  `;
+  withFolder((folder) => {
+    Deno.writeTextFileSync(`${folder}/s.ts`, script);
+    const { code, signal } = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-lock", `${folder}/s.ts`],
+      stderr: "null",
+    }).outputSync();
+    assert.equal(signal, null);
+    assert.equal(code, 2);
+  });
+});
