@@ -114,7 +114,7 @@ const volatile __u8 wanted_opcodes[256];
 const volatile __u64 ring_bytes = 1 << 24;
 /* A process may fill this many bytes in every window of 1 << window_shift when room is short. */
 const volatile __u32 window_shift = 22;
-const volatile __u32 window_share = 1 << 21;
+const volatile __u32 window_share = 1 << 20;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -181,9 +181,19 @@ struct identity {
 	__u64 comm[2];
 };
 
+/* The ids that were looked up last, and what came of it: most requests are of the same process. */
+struct looked_up {
+	__u32 uid;
+	__u32 euid;
+	__u32 auid;
+	bool known;
+	bool listed;
+};
+
 struct scratch {
 	__u8 data[SCRATCH_BYTES];
 	struct identity who;
+	struct looked_up last;
 	__u64 directories[2]; /* of the first and the second path; see meet_directories() */
 	__u32 offset; /* see add_offset() */
 	__u64 auxv[AUXV_PAIRS * 2];
@@ -357,9 +367,10 @@ static __always_inline bool has_room(enum room room, struct process_state *state
 	if (room == ROOM_ALWAYS)
 		return true;
 	used = bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA);
-	if (used <= ring_bytes / 2)
+	/* What a flood may fill has to last while user space does not run; what is rare needs little. */
+	if (used <= ring_bytes / 4 * 3)
 		return true;
-	if (room == ROOM_HOT || used > ring_bytes / 8 * 7)
+	if (room == ROOM_HOT || used > ring_bytes / 16 * 15)
 		return false;
 	if (!state)
 		return true;
@@ -662,6 +673,26 @@ static __always_inline bool id_listed(__u32 kind, __u32 id)
 	return bpf_map_lookup_elem(&ids, &key);
 }
 
+/* Whether all ids are listed that the filter asks for and that are there; its lists do not change. */
+static __always_inline bool ids_listed(struct looked_up *last, const struct identity *who)
+{
+	const bool has_auid = bpf_core_field_exists(who->leader->loginuid);
+	const __u32 uid = filter_uids ? who->ids[ID_UID] : 0;
+	const __u32 euid = filter_euids ? who->ids[ID_EUID] : 0;
+	const __u32 auid = filter_auids ? who->auid : 0;
+
+	if (last->known && last->uid == uid && last->euid == euid && last->auid == auid)
+		return last->listed;
+	last->known = true;
+	last->uid = uid;
+	last->euid = euid;
+	last->auid = auid;
+	last->listed = (!filter_uids || id_listed(0, uid)) &&
+		       (!filter_euids || id_listed(1, euid)) &&
+		       (!filter_auids || !has_auid || id_listed(2, auid));
+	return last->listed;
+}
+
 /* Whether the executable is one that the filter lists, once that was judged: once for each. */
 static __always_inline enum verdict judge_image(__u64 image)
 {
@@ -681,29 +712,25 @@ static __always_inline enum verdict judge_image(__u64 image)
 	return verdict;
 }
 
-static __always_inline enum verdict judge(struct identity *who, struct task_struct *leader,
+static __always_inline enum verdict judge(struct scratch *scratch, struct task_struct *leader,
 					  const struct cred *cred, const bool typed)
 {
 	const enum verdict no = filter_deny ? VERDICT_PASS : VERDICT_DROP;
 	const enum verdict yes = filter_deny ? VERDICT_DROP : VERDICT_PASS;
+	struct identity *who = &scratch->who;
 	enum verdict listed;
 
 	if (!filter_uids && !filter_euids && !filter_auids && !filter_binary)
 		return VERDICT_PASS;
-	if (filter_uids || filter_euids) {
+	if (filter_uids || filter_euids)
 		read_ids(who, cred, typed);
-		if ((filter_uids && !id_listed(0, who->ids[ID_UID])) ||
-		    (filter_euids && !id_listed(1, who->ids[ID_EUID])))
-			return no;
-	}
-	if (filter_auids) {
-		/* What cannot be read fulfils no condition. */
-		if (!bpf_core_field_exists(leader->loginuid))
-			return filter_deny ? VERDICT_PASS : VERDICT_NONE;
+	if (filter_auids)
 		read_auid(who, leader, typed);
-		if (!id_listed(2, who->auid))
-			return no;
-	}
+	if (!ids_listed(&scratch->last, who))
+		return no;
+	/* What cannot be read fulfils no condition. */
+	if (filter_auids && !bpf_core_field_exists(leader->loginuid))
+		return filter_deny ? VERDICT_PASS : VERDICT_NONE;
 	if (!filter_binary)
 		return yes;
 	read_image(who, leader, typed);
@@ -1881,7 +1908,7 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		cred = READ(typed, leader, cred);
 	if (!cred)
 		goto unread;
-	if (!canary && judge(who, leader, cred, typed) == VERDICT_DROP)
+	if (!canary && judge(scratch, leader, cred, typed) == VERDICT_DROP)
 		goto filtered;
 	/* Of ourselves, too: what is told of us is compared with what we know. */
 	identify(who, task, leader, cred, pid, typed);
@@ -2223,7 +2250,7 @@ static __always_inline struct scratch *begin(__u32 program, struct counters **ro
 	if (filter_pids && !bpf_map_lookup_elem(&pids, pid))
 		return NULL;
 	(*row)->seen++;
-	if (judge(&scratch->who, leader, cred, false) == VERDICT_DROP)
+	if (judge(scratch, leader, cred, false) == VERDICT_DROP)
 		return NULL;
 	identify(&scratch->who, task, leader, cred, *pid, false);
 	meet_process(program, *row, &scratch->who, *pid);
@@ -2403,7 +2430,7 @@ __noinline int describe_ring(__u64 task_address, __u64 ring_address, __u32 fd, _
 	row->seen++;
 	if (filter_pids && !bpf_map_lookup_elem(&pids, &pid))
 		return 0;
-	if (judge(&scratch->who, leader, cred, false) == VERDICT_DROP)
+	if (judge(scratch, leader, cred, false) == VERDICT_DROP)
 		return 0;
 	identify(&scratch->who, task, leader, cred, pid, false);
 	/* Without its arguments this is not the description that requests refer to. */

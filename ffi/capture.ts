@@ -299,7 +299,7 @@ class KernelCapture implements CaptureDevice {
       ["wanted_opcodes", wanted],
       ["ring_bytes", new Uint8Array(BigUint64Array.of(BigInt(options.ringBytes)).buffer)],
       ["window_shift", new Uint8Array(Uint32Array.of(shift).buffer)],
-      ["window_share", new Uint8Array(Uint32Array.of(options.ringBytes / 8).buffer)],
+      ["window_share", new Uint8Array(Uint32Array.of(options.ringBytes / 16).buffer)],
     ];
     for (const [name, value] of constants) {
       this.#check(
