@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "../uapi/json_value.ts";
+import type { JsonObject } from "../uapi/json_value.ts";
 import type {
   IOUringEvent,
   IOUringRegister,
@@ -25,7 +25,7 @@ import { FileTable } from "./file_table.ts";
 import { LineWriter } from "./line_writer.ts";
 import { COMMAND_BYTES, type PreparedCommands } from "./prepared.ts";
 import { ProcessDecoder } from "./process_decoder.ts";
-import { type ProcessDescription, ProcessTable } from "./process_table.ts";
+import { type ProcessDescription, ProcessTable, type ThreadBlock } from "./process_table.ts";
 import { RingDecoder } from "./ring_decoder.ts";
 import { type Section, SectionReader } from "./sections.ts";
 import { socketPeer, socketTarget } from "./socket_target.ts";
@@ -82,19 +82,47 @@ export interface DecoderTotals {
 }
 
 /** What is gathered of one request. */
-interface RequestFacts {
+class RequestFacts {
   readonly opcode: number;
-  flags: number;
-  fd: number | undefined;
   readonly bufIndex: number;
   /** All that there is of it is the ring's entry, which its owner can write. */
   readonly entryOnly: boolean;
-  readonly missing: string[];
-  readonly unverified: string[];
-  info?: JsonObject | undefined;
-  result?: NonNullable<IOUringEvent["result"]>;
-  personality?: number;
-  cred?: { uid: number; euid: number };
+  flags: number;
+  fd: number | undefined;
+  info: JsonObject | undefined = undefined;
+  result: NonNullable<IOUringEvent["result"]> | undefined = undefined;
+  personality: number | undefined = undefined;
+  cred: { uid: number; euid: number } | undefined = undefined;
+  /** The lists of its process, as long as the request adds nothing to them. */
+  missing: string[] | undefined;
+  unverified: string[] | undefined;
+  readonly #thread: ThreadBlock;
+
+  constructor(
+    thread: ThreadBlock,
+    request: Pick<RequestFacts, "opcode" | "bufIndex" | "entryOnly" | "flags" | "fd">,
+  ) {
+    this.#thread = thread;
+    this.opcode = request.opcode;
+    this.bufIndex = request.bufIndex;
+    this.entryOnly = request.entryOnly;
+    this.flags = request.flags;
+    this.fd = request.fd;
+    this.missing = thread.missing;
+    this.unverified = thread.unverified;
+  }
+
+  /** Notes that a key could not be read. */
+  miss(path: string): void {
+    if (this.missing === this.#thread.missing) this.missing = [...this.missing ?? []];
+    this.missing!.push(path);
+  }
+
+  /** Notes that a key is the process's own word. */
+  doubt(path: string): void {
+    if (this.unverified === this.#thread.unverified) this.unverified = [...this.unverified ?? []];
+    this.unverified!.push(path);
+  }
 }
 
 /** Bytes of lines in a batch, and a little more: what a pipe takes at once, and a cache holds. */
@@ -304,7 +332,7 @@ export class Decoder {
   }
 
   #canary(low: number, high: number): { isBack: boolean } | undefined {
-    const canary = this.#canaries.get(low);
+    const canary = this.#canaries.get(low | 0);
     if (canary === undefined) return undefined;
     return canary.userData === (BigInt(high) << 32n | BigInt(low)) ? canary : undefined;
   }
@@ -380,62 +408,67 @@ export class Decoder {
       view.getUint32(at + o.tid, true),
       view.getUint32(at + o.pid, true),
     );
-    const facts: RequestFacts = {
+    const facts = new RequestFacts(thread, {
       opcode,
       flags,
       fd: (bits & this.#bit.noFd) === 0 ? view.getInt32(at + o.fd, true) : undefined,
       bufIndex: view.getUint16(at + o.bufIndex, true),
       entryOnly: (bits & (this.#bit.rejected | this.#bit.noRequest)) !== 0,
-      missing: thread.missing === undefined ? [] : [...thread.missing],
-      unverified: thread.unverified === undefined ? [] : [...thread.unverified],
-    };
-    if ((bits & this.#bit.entryFd) !== 0) facts.unverified.push("io_uring.fd");
+    });
+    if ((bits & this.#bit.entryFd) !== 0) facts.doubt("io_uring.fd");
     if (size > o.requestSize) {
       this.#arguments(this.#sections.read(view, at + o.requestSize, at + size), facts);
     } else if (facts.entryOnly) {
-      facts.missing.push("op_info", "io_uring.fd", "io_uring.sqe_flags");
+      for (const path of ["op_info", "io_uring.fd", "io_uring.sqe_flags"]) facts.miss(path);
     }
-    const { info, result, fd, personality, cred, missing, unverified } = facts;
     const ctx = this.#ringText(view, at + o.ring);
-    if (ctx === NO_RING) missing.push("io_uring.ctx");
+    if (ctx === NO_RING) facts.miss("io_uring.ctx");
     const mode = view.getUint8(at + o.seccomp);
     const filters = view.getUint16(at + o.filters, true);
-    if (filters === 0 && mode === SECCOMP_MODE_FILTER) missing.push("seccomp.filters");
+    if (filters === 0 && mode === SECCOMP_MODE_FILTER) facts.miss("seccomp.filters");
+    const { info, result, fd, personality, cred, missing, unverified } = facts;
     const entryFlags = facts.flags & 0x7f;
     const { uid, euid } = thread.process;
     const differs = cred !== undefined && (cred.uid !== uid || cred.euid !== euid);
-    // The keys stand in their order.
-    const uring: RequestBlock = {
-      opcode_number: opcode,
-      ctx,
-      user_data: hexOf(userDataLow, userDataHigh),
-      ...(fd === undefined ? undefined : { fd }),
-      fixed_file: (entryFlags & IOSQE_FIXED_FILE) !== 0,
-      sqe_flags: entryFlags === 0 ? NO_SQE_FLAGS : sqeFlagNames(entryFlags),
-      sq_thread: (bits & this.#bit.sqThread) !== 0,
-      ...(personality === undefined ? undefined : { personality }),
-      ...(differs ? { cred } : undefined),
-      ...(rejected ? { rejected } : undefined),
-      cpu,
-      seq: view.getUint32(at + o.seq, true),
-      ...(again ? { recovered: true } : undefined),
-    };
-    const record: IOUringEvent = {
-      type: "IOUringEvent",
-      process: thread.process,
-      opcode: opcodeName(opcode),
-      ...(info === undefined ? undefined : { op_info: info }),
-      timestamp: this.clock.text(
-        view.getUint32(at + o.time, true),
-        view.getUint32(at + o.time + 4, true),
-      ),
-      io_uring: uring,
-      seccomp: { mode, filters },
-      ...(result === undefined ? undefined : { result }),
-    };
-    // The same list where the request adds nothing to what its process lacks.
-    if (missing.length > 0) record.missing = shared(missing, thread.missing);
-    if (unverified.length > 0) record.unverified = shared(unverified, thread.unverified);
+    const user_data = hexOf(userDataLow, userDataHigh);
+    const fixed_file = (entryFlags & IOSQE_FIXED_FILE) !== 0;
+    const sqe_flags = entryFlags === 0 ? NO_SQE_FLAGS : sqeFlagNames(entryFlags);
+    const sq_thread = (bits & this.#bit.sqThread) !== 0;
+    const seq = view.getUint32(at + o.seq, true);
+    const isPlain = fd !== undefined && personality === undefined && !differs && !rejected &&
+      !again;
+    // The keys stand in their order. What most requests have is made at one go.
+    const uring: RequestBlock = isPlain
+      ? { opcode_number: opcode, ctx, user_data, fd, fixed_file, sqe_flags, sq_thread, cpu, seq }
+      : {
+        opcode_number: opcode,
+        ctx,
+        user_data,
+        ...(fd === undefined ? undefined : { fd }),
+        fixed_file,
+        sqe_flags,
+        sq_thread,
+        ...(personality === undefined ? undefined : { personality }),
+        ...(differs ? { cred } : undefined),
+        ...(rejected ? { rejected } : undefined),
+        cpu,
+        seq,
+        ...(again ? { recovered: true } : undefined),
+      };
+    const type = "IOUringEvent";
+    const { process } = thread;
+    const name = opcodeName(opcode);
+    const timestamp = this.clock.text(
+      view.getUint32(at + o.time, true),
+      view.getUint32(at + o.time + 4, true),
+    );
+    const seccomp = { mode, filters };
+    const record: IOUringEvent = info === undefined
+      ? { type, process, opcode: name, timestamp, io_uring: uring, seccomp }
+      : { type, process, opcode: name, op_info: info, timestamp, io_uring: uring, seccomp };
+    if (result !== undefined) record.result = result;
+    if (missing !== undefined) record.missing = missing;
+    if (unverified !== undefined) record.unverified = unverified;
 
     const waits = this.#results || opcode === ACCEPT;
     const parts = { record, thread, flags: entryFlags, userDataLow, userDataHigh };
@@ -454,7 +487,7 @@ export class Decoder {
 
   #arguments(sections: readonly Section[], facts: RequestFacts): void {
     const kinds = this.#section;
-    const { opcode, missing, unverified } = facts;
+    const { opcode } = facts;
     let fields: { -readonly [K in keyof RequestFields]: RequestFields[K] } = {
       opcode,
       flags: facts.flags & 0xff,
@@ -469,25 +502,28 @@ export class Decoder {
     const pages: { address: bigint; bytes: Uint8Array }[] = [];
     let fromEntry = false;
     for (let i = 0; i < sections.length; i++) {
-      const { kind, extra, bytes } = sections[i]!;
+      const section = sections[i]!;
+      const { kind, extra } = section;
       switch (kind) {
         case kinds.command: {
-          if (bytes.length < COMMAND_BYTES) break;
-          const command = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-          this.#commands.read(fields, command);
+          if (section.length < COMMAND_BYTES) break;
+          this.#commands.read(fields, section.view, section.at);
           if (fields.opFlags === undefined && READS_AND_WRITES.has(opcode)) {
             // Before 5.19 they are kept together with what the open file asks for.
-            const kept = this.#commands.bytes(opcode, bytes, {
+            const kept = this.#commands.bytes(opcode, section.bytes, {
               name: "kiocb.ki_flags",
               length: 4,
             });
-            if (kept === undefined || (kept[0]! & RWF_KEPT) !== 0) missing.push("op_info.flags");
+            if (kept === undefined || (kept[0]! & RWF_KEPT) !== 0) facts.miss("op_info.flags");
           }
           if (OPENS.has(opcode)) {
-            const how = this.#commands.bytes(opcode, bytes, { name: "how", length: 24 });
+            const how = this.#commands.bytes(opcode, section.bytes, { name: "how", length: 24 });
             if (how !== undefined) known.open_how = { ok: true, bytes: how };
           } else if (opcode === EPOLL_CTL) {
-            const event = this.#commands.bytes(opcode, bytes, { name: "event", length: 12 });
+            const event = this.#commands.bytes(opcode, section.bytes, {
+              name: "event",
+              length: 12,
+            });
             if (event !== undefined) known.epoll_event = { ok: true, bytes: event };
           } else if (SENDS.has(opcode)) {
             // Nobody is named unless a section says who.
@@ -507,32 +543,36 @@ export class Decoder {
             : two
             ? "old_path"
             : "path";
-          known[name] = { ok: true, bytes, unverified: extra !== 0 };
+          known[name] = { ok: true, bytes: section.bytes, unverified: extra !== 0 };
           break;
         }
         case kinds.sockaddr:
-          known.sockaddr = { ok: true, bytes, unverified: extra !== 0 };
+          known.sockaddr = { ok: true, bytes: section.bytes, unverified: extra !== 0 };
           if (opcode === SEND || opcode === SEND_ZC) fields.off = undefined;
           break;
         case kinds.timespec:
-          known.timespec = { ok: true, bytes: bytes.length === 8 ? timespecOf(bytes) : bytes };
+          known.timespec = {
+            ok: true,
+            bytes: section.length === 8 ? timespecOf(section.bytes) : section.bytes,
+          };
           if (TIMEOUTS.has(opcode)) fields.opFlags = extra;
           break;
         case kinds.bytes:
-          fields.byteLength = viewOf(bytes).getBigUint64(0, true);
+          fields.byteLength = viewOf(section.bytes).getBigUint64(0, true);
           break;
         case kinds.sqe: {
-          if (bytes.length < SQE_SIZE) break;
-          const sqe = readSqe(bytes, 0);
+          if (section.length < SQE_SIZE) break;
+          const sqe = readSqe(section.bytes, 0);
           if (facts.entryOnly) {
             fromEntry = true;
             fields = { ...sqe };
             facts.fd = sqe.fd;
             facts.flags = sqe.flags;
-            unverified.push("io_uring.fd", "io_uring.sqe_flags");
+            facts.doubt("io_uring.fd");
+            facts.doubt("io_uring.sqe_flags");
             if (sqe.personality !== 0) {
               facts.personality = sqe.personality;
-              unverified.push("io_uring.personality");
+              facts.doubt("io_uring.personality");
             }
           } else if (URING_CMDS.has(opcode)) {
             fields.addr = sqe.addr;
@@ -541,21 +581,21 @@ export class Decoder {
           break;
         }
         case kinds.cred: {
-          const ids = viewOf(bytes);
+          const ids = viewOf(section.bytes);
           facts.cred = { uid: ids.getUint32(0, true), euid: ids.getUint32(4, true) };
           if (extra !== 0 && facts.personality === undefined) {
             facts.personality = extra;
-            unverified.push("io_uring.personality");
+            facts.doubt("io_uring.personality");
           }
           break;
         }
         case kinds.file: {
-          target = this.#files.target(bytes);
+          target = this.#files.target(section);
           targetUnsure = extra !== 0;
           break;
         }
         case kinds.directory: {
-          const opened = this.#files.target(bytes);
+          const opened = this.#files.target(section);
           // The first of two is the old path's, and that of the only path.
           directories = extra === 0
             ? { ...directories, dfd: opened, old_dfd: opened }
@@ -563,18 +603,20 @@ export class Decoder {
           break;
         }
         case kinds.socket:
-          target = socketTarget(this.wire, bytes, {
+          target = socketTarget(this.wire, section.bytes, {
             local: bytesOfKind(sections, i, kinds.unixLocal),
             peer: bytesOfKind(sections, i, kinds.unixPeer),
           });
           fields.socket = true;
           targetUnsure = extra !== 0;
           break;
-        case kinds.user:
+        case kinds.user: {
+          const { bytes } = section;
           pages.push({ address: viewOf(bytes).getBigUint64(0, true), bytes: bytes.subarray(8) });
           break;
+        }
         case kinds.result: {
-          const res = viewOf(bytes).getInt32(0, true);
+          const res = viewOf(section.bytes).getInt32(0, true);
           const errno = errnoName(-res);
           facts.result = { res, ...(errno === undefined ? undefined : { errno }) };
           break;
@@ -597,30 +639,33 @@ export class Decoder {
     }
     if (pages.length > 0) reader = new CapturedPages(pages);
     const described = describeRequest(fields, reader, { known });
-    let info = described.info as { [key: string]: JsonValue } | undefined;
-    if (target !== undefined) info = { ...info, target };
+    let info = described.info as JsonObject | undefined;
+    if (target !== undefined) (info ??= {}).target = target;
     if (directories !== undefined && info !== undefined) {
       const known = withDirectories(info, (key) => directories[key]);
       info = known.info;
       if ((facts.flags & WAITS) !== 0) {
-        for (const key of known.added) unverified.push(`op_info.${key}`);
+        for (const key of known.added) facts.doubt(`op_info.${key}`);
       }
     }
     facts.info = info;
-    for (const { path } of described.missing) missing.push(path);
+    for (const { path } of described.missing) facts.miss(path);
     if (facts.result?.errno === "ENAMETOOLONG" && known.path?.ok === true) {
       // Only its beginning was taken.
-      missing.push("op_info.path");
+      facts.miss("op_info.path");
     }
-    for (const path of described.unverified) unverified.push(path);
-    if (info?.fd !== undefined && unverified.includes("io_uring.fd")) unverified.push("op_info.fd");
+    for (const path of described.unverified) facts.doubt(path);
+    if (info?.fd !== undefined && facts.unverified?.includes("io_uring.fd") === true) {
+      facts.doubt("op_info.fd");
+    }
     if (fromEntry && info !== undefined) {
       for (const key in info) {
         const path = `op_info.${key}`;
-        if (!unverified.includes(path) && !missing.includes(path)) unverified.push(path);
+        if (facts.unverified?.includes(path) || facts.missing?.includes(path)) continue;
+        facts.doubt(path);
       }
     } else if (target !== undefined && (targetUnsure || (facts.flags & WAITS) !== 0)) {
-      unverified.push("op_info.target");
+      facts.doubt("op_info.target");
     }
   }
 
@@ -741,11 +786,6 @@ export class Decoder {
   }
 }
 
-/** `list`, or the one that it began as where nothing was added. */
-function shared(list: string[], base: string[] | undefined): string[] {
-  return base !== undefined && list.length === base.length ? base : list;
-}
-
 /** Nanoseconds as a timespec. */
 function timespecOf(bytes: Uint8Array): Uint8Array {
   const ns = viewOf(bytes).getBigUint64(0, true);
@@ -816,20 +856,28 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** Signed, as what fits 31 bits and a sign is found faster. */
 function lowerHalf(value: bigint): number {
-  return Number(value & 0xffff_ffffn);
+  return Number(BigInt.asIntN(32, value));
 }
 
 function timeOf(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * TWO_32 + view.getUint32(at, true);
 }
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const UNPADDED = Array.from({ length: 256 }, (_, byte) => byte.toString(16));
+const HEX = UNPADDED.map((digits) => digits.padStart(2, "0"));
 
 /** Halves of 64 bits as unpadded hex. Number.toString(16) takes several times as long. */
 function hexOf(low: number, high: number): string {
-  if (high === 0) return `0x${low.toString(16)}`;
-  return `0x${high.toString(16)}${HEX[low >>> 24]}${HEX[low >>> 16 & 0xff]}${
-    HEX[low >>> 8 & 0xff]
-  }${HEX[low & 0xff]}`;
+  if (high === 0) return `0x${unpadded(low)}`;
+  return `0x${unpadded(high)}${HEX[low >>> 24]}${HEX[low >>> 16 & 0xff]}${HEX[low >>> 8 & 0xff]}${
+    HEX[low & 0xff]
+  }`;
+}
+
+function unpadded(value: number): string {
+  if (value <= 0xff) return UNPADDED[value]!;
+  if (value <= 0xffff) return `${UNPADDED[value >>> 8]}${HEX[value & 0xff]}`;
+  return value.toString(16);
 }

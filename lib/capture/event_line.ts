@@ -1,5 +1,7 @@
+import { BoundedMap } from "../chain/bounded_map.ts";
 import { ndjsonLine } from "../record/ndjson.ts";
 import type { IOUringEvent, IOUringResult, RequestBlock, SeccompBlock } from "../record/records.ts";
+import type { JsonObject, JsonValue } from "../uapi/json_value.ts";
 import { opcodeName } from "../uapi/opcodes.ts";
 import { sqeFlagNames } from "../uapi/ring_flags.ts";
 import { type LineWriter, piece } from "./line_writer.ts";
@@ -10,6 +12,9 @@ const TYPES = {
   IOUringResult: piece('{"type":"IOUringResult","process":'),
 };
 const OP_INFO = piece(',"op_info":');
+const OPEN = piece("{");
+const COMMA = piece(",");
+const COLON = piece(":");
 const TIMESTAMP = piece(',"timestamp":"');
 const USER_DATA = piece('","user_data":"0x');
 const FD = piece('","fd":');
@@ -88,6 +93,9 @@ class Stretches {
   readonly back = new Stretch();
 }
 
+/** Keys and values of `op_info` whose JSON is kept, and the longest of them. */
+const MAX_KEPT = 1024;
+const MAX_KEPT_BYTES = 1024;
 /** CPUs that are told apart; a power of two. */
 const MAX_CPUS = 64;
 
@@ -97,6 +105,8 @@ const MAX_CPUS = 64;
  */
 export class EventWriter {
   readonly #out: LineWriter;
+  readonly #keys = new BoundedMap<JsonValue, Uint8Array>(MAX_KEPT);
+  readonly #values = new BoundedMap<JsonValue, Uint8Array>(MAX_KEPT);
   readonly #stretches = Array.from({ length: MAX_CPUS }, () => new Stretches());
 
   constructor(out: LineWriter) {
@@ -132,16 +142,41 @@ export class EventWriter {
     out.piece(TYPES[type]);
     out.piece(thread.json);
     out.piece(opcode.name);
-    if (op_info !== undefined) {
-      out.piece(OP_INFO);
-      out.text(ndjsonLine(op_info));
-    }
+    if (op_info !== undefined) this.#info(op_info);
     out.piece(TIMESTAMP);
     out.text(timestamp);
     out.piece(opcode.number);
     out.text(uring.ctx);
     out.piece(USER_DATA);
     if (isPlain) front.keep(out, start);
+  }
+
+  /** Numbers differ from one request to the next; whatever else there is often comes again. */
+  #info(info: JsonObject): void {
+    const out = this.#out;
+    out.piece(OP_INFO);
+    let before = OPEN;
+    for (const key in info) {
+      const value = info[key]!;
+      out.piece(before);
+      before = COMMA;
+      this.#text(this.#keys, key);
+      out.piece(COLON);
+      if (typeof value === "number" && Number.isInteger(value)) out.number(value);
+      else this.#text(this.#values, value);
+    }
+    if (before === OPEN) out.piece(OPEN);
+    out.piece(CLOSE);
+  }
+
+  /** Writes the JSON of a value, and keeps it. */
+  #text(known: BoundedMap<JsonValue, Uint8Array>, value: JsonValue): void {
+    let bytes = known.get(value);
+    if (bytes === undefined) {
+      bytes = piece(ndjsonLine(value));
+      if (bytes.length <= MAX_KEPT_BYTES) known.set(value, bytes);
+    }
+    this.#out.piece(bytes);
   }
 
   #middle(middle: Stretch, { flags }: EventParts, uring: RequestBlock): void {

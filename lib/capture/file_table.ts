@@ -2,12 +2,14 @@ import { ANON_INODE_FS_MAGIC, fileKind } from "../uapi/file_kind.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import { putText } from "../uapi/text.ts";
 import { pathFromComponents } from "./path_bytes.ts";
-import type { SectionReader } from "./sections.ts";
+import type { Section, SectionReader } from "./sections.ts";
 import type { Wire } from "./wire.ts";
 
 /** Descriptions that are kept; the kernel keeps half as many. */
 const MAX_FILES = 32_768;
 
+/** Of what names a file. */
+const NAME_BYTES = 8;
 /** Of `include/uapi/linux/magic.h`. */
 const PIPEFS_MAGIC = 0x50495045;
 
@@ -56,11 +58,11 @@ export class FileTable {
   }
 
   /** What the file that a section names is; undefined where its description was lost. */
-  target(name: Uint8Array): JsonObject | undefined {
-    const view = new DataView(name.buffer, name.byteOffset, name.byteLength);
-    const low = view.getUint32(0, true);
+  target({ view, at, length }: Section): JsonObject | undefined {
+    if (length < NAME_BYTES) throw new RangeError("Section of a file is too short");
+    const low = view.getUint32(at, true);
     const known = this.#targets.get(low);
-    if (known === undefined || known.high !== view.getUint32(4, true)) return undefined;
+    if (known === undefined || known.high !== view.getUint32(at + 4, true)) return undefined;
     if (this.#targets.size > MAX_FILES / 2) {
       this.#targets.delete(low);
       this.#targets.set(low, known);

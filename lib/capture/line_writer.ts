@@ -6,6 +6,8 @@ const START_BYTES = 128 * 1024;
 const MAX_UNIT_BYTES = 3;
 /** From here on the encoder is faster than a loop. */
 const SHORT = 64;
+/** The same for a copy. */
+const SHORT_PIECE = 48;
 const MAX_ASCII = 0x7f;
 const MAX_INT = 0x7fffffff;
 const ZERO = 0x30;
@@ -34,10 +36,14 @@ export class LineWriter {
     return this.#at;
   }
 
-  piece(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#at);
-    this.#at += bytes.length;
+  piece(piece: Uint8Array): void {
+    const { length } = piece;
+    this.#reserve(length);
+    const at = this.#at;
+    this.#at = at + length;
+    if (length > SHORT_PIECE) return this.#bytes.set(piece, at);
+    const bytes = this.#bytes;
+    for (let i = 0; i < length; i++) bytes[at + i] = piece[i]!;
   }
 
   text(text: string): void {

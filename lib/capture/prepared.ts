@@ -243,48 +243,59 @@ interface Place {
   readonly signed: boolean;
 }
 
+/** A slot, and the member that it was made from. */
+interface SlotPlace {
+  readonly slot: Slot;
+  readonly isWide: boolean;
+  readonly place: Place;
+}
+
 /** One opcode's layout on this kernel. */
 class PreparedCommand {
   readonly #layout: Layout;
-  readonly #slots: readonly [slot: Slot, place: Place][];
+  readonly #slots: readonly SlotPlace[];
   readonly #find: (name: string) => Place | undefined;
   readonly #places = new Map<string, Place | undefined>();
 
   constructor(layout: Layout, find: (name: string) => Place | undefined) {
     this.#layout = layout;
     this.#find = find;
-    const slots: [Slot, Place][] = [];
-    for (const [slot, member] of Object.entries(layout.slots)) {
+    const slots: SlotPlace[] = [];
+    for (const [name, member] of Object.entries(layout.slots)) {
+      const slot = name as Slot;
       const place = find(member);
-      if (place !== undefined) slots.push([slot as Slot, place]);
+      if (place !== undefined) slots.push({ slot, isWide: WIDE.has(slot), place });
     }
     this.#slots = slots;
   }
 
-  read(fields: Fields, view: DataView): void {
-    for (const [slot, place] of this.#slots) {
+  read(fields: Fields, view: DataView, at: number): void {
+    for (const { slot, isWide, place } of this.#slots) {
       // Numbers where they fit, so that the common members cost no bigint.
-      if (WIDE.has(slot)) {
-        (fields as Record<string, unknown>)[slot] = bigintAt(view, place);
-      } else {
-        (fields as Record<string, unknown>)[slot] = numberAt(view, place, slot);
-      }
+      (fields as Record<string, unknown>)[slot] = isWide
+        ? bigintAt(view, at, place)
+        : numberAt(view, at, place, slot);
     }
     this.#layout.more?.(fields, (name) => {
-      let place = this.#places.get(name);
-      if (place === undefined && !this.#places.has(name)) {
-        place = this.#find(name);
-        this.#places.set(name, place);
-      }
-      return place === undefined ? undefined : bigintAt(view, place);
+      const place = this.#placeOf(name);
+      return place === undefined ? undefined : bigintAt(view, at, place);
     });
   }
 
   /** The bytes from a member on, as a view of the command. */
   bytes(command: Uint8Array, name: string, length: number): Uint8Array | undefined {
-    const place = this.#find(name);
+    const place = this.#placeOf(name);
     if (place === undefined || place.offset + length > command.length) return undefined;
     return command.subarray(place.offset, place.offset + length);
+  }
+
+  #placeOf(name: string): Place | undefined {
+    let place = this.#places.get(name);
+    if (place === undefined && !this.#places.has(name)) {
+      place = this.#find(name);
+      this.#places.set(name, place);
+    }
+    return place;
   }
 }
 
@@ -302,9 +313,9 @@ export class PreparedCommands {
     });
   }
 
-  /** Fills the slots that `command`, the front of the request, holds. */
-  read(fields: Fields, command: DataView): void {
-    this.#commands[fields.opcode]?.read(fields, command);
+  /** Fills the slots that the command at `at`, the front of the request, holds. */
+  read(fields: Fields, view: DataView, at: number): void {
+    this.#commands[fields.opcode]?.read(fields, view, at);
   }
 
   /** `length` bytes from a member of the opcode's struct on; undefined where it has none. */
@@ -334,14 +345,19 @@ function placeOf(btf: Btf, struct: string, name: string): Place | undefined {
   return place !== undefined && place.offset + place.size <= COMMAND_BYTES ? place : undefined;
 }
 
-function bigintAt(view: DataView, { offset, size, signed }: Place): bigint {
-  if (size === 8) return view.getBigUint64(offset, true);
-  return BigInt.asUintN(64, BigInt(intAt(view, offset, size, signed)));
+function bigintAt(view: DataView, at: number, { offset, size, signed }: Place): bigint {
+  if (size === 8) return view.getBigUint64(at + offset, true);
+  return BigInt.asUintN(64, BigInt(intAt(view, at + offset, size, signed)));
 }
 
-function numberAt(view: DataView, { offset, size, signed }: Place, slot: Slot): number {
+function numberAt(
+  view: DataView,
+  at: number,
+  { offset, size, signed }: Place,
+  slot: Slot,
+): number {
   // A slot of 32 bits: what the kernel keeps wider (a length of splice) fits it all the same.
-  const value = intAt(view, offset, Math.min(size, 4), signed);
+  const value = intAt(view, at + offset, Math.min(size, 4), signed);
   if (slot === "fd") return value | 0;
   return slot === "bufIndex" || slot === "ioprio" ? value & 0xffff : value >>> 0;
 }

@@ -87,6 +87,9 @@ Deno.test("eventFilter() looks at every path that a request names, made plain", 
   assert.equal(paths({ ...inside, path: "/etc/./shadow", dfd_path: "/" }), "pass");
   assert.equal(paths({ ...inside, resolve: "RESOLVE_BENEATH" }), "drop");
   assert.equal(paths({ ...inside, dfd_path: "/srv" }), "drop");
+  // The same text as in another request, which was looked at before.
+  assert.equal(paths({ path: "/shadow" }), "drop");
+  assert.equal(paths({ ...inside, path: "/shadow" }), "pass");
   assert.equal(
     paths({ path: "shadow", dfd: 5, dfd_path: "/etc", dfd_path_hex: "2f657463" }),
     "drop",
