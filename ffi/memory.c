@@ -202,6 +202,14 @@ int32_t iouring_image_open(const char *path, struct image_info *info)
 	addr = mmap(NULL, info->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (addr == MAP_FAILED) {
 		err = -errno;
+		/* A page tells what is too large from what no part of can be mapped: /proc/kcore. */
+		if (err == -ENOMEM) {
+			addr = mmap(NULL, page_size, PROT_READ, MAP_SHARED, fd, 0);
+			if (addr == MAP_FAILED)
+				err = -errno;
+			else
+				munmap(addr, page_size);
+		}
 		goto cleanup;
 	}
 	info->addr = (uint64_t)(uintptr_t)addr;
