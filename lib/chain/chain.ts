@@ -16,7 +16,7 @@ export interface EncodedLines {
 export interface RecordBatch extends ReadonlyArray<StreamRecord> {
   /** Their lines, where the source has them already. */
   readonly lines?: EncodedLines;
-  /** Records that the source left out itself, because the filter would have. */
+  /** Events that the source left out itself, because the filter would have. */
   readonly skipped?: number;
 }
 
@@ -89,7 +89,7 @@ class ChainRun {
       const original = batch[i]!;
       const record = this.#transform(original);
       if (record === undefined) {
-        tally.leaveOut(1);
+        tally.leaveOut(original.type, 1);
         continue;
       }
       tally.add(record);
@@ -114,7 +114,7 @@ class ChainRun {
       }
     }
     if (lines !== undefined) out?.addLines(lines.bytes, start, end);
-    tally.leaveOut(skipped);
+    tally.leaveOut("IOUringEvent", skipped);
     if (live) sink.flush();
   }
 

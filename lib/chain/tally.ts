@@ -10,6 +10,8 @@ export class Tally {
   #events = 0;
   #suspicious = 0;
   #leftOut = 0;
+  /** What the stream is of, as far as it has told. */
+  #kind: "record" | "ring" | "event" = "record";
   #lost = 0;
   #incomplete = false;
   #severity: Severity | undefined;
@@ -38,6 +40,9 @@ export class Tally {
         if (record.classification?.suspicious) this.#suspicious++;
         break;
       case "IOUringStatus":
+        if (record.phase === "start" && record.coverage) {
+          this.#kind = record.coverage.image === undefined ? "event" : "ring";
+        }
         if (record.phase === "end") {
           if (record.complete === false) this.#incomplete = true;
           if (typeof record.totals?.lost === "number") this.#lost += record.totals.lost;
@@ -50,17 +55,20 @@ export class Tally {
     return this.#severity;
   }
 
-  /** Counts records that were left out. */
-  leaveOut(count: number): void {
+  /** Counts records of one type that were left out. */
+  leaveOut(type: StreamRecord["type"], count: number): void {
     this.#leftOut += count;
+    if (count === 0) return;
+    if (type !== "IOUringEntry") this.#kind = "event";
+    else if (this.#kind === "record") this.#kind = "ring";
   }
 
   /** `3 rings in 2 processes, 1 suspicious`, and what else there is to say. */
   summary(): string {
     const records = [
-      ...(this.#rings > 0 || this.#events === 0 ? [count(this.#rings, "ring")] : []),
+      ...(this.#rings > 0 ? [count(this.#rings, "ring")] : []),
       ...(this.#events > 0 ? [count(this.#events, "event")] : []),
-    ].join(" and ");
+    ].join(" and ") || count(0, this.#kind);
     const over = this.#pids.size === MAX_PROCESSES ? "at least " : "";
     const parts = [
       `${records} in ${over}${count(this.#pids.size, "process", "processes")}`,

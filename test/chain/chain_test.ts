@@ -5,7 +5,7 @@ import { JsonSink, NdjsonSink, type Sink } from "../../lib/chain/sink.ts";
 import { CutStreamError, StreamEnds } from "../../lib/chain/stream_ends.ts";
 import { Tally } from "../../lib/chain/tally.ts";
 import { ndjsonLine } from "../../lib/record/ndjson.ts";
-import type { StreamRecord } from "../../lib/record/records.ts";
+import type { IOUringStatus, StreamRecord } from "../../lib/record/records.ts";
 import { event, ring, status } from "./records.ts";
 
 /** A sink that notes what is asked of it. */
@@ -171,7 +171,7 @@ Deno.test("StreamEnds finds a stream without its end", () => {
 
 Deno.test("Tally counts rings, processes and what is suspicious", () => {
   const tally = new Tally();
-  assert.equal(tally.summary(), "0 rings in 0 processes, 0 suspicious");
+  assert.equal(tally.summary(), "0 records in 0 processes, 0 suspicious");
   tally.add(ring({ pid: 1 }));
   assert.equal(tally.summary(), "1 ring in 1 process, 0 suspicious");
   tally.add(ring({ pid: 1, bypasses_seccomp: true }));
@@ -186,6 +186,28 @@ Deno.test("Tally counts rings, processes and what is suspicious", () => {
     tally.summary(),
     "4 rings and 1 event in 3 processes, 2 suspicious, 5 lost, incomplete",
   );
+});
+
+Deno.test("Tally speaks of what the stream is of where nothing passes", () => {
+  const summary = (fill: (tally: Tally) => void) => {
+    const tally = new Tally();
+    fill(tally);
+    return tally.summary().split(" in ")[0];
+  };
+  const start = (coverage: IOUringStatus["coverage"] & object) =>
+    status({ phase: "start", coverage });
+  assert.equal(summary((tally) => tally.add(start({ image: {} }))), "0 rings");
+  assert.equal(summary((tally) => tally.add(start({ hooks: {} }))), "0 events");
+  assert.equal(summary((tally) => tally.leaveOut("IOUringEvent", 2)), "0 events");
+  assert.equal(summary((tally) => tally.leaveOut("IOUringEvent", 0)), "0 records");
+  const rings = (tally: Tally) => tally.leaveOut("IOUringEntry", 1);
+  assert.equal(summary(rings), "0 rings");
+  const both = (tally: Tally) => {
+    tally.leaveOut("IOUringResult", 1);
+    rings(tally);
+  };
+  assert.equal(summary(both), "0 events");
+  assert.equal(summary((tally) => (both(tally), tally.add(ring({ pid: 1 })))), "1 ring");
 });
 
 Deno.test("Tally takes any classification that a stream may hold", () => {

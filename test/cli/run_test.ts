@@ -141,7 +141,7 @@ Deno.test("filter reports ten bad lines and counts the rest", async () => {
   const lines = err.trimEnd().split("\n");
   assert.equal(lines.length, 11);
   assert.equal(lines[9], "warning: Line 10 is not JSON, left out");
-  assert.equal(lines[10], "0 rings in 0 processes, 0 suspicious, 50 bad lines left out");
+  assert.equal(lines[10], "0 records in 0 processes, 0 suspicious, 50 bad lines left out");
   assert.equal(code, 0);
 });
 
