@@ -31,6 +31,7 @@
 #define NAME_MAX	255
 
 #define IOSQE_FIXED_FILE (1 << 0)
+#define SPLICE_F_FD_IN_FIXED (1U << 31)
 #define REQ_F_FAIL	(1 << 8)
 #define IORING_CQE_F_MORE (1 << 1)
 #define IORING_SETUP_SQPOLL (1 << 1)
@@ -59,7 +60,7 @@ enum {
 
 /*
  * Which opcodes work on the open file in the request's fd, which name paths that may begin at an open
- * directory, and which give way first.
+ * directory, which read another open file, and which give way first.
  */
 #define BIT(n) (1ULL << (n))
 #define ON_FILE                                                                                   \
@@ -75,6 +76,7 @@ enum {
 #define IN_DIRECTORY                                                                              \
 	(BIT(OP_OPENAT) | BIT(OP_OPENAT2) | BIT(OP_STATX) | BIT(OP_UNLINKAT) | BIT(OP_MKDIRAT) |  \
 	 BIT(OP_RENAMEAT) | BIT(OP_SYMLINKAT) | BIT(OP_LINKAT))
+#define WITH_INPUT (BIT(OP_SPLICE) | BIT(OP_TEE))
 #define HOT                                                                                       \
 	(BIT(OP_NOP) | BIT(OP_READV) | BIT(OP_WRITEV) | BIT(OP_READ_FIXED) | BIT(OP_WRITE_FIXED) | \
 	 BIT(OP_READ) | BIT(OP_WRITE) | BIT(OP_READ_MULTISHOT) | BIT(OP_READV_FIXED) |            \
@@ -194,7 +196,7 @@ struct scratch {
 	__u8 data[SCRATCH_BYTES];
 	struct identity who;
 	struct looked_up last;
-	__u64 directories[2]; /* of the first and the second path; see meet_directories() */
+	__u64 others[2]; /* see meet_others() */
 	__u32 offset; /* see add_offset() */
 	__u64 auxv[AUXV_PAIRS * 2];
 };
@@ -1152,8 +1154,27 @@ static __always_inline __u64 meet_file(__u32 program, struct counters *row, stru
 	return id;
 }
 
-/* The open directories that the request's paths begin at. */
-__noinline int meet_directories(__u32 program, __u64 address, __u32 opcode)
+/* The open file that SPLICE and TEE read. */
+static __always_inline struct file *input_of(struct task_struct *task, struct io_kiocb *request)
+{
+	struct io_splice *splice = (struct io_splice *)request;
+	__s32 fd;
+
+	/* Before 5.15 it is not told by its number. */
+	if (!bpf_core_field_exists(splice->splice_fd_in))
+		return NULL;
+	fd = BPF_CORE_READ(splice, splice_fd_in);
+	if (BPF_CORE_READ(splice, flags) & SPLICE_F_FD_IN_FIXED)
+		return fixed_file_of(BPF_CORE_READ(request, ctx), fd);
+	return file_of(task, fd, false);
+}
+
+/*
+ * The open files beside its own that a request has to do with. Directories that its paths begin at
+ * are named in scratch->others, the first path's and the second's; an input is named in the first, or
+ * in the second by the address of its file where it is a socket.
+ */
+__noinline int meet_others(__u32 program, __u64 address, __u32 opcode)
 {
 	struct scratch *scratch = scratch_of(program);
 	void *request = (void *)address;
@@ -1203,23 +1224,28 @@ __noinline int meet_directories(__u32 program, __u64 address, __u32 opcode)
 			second = BPF_CORE_READ((struct io_symlink *)request, new_dfd);
 		break;
 	}
-	scratch->directories[0] = 0;
-	scratch->directories[1] = 0;
-	file = file_of(scratch->who.task, first, false);
+	scratch->others[0] = 0;
+	scratch->others[1] = 0;
+	if (opcode == OP_SPLICE || opcode == OP_TEE)
+		file = input_of(scratch->who.task, request);
+	else
+		file = file_of(scratch->who.task, first, false);
 	if (file && !is_socket(file))
-		scratch->directories[0] = meet_file(program, row, file);
+		scratch->others[0] = meet_file(program, row, file);
+	else if (opcode == OP_SPLICE)
+		scratch->others[1] = (__u64)file;
 	file = file_of(scratch->who.task, second, false);
 	if (file && !is_socket(file))
-		scratch->directories[1] = meet_file(program, row, file);
+		scratch->others[1] = meet_file(program, row, file);
 	return 0;
 }
 
 static __always_inline __u32 put_directories(struct scratch *scratch, __u32 at)
 {
-	if (scratch->directories[0])
-		at = put_u64(scratch, at, SECTION_DIRECTORY, 0, scratch->directories[0]);
-	if (scratch->directories[1])
-		at = put_u64(scratch, at, SECTION_DIRECTORY, 1, scratch->directories[1]);
+	if (scratch->others[0])
+		at = put_u64(scratch, at, SECTION_DIRECTORY, 0, scratch->others[0]);
+	if (scratch->others[1])
+		at = put_u64(scratch, at, SECTION_DIRECTORY, 1, scratch->others[1]);
 	return at;
 }
 
@@ -1573,6 +1599,18 @@ __noinline int put_entry(__u32 program, __u32 at, __u64 address)
 	return at;
 }
 
+static __always_inline __u32 put_input(__u32 program, struct scratch *scratch, __u32 at,
+				       struct io_kiocb *request)
+{
+	__u32 unsure = BPF_CORE_READ((struct io_splice *)request, flags) >> 31;
+
+	if (scratch->others[1])
+		return put_socket(program, at, SECTION_INPUT_SOCKET, unsure, scratch->others[1]);
+	if (scratch->others[0])
+		return put_u64(scratch, at, SECTION_INPUT, unsure, scratch->others[0]);
+	return at;
+}
+
 #define COMMAND_BYTES 64
 
 /* What else the opcode has to tell. */
@@ -1632,6 +1670,9 @@ __noinline int put_arguments(__u32 program, __u32 at, __u64 address, __u32 opcod
 	case OP_LINK_TIMEOUT:
 	case OP_TIMEOUT_REMOVE:
 		return put_timeout(scratch, at, request, opcode);
+	case OP_SPLICE:
+	case OP_TEE:
+		return put_input(program, scratch, at, request);
 	case OP_URING_CMD:
 	case OP_URING_CMD128:
 		if (bpf_core_field_exists(struct io_uring_cmd, sqe))
@@ -1922,9 +1963,9 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 			if (!socket)
 				file_name = meet_file(program, row, file);
 		}
-		if (request && opcode < 64 && IN_DIRECTORY & BIT(opcode)) {
-			scratch->directories[0] = (__u64)request;
-			meet_directories(program, number_of(scratch->directories[0]), opcode);
+		if (request && opcode < 64 && (IN_DIRECTORY | WITH_INPUT) & BIT(opcode)) {
+			scratch->others[0] = (__u64)request;
+			meet_others(program, number_of(scratch->others[0]), opcode);
 		}
 	}
 

@@ -208,6 +208,8 @@ enum section_kind {
 	SECTION_FAULT, /* extra: the section_kind that could not be read */
 	SECTION_PENDING, /* opcodes in the submission queue, in its order */
 	SECTION_DIRECTORY, /* __u64: names a RECORD_FILE that a path begins at; extra: 1 the second path */
+	SECTION_INPUT, /* as SECTION_FILE, of what SPLICE and TEE read */
+	SECTION_INPUT_SOCKET, /* as SECTION_SOCKET, of the same */
 };
 
 struct socket_info {
@@ -278,6 +280,6 @@ struct process_state {
 #define MAX_PATH	4096
 #define MAX_ARGS	1024
 #define MAX_COMPONENTS	64
-#define WIRE_ABI	4u
+#define WIRE_ABI	5u
 
 #endif /* __IOURING_H */

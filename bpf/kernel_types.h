@@ -377,6 +377,10 @@ struct io_rename___v7 {
 	struct delayed_filename oldpath;
 	struct delayed_filename newpath;
 };
+struct io_splice {
+	int splice_fd_in;
+	unsigned int flags;
+};
 /* 6.0 joined io_symlink and io_hardlink. */
 struct io_link {
 	int old_dfd;

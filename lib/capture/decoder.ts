@@ -224,6 +224,8 @@ export class Decoder {
       cred: section("CRED"),
       file: section("FILE"),
       directory: section("DIRECTORY"),
+      input: section("INPUT"),
+      inputSocket: section("INPUT_SOCKET"),
       socket: section("SOCKET"),
       peer: section("PEER"),
       user: section("USER"),
@@ -497,6 +499,8 @@ export class Decoder {
     const known: { -readonly [K in keyof KnownArguments]: KnownArguments[K] } = {};
     let target: JsonObject | undefined;
     let targetUnsure = false;
+    let input: JsonObject | undefined;
+    let inputUnsure = false;
     let directories: { [key: string]: JsonObject | undefined } | undefined;
     let reader: ArgumentReader = NO_MEMORY;
     const pages: { address: bigint; bytes: Uint8Array }[] = [];
@@ -603,12 +607,14 @@ export class Decoder {
           break;
         }
         case kinds.socket:
-          target = socketTarget(this.wire, section.bytes, {
-            local: bytesOfKind(sections, i, kinds.unixLocal),
-            peer: bytesOfKind(sections, i, kinds.unixPeer),
-          });
+          target = this.#socket(sections, i);
           fields.socket = true;
           targetUnsure = extra !== 0;
+          break;
+        case kinds.input:
+        case kinds.inputSocket:
+          input = kind === kinds.input ? this.#files.target(section) : this.#socket(sections, i);
+          inputUnsure = extra !== 0;
           break;
         case kinds.user: {
           const { bytes } = section;
@@ -641,6 +647,10 @@ export class Decoder {
     const described = describeRequest(fields, reader, { known });
     let info = described.info as JsonObject | undefined;
     if (target !== undefined) (info ??= {}).target = target;
+    if (input !== undefined) {
+      (info ??= {}).target_in = input;
+      if (inputUnsure || (facts.flags & WAITS) !== 0) facts.doubt("op_info.target_in");
+    }
     if (directories !== undefined && info !== undefined) {
       const known = withDirectories(info, (key) => directories[key]);
       info = known.info;
@@ -667,6 +677,13 @@ export class Decoder {
     } else if (target !== undefined && (targetUnsure || (facts.flags & WAITS) !== 0)) {
       facts.doubt("op_info.target");
     }
+  }
+
+  #socket(sections: readonly Section[], index: number): JsonObject {
+    return socketTarget(this.wire, sections[index]!.bytes, {
+      local: bytesOfKind(sections, index, this.#section.unixLocal),
+      peer: bytesOfKind(sections, index, this.#section.unixPeer),
+    });
   }
 
   #completion(view: DataView, at: number, size: number): void {

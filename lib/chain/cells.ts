@@ -67,12 +67,19 @@ export function detailCell(record: Fields): string {
   }
   if ("path" in info) return pathCell(info, "path");
   if ("addr" in info) return peer(info);
-  const target = fieldsOf(info.target);
-  if ("path" in target) return printableField(target, "path");
-  if ("addr" in target) return peer(target);
+  const [target, input] = [info.target, info.target_in].map(targetCell);
+  if (input !== undefined) return `${input} -> ${target ?? "?"}`;
+  if (target !== undefined) return target;
   return Object.entries(info)
     .filter(([, value]) => typeof value === "string" || typeof value === "number")
     .map(([key, value]) => `${printable(key)}=${cell(value)}`).join(" ");
+}
+
+/** An open file by its path or peer; undefined where it has none. */
+function targetCell(value: unknown): string | undefined {
+  const target = fieldsOf(value);
+  if ("path" in target) return printableField(target, "path");
+  return "addr" in target ? peer(target) : undefined;
 }
 
 /** `EACCES`, or a number, or nothing where the result is not known. */

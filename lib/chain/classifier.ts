@@ -252,7 +252,7 @@ export class Classifier {
           .some((flag) => sqe_flags.includes(String(flag)))
       );
     }
-    if (target !== undefined) ofRequest.push((request) => target.includes(request.target));
+    if (target !== undefined) ofRequest.push((request) => request.isOn(target));
     for (const [key, values] of Object.entries(op_info ?? {})) {
       ofRequest.push(({ info }) => hasValue(info[key], values));
     }

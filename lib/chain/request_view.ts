@@ -45,6 +45,7 @@ const ACCESS_OF_OPCODE: Readonly<Record<string, readonly Access[]>> = {
   IORING_OP_WRITE_FIXED: WRITE,
   IORING_OP_WRITEV_FIXED: WRITE,
   IORING_OP_SPLICE: WRITE,
+  IORING_OP_TEE: WRITE,
   IORING_OP_SETXATTR: WRITE,
   IORING_OP_FSETXATTR: WRITE,
   IORING_OP_FTRUNCATE: WRITE,
@@ -61,6 +62,8 @@ const OPENAT2 = opcodeNumber("IORING_OP_OPENAT2")!;
 const RENAMEAT = opcodeNumber("IORING_OP_RENAMEAT")!;
 const LINKAT = opcodeNumber("IORING_OP_LINKAT")!;
 const SYMLINKAT = opcodeNumber("IORING_OP_SYMLINKAT")!;
+const SPLICE = opcodeNumber("IORING_OP_SPLICE")!;
+const TEE = opcodeNumber("IORING_OP_TEE")!;
 const READ_WRITE: readonly Access[] = ["read", "write"];
 /** The same for opcodes whose paths or flags decide. */
 const POSSIBLE_ACCESS: ReadonlyMap<number, readonly Access[]> = new Map([
@@ -69,6 +72,8 @@ const POSSIBLE_ACCESS: ReadonlyMap<number, readonly Access[]> = new Map([
   [RENAMEAT, ["write", "remove"]],
   [LINKAT, READ_WRITE],
   [SYMLINKAT, READ_WRITE],
+  [SPLICE, READ_WRITE],
+  [TEE, READ_WRITE],
 ]);
 
 /** What a request of this opcode can do to a path: what rules need to be asked. */
@@ -149,13 +154,19 @@ export class RequestView {
   #findPeers(): readonly Peer[] {
     const { info } = this;
     const [named, ofTarget] = [peerOf(info), peerOf(fieldsOf(info.target))];
+    if (info.target_in !== undefined) {
+      const ofInput = peerOf(fieldsOf(info.target_in));
+      return [named, ofTarget, ofInput].filter((peer) => peer !== undefined);
+    }
     if (named === undefined) return ofTarget === undefined ? NO_PEERS : [ofTarget];
     return ofTarget === undefined ? [named] : [named, ofTarget];
   }
 
-  get target(): TargetKind {
-    const { kind } = fieldsOf(this.info.target);
-    return kind === undefined ? "unknown" : kind === "socket" || kind === "pipe" ? kind : "file";
+  /** Whether the request works on an open file of one of these kinds, or reads one. */
+  isOn(kinds: readonly TargetKind[]): boolean {
+    const { target, target_in } = this.info;
+    return kinds.includes(kindOf(target)) ||
+      target_in !== undefined && kinds.includes(kindOf(target_in));
   }
 
   /** The descriptor that the request works on, told apart from a slot of the ring's file table. */
@@ -170,9 +181,10 @@ export class RequestView {
 
   #findPaths(): readonly PathUse[] {
     const { info, opcode } = this;
-    const { path, old_path, new_path, target } = info;
+    const { path, old_path, new_path, target, target_in } = info;
     if (
-      path === undefined && old_path === undefined && new_path === undefined && target === undefined
+      path === undefined && old_path === undefined && new_path === undefined &&
+      target === undefined && target_in === undefined
     ) return NO_PATHS;
     const paths: PathUse[] = [];
     const add = (holder: Fields, key: string, access: readonly Access[]) => {
@@ -189,6 +201,7 @@ export class RequestView {
       add(info, "new_path", WRITE);
     }
     if (target !== undefined) add(fieldsOf(target), "path", this.#access);
+    if (target_in !== undefined) add(fieldsOf(target_in), "path", READ);
     return paths;
   }
 
@@ -268,6 +281,11 @@ function plainPath(
     }
   }
   return plain === "" ? "/" : plain;
+}
+
+function kindOf(target: unknown): TargetKind {
+  const { kind } = fieldsOf(target);
+  return kind === undefined ? "unknown" : kind === "socket" || kind === "pipe" ? kind : "file";
 }
 
 /** Who an object of a record names, if anyone. */

@@ -112,6 +112,7 @@ const OP_INFO: JsonObject = {
     len: SIZE,
     flags: STRING,
     target: ref("target"),
+    target_in: ref("target"),
   },
 };
 

@@ -15,6 +15,10 @@ import { readCompletedRequest, readPreparedRequest } from "./prepared_request.ts
 import type { RingNotes } from "./ring_notes.ts";
 import type { JoinedRequest } from "./ring_requests.ts";
 
+/** SPLICE and TEE. */
+const WITH_INPUT: ReadonlySet<number> = new Set([30, 33]);
+const SPLICE_F_FD_IN_FIXED = 1 << 31;
+
 /** Where a request's file is looked up. */
 export interface FilePlace {
   readonly fd: number;
@@ -116,18 +120,24 @@ function opInfo(
   for (const field of missing) around.notes.miss(`${path}.${field.path}`, field.reason);
   for (const key of unverified) around.notes.unverified.push(`${path}.${key}`);
   const target = file && describeFile(file);
-  if (target === undefined && info === undefined) return {};
+  const input = inputOf(request, fields, around);
+  const targetIn = input && describeFile(input);
+  const targets = {
+    ...(target === undefined ? {} : { target }),
+    ...(targetIn === undefined ? {} : { target_in: targetIn }),
+  };
+  if (info === undefined && Object.keys(targets).length === 0) return {};
   const { info: whole, added } = withDirectories(info ?? {}, (_, fd) => {
     const directory = around.fileOf(request, { fd, fixed: false });
     return directory && describeFile(directory);
   });
   // The descriptors of a finished request may name other files by now.
   if (request.state === undefined && request.results.length > 0) {
-    for (const key of target === undefined ? added : [...added, "target"]) {
+    for (const key of [...added, ...Object.keys(targets)]) {
       around.notes.unverified.push(`${path}.op_info.${key}`);
     }
   }
-  return { op_info: target === undefined ? { ...whole } : { ...whole, target } };
+  return { op_info: { ...whole, ...targets } };
 }
 
 function fileOf(
@@ -144,4 +154,14 @@ function fileOf(
   if (fields.fd === undefined || fields.fd < 0) return undefined;
   const fixed = ((fields.flags ?? 0) & IOSQE_FIXED_FILE) !== 0;
   return around.fileOf(request, { fd: fields.fd, fixed });
+}
+
+/** The open file that SPLICE and TEE read. */
+function inputOf(
+  request: JoinedRequest,
+  { opcode, fileIndex: fd, opFlags }: RequestFields,
+  around: RequestSurroundings,
+): KernelObject | undefined {
+  if (!WITH_INPUT.has(opcode) || fd === undefined || opFlags === undefined) return undefined;
+  return around.fileOf(request, { fd: fd | 0, fixed: (opFlags & SPLICE_F_FD_IN_FIXED) !== 0 });
 }

@@ -97,11 +97,11 @@ function withBytes(keys: string): readonly string[] {
 const UNNAMED_KEYS = withBytes(UNNAMED);
 const BY_NUMBER = OPCODES.map(({ name }) => withBytes(KEYS[name.slice("IORING_OP_".length)]!));
 
-/** What `op_info` of an opcode may hold beside `target`; see {@linkcode describeRequest}. */
+/** What `op_info` of an opcode may hold beside `target` and `target_in`; see {@linkcode describeRequest}. */
 export function opInfoKeys(opcode: number): readonly string[] {
   return BY_NUMBER[opcode] ?? UNNAMED_KEYS;
 }
 
-/** What `op_info` of any opcode may hold beside `target`. */
+/** What `op_info` of any opcode may hold beside `target` and `target_in`. */
 export const OP_INFO_KEYS: readonly string[] = [...new Set([...BY_NUMBER.flat(), ...UNNAMED_KEYS])]
   .sort();

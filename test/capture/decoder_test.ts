@@ -337,6 +337,41 @@ unit("Decoder tells open files and sockets by what they are", () => {
   ok(peer.unverified.includes("op_info.target"));
 });
 
+unit("Decoder tells what SPLICE reads beside what it writes", () => {
+  const wire = builder();
+  addProcess(wire);
+  wire.add("file_record", { kind: wire.value("RECORD_FILE") }, { file: 7n, mode: 0o100600 }, [
+    { kind: "FILE_PATH", bytes: "shadow\0etc\0" },
+  ]);
+  const name = new Uint8Array(BigUint64Array.of(7n).buffer);
+  const socket = new Uint8Array(48);
+  new DataView(socket.buffer).setUint16(0, 2, true);
+  const peer = new Uint8Array([110, 0, ...new TextEncoder().encode("\0x")]);
+  peer.set([1, 0]);
+  const unix = socket.slice();
+  unix[0] = 1;
+  addRequest(wire, { opcode: 30 }, { fd: 4 }, [
+    { kind: "INPUT", bytes: name },
+    { kind: "SOCKET", bytes: socket },
+  ]);
+  addRequest(wire, { opcode: 30 }, { fd: 4 }, [
+    { kind: "INPUT_SOCKET", extra: 1, bytes: unix },
+    { kind: "UNIX_PEER", bytes: peer },
+    { kind: "FILE", bytes: name },
+  ]);
+  addRequest(wire, { opcode: 30 }, { fd: 4, flags: 1 << 2 }, [{ kind: "INPUT", bytes: name }]);
+  const [sent, received, linked] = decodeAll(decoder(), wire);
+  deepStrictEqual(sent.op_info.target_in, { kind: "file", path: "/etc/shadow" });
+  equal(sent.op_info.target.kind, "socket");
+  ok(!sent.unverified.includes("op_info.target_in"));
+  deepStrictEqual(received.op_info.target_in, { kind: "socket", family: "AF_UNIX", path: "@x" });
+  deepStrictEqual(received.op_info.target, { kind: "file", path: "/etc/shadow" });
+  ok(received.unverified.includes("op_info.target_in"));
+  ok(!received.unverified.includes("op_info.target"));
+  equal(linked.op_info.target, undefined);
+  ok(linked.unverified.includes("op_info.target_in"));
+});
+
 unit("Decoder says which directories relative paths begin at", () => {
   const wire = builder();
   addProcess(wire);

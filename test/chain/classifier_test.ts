@@ -16,6 +16,7 @@ import { event, ring, status } from "./records.ts";
 
 const FILTERED = { mode: 2, filters: 1 };
 const SOCKET = { kind: "socket", family: "AF_INET", addr: "192.0.2.1", port: 443 };
+const PIPE = { kind: "pipe", path: "pipe:[8887]" };
 
 /** An event of an opcode, without its prefix. */
 function op(
@@ -123,6 +124,10 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [
         op("CONNECT", {}, { uring: { ctx: "0x1", fd: 5 } }),
         op("WRITE", { fd: 5, target: SOCKET }, { uring: { ctx: "0x1", fd: 5 } }),
+      ],
+      [
+        op("CONNECT", { addr: "192.0.2.1", port: 443 }, { uring: { ctx: "0x1", fd: 5 } }),
+        op("SPLICE", { target: PIPE, target_in: SOCKET }, { uring: { ctx: "0x1", fd: 7 } }),
       ],
       // Descriptors are the process's, whichever ring they are used on.
       [
@@ -259,6 +264,8 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [op("LINKAT", { old_path: "shadow", new_path: "x", old_dfd: 5, old_dfd_path: "/etc" })],
       [op("READ", { fd: 3, target: { kind: "file", path: "/home/a/.ssh/id_ed25519" } })],
       [op("SYMLINKAT", { old_path: "/etc/shadow", new_path: "/tmp/x" })],
+      [op("SPLICE", { target: PIPE, target_in: { kind: "file", path: "/etc/shadow" } })],
+      [op("SPLICE", { target_in: { kind: "file", path: "/etc/shadow" } })],
       [ring({ history: [past("OPENAT", { path: "/etc/sudoers.d/admin" })] })],
     ],
     silent: [
@@ -270,6 +277,7 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
         process: { ...event().process, cwd: "/etc" },
       })],
       [op("CLOSE", { fd: 3, target: { kind: "file", path: "/etc/shadow" } })],
+      [op("SPLICE", { target: { kind: "file", path: "/etc/shadow" }, target_in: PIPE })],
       [op("STATX", { path: "/etc/shadow" })],
       [open("/proc/1/cwd/../etc/shadow")],
       [open("/etc/ssh/ssh_config")],

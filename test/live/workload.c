@@ -322,14 +322,29 @@ static void all_files(void)
 	sqe->splice_fd_in = in[0];
 	sqe->len = 10;
 	sqe->splice_flags = 2;
-	run("{\"fd_in\":%d,\"fd_out\":%d,\"len\":10,\"flags\":\"SPLICE_F_NONBLOCK\"}", in[0],
-	    out[1]);
+	run("{\"fd_in\":%d,\"fd_out\":%d,\"len\":10,\"flags\":\"SPLICE_F_NONBLOCK\","
+	    "\"target\":{\"kind\":\"pipe\"},\"target_in\":{\"kind\":\"pipe\"}}", in[0], out[1]);
 	sqe = get(IORING_OP_SPLICE, out[1]);
 	sqe->splice_fd_in = in[0];
 	sqe->splice_off_in = -1;
 	sqe->off = -1;
 	sqe->len = 20;
-	run("{\"fd_in\":%d,\"fd_out\":%d,\"len\":20}", in[0], out[1]);
+	run("{\"fd_in\":%d,\"fd_out\":%d,\"len\":20,\"target_in\":{\"kind\":\"pipe\"}}", in[0],
+	    out[1]);
+	sqe = get(IORING_OP_SPLICE, out[1]);
+	sqe->splice_fd_in = fd;
+	sqe->splice_off_in = 2;
+	sqe->off = -1;
+	sqe->len = 8;
+	run("{\"fd_in\":%d,\"off_in\":2,\"len\":8,\"target\":{\"kind\":\"pipe\"},"
+	    "\"target_in\":{\"kind\":\"file\",\"path\":\"%s\"}}", fd, path);
+	sqe = get(IORING_OP_SPLICE, out[1]);
+	sqe->splice_fd_in = 1;
+	sqe->splice_flags = 1u << 31;
+	sqe->off = -1;
+	sqe->len = 9;
+	run("{\"fd_in\":1,\"off_in\":0,\"flags\":\"SPLICE_F_FD_IN_FIXED\",\"target_in\":{"
+	    "\"kind\":\"file\",\"path\":\"%s\"}}", path);
 
 	if (known[OP_FTRUNCATE]) {
 		sqe = get(OP_FTRUNCATE, fd);
@@ -514,7 +529,7 @@ static void all_sockets(void)
 	struct iovec iov = { buffer, 9 };
 	struct msghdr message = {};
 	socklen_t length;
-	int listener = tcp_listener(&listening), client, server, udp, fd, stream;
+	int listener = tcp_listener(&listening), client, server, udp, fd, stream, moved[2];
 
 	if (known[IORING_OP_SOCKET]) {
 		sqe = get(IORING_OP_SOCKET, AF_INET);
@@ -574,6 +589,15 @@ static void all_sockets(void)
 	sqe->addr = (uintptr_t)buffer;
 	sqe->len = 6;
 	run("{\"fd\":%d,\"target\":{\"kind\":\"socket\"}}", server);
+	if (pipe(moved) || write(client, buffer, 4) != 4)
+		die("pipe");
+	sqe = get(IORING_OP_SPLICE, moved[1]);
+	sqe->splice_fd_in = server;
+	sqe->splice_off_in = -1;
+	sqe->off = -1;
+	sqe->len = 4;
+	run("{\"fd_in\":%d,\"target\":{\"kind\":\"pipe\"},\"target_in\":{\"kind\":\"socket\","
+	    "\"family\":\"AF_INET\",\"local_port\":%d}}", server, ntohs(listening.sin_port));
 	if (known[IORING_OP_SEND_ZC]) {
 		sqe = get(IORING_OP_SEND_ZC, client);
 		sqe->addr = (uintptr_t)buffer;

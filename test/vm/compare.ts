@@ -75,6 +75,10 @@ class Comparison {
   request(path: string, expected: Item, got: Item): void {
     const { raw, ...facts } = expected;
     this.subset(path, facts, got);
+    // The workload says the descriptor; it splices from pipes.
+    if (isObject(got.op_info) && "fd_in" in got.op_info) {
+      this.subset(`${path}.op_info.target_in`, { kind: "pipe" }, got.op_info.target_in);
+    }
     if (!isObject(raw)) return;
     for (const key of Object.keys(raw)) {
       if (key in got) this.subset(`${path}.${key}`, raw[key], got[key]);
