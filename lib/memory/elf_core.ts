@@ -168,10 +168,13 @@ export function readElfCore(source: ByteReader): ElfCore {
   if (cut > 0) damage.push(`${cut} of ${count} segments are cut short by the end of the file`);
   if (notesOutside > 0) damage.push(`${notesOutside} note segments point outside the file`);
   if (skipped > 0) damage.push(`${skipped} note segments were skipped: they are too large`);
-  const own = withoutShared(segments);
-  const shared = segments.length - own.length;
-  if (shared > 0) damage.push(`${shared} of ${count} segments hold the same bytes as another`);
-  const ranges = withoutOverlap(own, source, damage);
+  // With paging, a core has a segment for each mapping of the same memory: that comes first.
+  const apart = withoutOverlap(segments, source, damage);
+  const ranges = withoutShared(apart);
+  const shared = apart.length - ranges.length;
+  if (shared > 0) {
+    damage.push(`${shared} of ${apart.length} ranges of memory hold the same bytes as another`);
+  }
   if (ranges.length === 0) {
     fail(`none of its ${count} program headers holds memory inside the file`);
   }
@@ -249,32 +252,23 @@ function withoutOverlap(
   let compared = 0;
   for (const segment of sorted) {
     const previous = ranges.at(-1);
-    if (previous === undefined || segment.start >= previous.end) {
-      if (
-        previous !== undefined && segment.start === previous.end &&
-        segment.offset === previous.offset + (previous.end - previous.start)
-      ) {
-        ranges[ranges.length - 1] = { ...previous, end: segment.end };
-      } else {
-        ranges.push(segment);
-      }
-      continue;
-    }
-    const there = previous.offset + (segment.start - previous.start);
-    if (segment.offset !== there && compared < MAX_COMPARED) {
-      const length = Math.min(PAGE_SIZE, previous.end - segment.start, segment.end - segment.start);
+    const end = previous?.end ?? 0;
+    // Where the file has `segment`, if it goes on as `previous` does.
+    const there = previous && previous.offset + (segment.start - previous.start);
+    const isSame = segment.offset === there;
+    if (previous !== undefined && segment.start < end && !isSame && compared < MAX_COMPARED) {
+      const length = Math.min(PAGE_SIZE, end - segment.start, segment.end - segment.start);
       compared += length;
       const ours = source.read(segment.offset, length);
-      const others = source.read(there, length);
+      const others = source.read(there!, length);
       if (ours?.some((byte, i) => byte !== others?.[i])) differing++;
     }
-    if (segment.end > previous.end) {
-      const skipped = previous.end - segment.start;
-      ranges.push({
-        start: previous.end,
-        end: segment.end,
-        offset: segment.offset + skipped,
-      });
+    if (segment.end <= end) continue;
+    if (previous !== undefined && segment.start <= end && isSame) {
+      ranges[ranges.length - 1] = { ...previous, end: segment.end };
+    } else {
+      const start = Math.max(segment.start, end);
+      ranges.push({ ...segment, start, offset: segment.offset + (start - segment.start) });
     }
   }
   if (differing > 0) damage.push(`${differing} segments overlap another with different bytes`);

@@ -69,7 +69,26 @@ Deno.test("readElfCore() takes bytes of the file for one address alone", () => {
     { address: 0x20000, bytes: pattern(0x100, 2) },
   ]);
   assert.deepEqual(ranges.map(({ start }) => start), [0x1000, 0x20000]);
-  assert.deepEqual(damage, ["2 of 4 segments hold the same bytes as another"]);
+  assert.deepEqual(damage, ["2 of 4 ranges of memory hold the same bytes as another"]);
+});
+
+Deno.test("readElfCore() takes mappings of the same memory for one, as a core with paging has them", () => {
+  const bytes = pattern(0x6000, 1);
+  const offset = 64 + 5 * 56;
+  const mapping = (from: number, to: number) => ({
+    address: 0x10000 + from,
+    offset: offset + from,
+    fileSize: to - from,
+  });
+  const { ranges, damage } = core([
+    { address: 0x10000, bytes, fileSize: 0x2000 },
+    mapping(0x2000, 0x3000),
+    mapping(0x1000, 0x4000),
+    mapping(0x1000, 0x2000),
+    mapping(0x3000, 0x6000),
+  ]);
+  assert.deepEqual(ranges, [{ start: 0x10000, end: 0x16000, offset }]);
+  assert.deepEqual(damage, []);
 });
 
 Deno.test("readElfCore() reads CR3 and CR4 of every CPU, and VMCOREINFO", () => {

@@ -2,7 +2,7 @@
  * The VM lab: boots a Debian kernel with a workload of io_uring rings and
  * dumps its memory.
  *
- * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo]
+ * `deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--cpus N] [--vmcoreinfo]
  * [--append WORDS] [--idle] [--smear | --sparse | --formats | --lime | --large] [--fresh]`, or with
  * `--debug` fetches the kernels' debug information and boots nothing
  *
@@ -26,6 +26,8 @@ export interface LabOptions {
   paging?: 4 | 5;
   /** RAM in MiB; 512 unless told. */
   memory?: number;
+  /** Processors; 1 unless told. */
+  cpus?: number;
   /** Give the guest a vmcoreinfo device, so that the ELF has its note. */
   vmcoreinfo?: boolean;
   /** More words for the kernel's command line, such as `pti=on`. */
@@ -73,6 +75,7 @@ function physicalEnd(memory: number): number {
 function dumpName(options: LabOptions): string {
   let name = `${options.kernel}-${(options.paging ?? 5) === 5 ? "la57" : "4level"}`;
   if (options.memory !== undefined && options.memory !== 512) name += `-${options.memory}m`;
+  if (options.cpus !== undefined && options.cpus !== 1) name += `-${options.cpus}cpus`;
   if (options.vmcoreinfo) name += "-vmcoreinfo";
   if (options.append) name += `-${options.append.replace(/[^a-z0-9]+/gi, "_")}`;
   if (options.idle) name += "-idle";
@@ -185,14 +188,25 @@ async function withGuest(
   using lock = await Deno.open(`${cache}/lock`, { write: true, create: true });
   await lock.lock(true);
   const dir = `${cache}/${name}`;
-  const { paging = 5, memory = 512, vmcoreinfo = false, append = "", filled = false } = options;
+  const { paging = 5, memory = 512, cpus = 1, append = "" } = options;
+  const { vmcoreinfo = false, filled = false } = options;
 
   const fetched = await fetchKernel(kernel, cache);
   const sources = [];
   const files = program === undefined ? await guestSources() : [`${GUEST}/init.sh`, program];
   files.push(...Object.values(atRest?.files ?? {}));
   for (const file of files) sources.push(await Deno.readFile(file));
-  const settings = [FORMAT, fetched.version, paging, memory, vmcoreinfo, append, args, ramFile];
+  const settings = [
+    FORMAT,
+    fetched.version,
+    paging,
+    memory,
+    cpus,
+    vmcoreinfo,
+    append,
+    args,
+    ramFile,
+  ];
   if (atRest !== undefined) settings.push(atRest.script, atRest.diskSize, atRest.disk);
   const key = await digest([JSON.stringify(settings), ...sources]);
   const known = await Deno.readTextFile(`${dir}/key`).catch(() => "");
@@ -220,6 +234,7 @@ async function withGuest(
     initrd,
     paging,
     memory,
+    cpus,
     vmcoreinfo,
     append,
     ...(atRest === undefined ? {} : { disk: `${fresh}/${atRest.disk}` }),
@@ -553,7 +568,8 @@ function say(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(text + "\n"));
 }
 
-const USAGE = "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--vmcoreinfo] " +
+const USAGE =
+  "Usage: deno task lab [KERNEL…] [--paging 4|5] [--memory MIB] [--cpus N] [--vmcoreinfo] " +
   "[--append WORDS] [--idle] [--smear | --sparse | --formats | --lime | --large [--filled]] " +
   "[--fresh] | --debug [KERNEL…]";
 
@@ -566,6 +582,7 @@ function parseCommandLine(args: string[]) {
       options: {
         paging: { type: "string" },
         memory: { type: "string" },
+        cpus: { type: "string" },
         vmcoreinfo: { type: "boolean", default: false },
         append: { type: "string", default: "" },
         idle: { type: "boolean", default: false },
@@ -579,9 +596,10 @@ function parseCommandLine(args: string[]) {
         debug: { type: "boolean", default: false },
       },
     });
-    const { paging = "5", memory = "512", ...others } = values;
+    const { paging = "5", memory = "512", cpus = "1", ...others } = values;
     const { smear, sparse, formats, lime, large, debug, ...options } = others;
-    if (!/^[45]$/.test(paging) || !/^\d+$/.test(memory)) return undefined;
+    if (!/^[45]$/.test(paging)) return undefined;
+    if (![memory, cpus].every((count) => /^\d+$/.test(count))) return undefined;
     const kinds = [
       smear && labSmear,
       sparse && labSparse,
@@ -596,7 +614,7 @@ function parseCommandLine(args: string[]) {
       pagings: values.paging === undefined ? [5, 4] as const : [Number(paging) as 4 | 5],
       debug,
       make,
-      options: { ...options, memory: Number(memory) },
+      options: { ...options, memory: Number(memory), cpus: Number(cpus) },
       // Of a busy guest, what its processes said is out of date.
       atRest: !smear,
     };

@@ -16,6 +16,8 @@ export interface GuestOptions {
   paging: 4 | 5;
   /** RAM in MiB. */
   memory: number;
+  /** Processors; 1 unless told. */
+  cpus?: number;
   /** Give the guest a vmcoreinfo device. */
   vmcoreinfo: boolean;
   /** More words for the kernel's command line. */
@@ -57,7 +59,7 @@ export class Guest {
           "-accel",
           "tcg",
           "-smp",
-          "1",
+          `${options.cpus ?? 1}`,
           "-m",
           `${options.memory}`,
           "-cpu",

@@ -191,8 +191,12 @@ for (const kernel of KERNELS) {
       () => labDump(options),
       async (dump) => {
         const { lines } = await scan(dump.elf);
-        same((await scan(dump.paging)).lines, lines, "ELF with paging");
-        same((await scan(dump.raw)).lines, lines, "raw");
+        for (const image of [dump.paging, dump.raw]) {
+          const other = await scan(image);
+          same(other.lines, lines, image);
+          assert.equal(other.end.complete, true);
+          assert.equal(other.end.diagnostics, undefined);
+        }
         const dir = await Deno.makeTempDir();
         try {
           const sliced = await scan(dump.elf, "--slice", `${dir}/slice.elf`);

@@ -61,6 +61,31 @@ static void leave(const char *name)
 	usleep(300000);
 }
 
+/*
+ * The kernel allocates objects for requests by the batch, in memory that an
+ * earlier ring's were in: what those were is not this ring's history.
+ */
+static void reused(void)
+{
+	static struct ring old, r;
+
+	if (!ring_setup(&old, "reused-old", 32, 0))
+		return;
+	for (int i = 0; i < 24; i++)
+		prep_openat(&old, "/etc/reused", O_RDONLY, 0);
+	ring_submit(&old, 24, 24);
+	ring_look(&old, true);
+	forget(&old);
+	ring_unmap(&old);
+	close(old.fd);
+	usleep(300000);
+	if (!ring_setup(&r, "reused", 4, 0))
+		return;
+	ring_sqe(&r, OP_NOP, -1);
+	ring_one(&r);
+	ring_truth(&r);
+}
+
 /* The process lives on, its rings do not. */
 static void closed(void)
 {
@@ -117,6 +142,7 @@ static void parked(void)
 
 const struct scenario hidden_scenarios[] = {
 	{ "parked", parked },
+	{ "reused", reused },
 	{ "closed", closed },
 	{ "exited", exited },
 	{ NULL, NULL },
