@@ -22,8 +22,13 @@ import { mapping, quote, unknownWord, Walk } from "./schema.ts";
 export const CONFIG_LIMIT = 1024 * 1024;
 /** Deepest nesting of brackets. The library takes gigabytes where it is deep, and no config is. */
 const MAX_DEPTH = 100;
+/** Words and signs of one config: the library takes up to a kilobyte for each. */
+const MAX_TOKENS = 2 ** 18;
 /** Tokens that the library puts in between and that stand for no text. */
 const MARKS = new Set([CST.DOCUMENT, CST.FLOW_END, CST.SCALAR]);
+
+/** Space, ends of lines and comments. */
+const BLANK = /^(?:\s|#|$)/;
 
 /** A validated config. */
 export interface Config {
@@ -71,17 +76,12 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
     const lossy = new TextDecoder().decode(bytes);
     throw errorAt(lossy.indexOf("\ufffd"), "Expected UTF-8 text, found other bytes", lossy);
   }
-  const deep = tooDeep(source);
-  if (deep >= 0) throw errorAt(deep, "Not a YAML config: Nested too deeply", source);
+  const excess = findExcess(source);
+  if (excess !== undefined) {
+    throw errorAt(excess.offset, `Not a YAML config: ${excess.message}`, source);
+  }
   const lines = new LineCounter();
-  const document = parseDocument(source, {
-    lineCounter: lines,
-    prettyErrors: false,
-    // Checked with our own message; the library compares every key with every other.
-    uniqueKeys: false,
-    // Tells 1 from 1.0, and keeps large ids exact.
-    intAsBigInt: true,
-  }) as Document;
+  const document = parseYaml(source, lines);
   const walk = new Walk(document, lines);
   const syntax = [...document.errors, ...document.warnings];
   // The library nests as deep as the stack and reports its end among the errors.
@@ -105,16 +105,40 @@ export function parseConfig(bytes: Uint8Array, name: string): ParsedConfig {
   return { config, warnings: walk.warnings };
 }
 
-/** Where brackets nest deeper than they may, or -1. */
-function tooDeep(source: string): number {
-  let [offset, depth] = [0, 0];
+/** Where a config begins to be more than the library should be given. */
+function findExcess(source: string): { offset: number; message: string } | undefined {
+  let [offset, depth, tokens] = [0, 0, 0];
   for (const token of new Lexer().lex(source)) {
     if (token === "[" || token === "{") depth++;
     else if (token === "]" || token === "}") depth = Math.max(0, depth - 1);
-    if (depth > MAX_DEPTH) return offset;
-    if (!MARKS.has(token)) offset += token.length;
+    if (depth > MAX_DEPTH) return { offset, message: "Nested too deeply" };
+    if (MARKS.has(token)) continue;
+    // Every escape may be a mistake of its own.
+    if (!BLANK.test(token)) tokens += token.startsWith('"') ? token.split("\\").length : 1;
+    if (tokens > MAX_TOKENS) {
+      return { offset, message: `More than ${MAX_TOKENS} words and signs` };
+    }
+    offset += token.length;
   }
-  return -1;
+  return undefined;
+}
+
+function parseYaml(source: string, lineCounter: LineCounter): Document {
+  const { stackTraceLimit } = Error;
+  // An error is made for every mistake; nobody sees where in the library.
+  Error.stackTraceLimit = 0;
+  try {
+    return parseDocument(source, {
+      lineCounter,
+      prettyErrors: false,
+      // Checked with our own message; the library compares every key with every other.
+      uniqueKeys: false,
+      // Tells 1 from 1.0, and keeps large ids exact.
+      intAsBigInt: true,
+    }) as Document;
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 /** Reports ids that no rule has, and rules that have the same one. What is no text is reported already. */

@@ -285,6 +285,19 @@ Deno.test("parseConfig() says where brackets nest deeper than they may", () => {
   assert.deepEqual(errors("{a: ".repeat(20_000)), [`1:401: ${deep}`]);
 });
 
+Deno.test("parseConfig() gives the library no more than it can hold", () => {
+  const much = "Not a YAML config: More than 262144 words and signs";
+  const ids = (count: number) => `process_filter: {uid: [${"1,".repeat(count)}]}\n# , ,\n`;
+  assert.deepEqual(errors(ids(131_000)), []);
+  assert.deepEqual(errors(ids(140_000)), [
+    `1:${"process_filter: {uid: [".length + 2 ** 18 - 5}: ${much}`,
+  ]);
+  assert.match(errors(`"${"\\q".repeat(500_000)}"`).join(), /^1:1: .*: More than 262144/);
+  for (const sign of ['"', "[]", ":\n", "- \n"]) {
+    assert.match(errors(sign.repeat(1024 * 1024 / sign.length)).join(), /: More than 262144/);
+  }
+});
+
 Deno.test("parseConfig() follows few aliases, and no deep nesting", () => {
   const laughs = ["a: &a [x, x]", "b: &b [*a, *a]", "c: &c [*b, *b]", "process_filter: {uid: *c}"];
   assert.ok(errors(laughs.join("\n")).length > 0);
