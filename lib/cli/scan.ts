@@ -3,12 +3,13 @@ import { Classifier } from "../chain/classifier.ts";
 import { Filter } from "../chain/filter.ts";
 import { Tally } from "../chain/tally.ts";
 import { type OpenKernelFiles, readKernelFiles } from "../kernel/kernel_files.ts";
+import type { SymbolFile } from "../kernel/system_map.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import type { StreamRecord } from "../record/records.ts";
 import { scanImage, type ScanOptions } from "../scan/scan_image.ts";
 import { dropPrivileges } from "./drop_privileges.ts";
 import { exitCode } from "./fail_on.ts";
-import { FileError, type Host, type OutputFile } from "./host.ts";
+import { FileError, type Host, type Input, type OutputFile } from "./host.ts";
 import { loadConfig } from "./load_config.ts";
 import type { CommandArgs } from "./parse.ts";
 import { Progress } from "./progress.ts";
@@ -83,14 +84,12 @@ export async function scanWith(
   return exitCode(args, tally);
 }
 
-/** System.map has 4 to 15 MB, /proc/kallsyms as much. */
-const MAP_LIMIT = 256 * 1024 * 1024;
-
 /** The files of symbols and types, opened while that is still permitted. */
 class KernelFileSet implements OpenKernelFiles {
   readonly btf: ImageFile | undefined;
   readonly isf: ImageFile | undefined;
-  readonly symbols: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+  readonly symbols: SymbolFile | undefined;
+  readonly #symbols: Input | undefined;
 
   /** @throws {UsageError} --isf says the same as the others. */
   constructor({ flags }: CommandArgs, host: Host) {
@@ -101,15 +100,16 @@ class KernelFileSet implements OpenKernelFiles {
     }
     this.btf = btf === undefined ? undefined : host.openImage(btf);
     this.isf = isf === undefined ? undefined : host.openImage(isf);
+    if (symbols === undefined) return;
     // /proc/kallsyms cannot be mapped, and has no size.
-    this.symbols = symbols === undefined
-      ? undefined
-      : { name: symbols, bytes: host.readFile(symbols, MAP_LIMIT) };
+    const input = this.#symbols = host.openInput(symbols);
+    this.symbols = { name: symbols, read: (buffer) => input.read(buffer) };
   }
 
   close(): void {
     this.btf?.close();
     this.isf?.close();
+    this.#symbols?.close();
   }
 }
 

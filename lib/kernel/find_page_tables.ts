@@ -1,5 +1,5 @@
 import type { CpuState } from "../memory/elf_core.ts";
-import type { PhysicalMemory } from "../memory/physical_memory.ts";
+import type { PhysicalMemory, TellProgress } from "../memory/physical_memory.ts";
 import { AddressSpace, type PageTableRoot } from "./address_space.ts";
 import { BTF_PATTERN, findBlobs } from "./find_btf.ts";
 import type { KernelFiles } from "./kernel_files.ts";
@@ -37,6 +37,8 @@ export interface PageTableSearch {
   readonly inMemory?: Iterable<Vmcoreinfo>;
   /** What is used in place of the kernel's own symbols and types. */
   readonly files?: KernelFiles;
+  /** Called as memory is searched. */
+  readonly progress?: TellProgress | undefined;
 }
 
 /** Page tables that may be the kernel's. */
@@ -49,7 +51,7 @@ export interface Candidate {
 /** Page tables that may be the kernel's, the likeliest first. */
 export function* findPageTables(
   memory: PhysicalMemory,
-  { cpus, vmcoreinfo, sources, inMemory, files }: PageTableSearch,
+  { cpus, vmcoreinfo, sources, inMemory, files, progress }: PageTableSearch,
   budget: ReadBudget,
 ): Generator<Candidate> {
   const usual = (files?.symbols ?? files?.types) ? SOURCES_WITH_FILES : ALL_SOURCES;
@@ -59,7 +61,9 @@ export function* findPageTables(
         if (vmcoreinfo !== undefined) yield* ofVmcoreinfo(new Vmcoreinfo(vmcoreinfo), source);
         break;
       case "vmcoreinfo_memory":
-        for (const info of inMemory ?? findVmcoreinfo(memory)) yield* ofVmcoreinfo(info, source);
+        for (const info of inMemory ?? findVmcoreinfo(memory, progress)) {
+          yield* ofVmcoreinfo(info, source);
+        }
         break;
       case "cpu_state":
         yield* ofCpus(memory, cpus);

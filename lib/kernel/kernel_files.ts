@@ -5,7 +5,7 @@ import { BtfError } from "./btf_format.ts";
 import { readIsf } from "./isf.ts";
 import { KernelFileError } from "./kernel_file_error.ts";
 import type { LinkedSymbols } from "./symbols.ts";
-import { readSystemMap } from "./system_map.ts";
+import { readSystemMap, type SymbolFile } from "./system_map.ts";
 import type { KernelTypes } from "./types.ts";
 import { unpack } from "./unpack.ts";
 import { readVmlinux } from "./vmlinux.ts";
@@ -39,7 +39,7 @@ export interface OpenKernelFiles {
   /** BTF, or an ELF file that has it. */
   readonly btf?: ByteReader | undefined;
   /** System.map, or what /proc/kallsyms said. */
-  readonly symbols?: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+  readonly symbols?: SymbolFile | undefined;
   /** ISF, compressed or not. */
   readonly isf?: ByteReader | undefined;
 }
@@ -67,7 +67,7 @@ export async function readKernelFiles(
       symbols: {
         file: symbols.name,
         source: "system_map",
-        symbols: readSystemMap(symbols.name, symbols.bytes),
+        symbols: await readSystemMap(symbols),
         banner: undefined,
       },
     }),

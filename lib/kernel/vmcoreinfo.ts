@@ -1,4 +1,9 @@
-import { type PhysicalMemory, searchSteps } from "../memory/physical_memory.ts";
+import {
+  type PhysicalMemory,
+  searchSteps,
+  storedBytes,
+  type TellProgress,
+} from "../memory/physical_memory.ts";
 import { elfNotes } from "../memory/elf_core.ts";
 import { untilNul } from "../uapi/text.ts";
 
@@ -58,9 +63,14 @@ export function vmcoreinfoOf(bytes: Uint8Array): Vmcoreinfo | undefined {
  * page: the data itself, and an ELF note of it. There may be several, of earlier kernels too. Memory
  * is searched as far as texts are asked for.
  */
-export function* findVmcoreinfo(memory: PhysicalMemory): Generator<Vmcoreinfo> {
+export function* findVmcoreinfo(
+  memory: PhysicalMemory,
+  progress: TellProgress = () => {},
+): Generator<Vmcoreinfo> {
   const found = new Set<string>();
-  for (const { start, end } of searchSteps(memory, FIRST_STEP, LAST_STEP)) {
+  const total = storedBytes(memory);
+  let done = 0;
+  for (const { start, end, held } of searchSteps(memory, FIRST_STEP, LAST_STEP)) {
     const within = { start, end, limit: MOST - found.size };
     const [texts = [], notes = []] = memory.search(PATTERNS, within);
     const pages = [...texts, ...notes.map((name) => name - NOTE_NAME)];
@@ -74,6 +84,8 @@ export function* findVmcoreinfo(memory: PhysicalMemory): Generator<Vmcoreinfo> {
         yield info;
       }
     }
+    done += held;
+    progress(done, total, "of memory searched for the kernel");
   }
 }
 

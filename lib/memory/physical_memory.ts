@@ -41,6 +41,9 @@ export interface PhysicalMemory {
   search(patterns: readonly SearchPattern[], options?: SearchOptions): number[][];
 }
 
+/** Told how far some work is: parts done of all, and what is being done with them. */
+export type TellProgress = (done: number, total: number, what: string) => void;
+
 /** Index of the first of some ascending ranges that ends behind `address`. */
 export function indexBehind(ranges: readonly AddressRange[], address: number): number {
   let low = 0;

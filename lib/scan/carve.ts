@@ -1,5 +1,5 @@
 import type { SearchPattern } from "../memory/image_file.ts";
-import { searchSteps, storedBytes } from "../memory/physical_memory.ts";
+import { searchSteps, storedBytes, type TellProgress } from "../memory/physical_memory.ts";
 import { type DirectMap, findDirectMap } from "../kernel/direct_map.ts";
 import { findInitTask } from "../kernel/init_task.ts";
 import { BrokenList } from "../kernel/lists.ts";
@@ -13,6 +13,7 @@ import { setupFlagNames } from "../uapi/ring_flags.ts";
 import { HeaderIndex } from "./header_index.ts";
 import { completionsOf } from "./remnants.ts";
 import { RequestOwners } from "./request_owners.ts";
+import { isUsed, RingHeaders } from "./ring_header.ts";
 import { isQueueSize, MAX_CQ_ENTRIES, MAX_SQ_ENTRIES } from "./ring_state.ts";
 import { taskOfPid } from "./tasks.ts";
 
@@ -25,9 +26,6 @@ export interface CarvedRings {
   /** Requests of freed rings, by the address of their context. */
   readonly requests: ReadonlyMap<bigint, readonly KernelObject[]>;
 }
-
-/** Called as a search goes on: bytes done of all, and what is being done. */
-export type CarveProgress = (done: number, total: number, what: string) => void;
 
 const PAGE_SIZE = 4096;
 /** Searched in one call; between calls progress is said. */
@@ -66,7 +64,7 @@ export class Carver {
   #context: ScanContext;
   #program: Program;
   #map: DirectMap | undefined;
-  #progress: CarveProgress;
+  #progress: TellProgress;
   /** Rings by files that are open, by the address of their contexts. */
   #open = new Map<bigint, FoundRing>();
   /** Contexts of rings that have been torn down. */
@@ -75,7 +73,7 @@ export class Carver {
   #headers = new Map<number, KernelObject>();
 
   /** Searches all memory, in one pass where the kernel names what is looked for. */
-  constructor(context: ScanContext, progress: CarveProgress = () => {}) {
+  constructor(context: ScanContext, progress: TellProgress = () => {}) {
     this.#context = context;
     this.#program = context.program;
     this.#progress = progress;
@@ -113,7 +111,8 @@ export class Carver {
       const own = queues.get(ring.ctx.address);
       return own === undefined ? ring : { ...ring, freed: { queues: own } };
     });
-    return { rings: [...live, ...complete], headers: [...headers.values()], requests };
+    const alone = [...headers.values()].filter((rings) => readable(() => isUsed(rings)));
+    return { rings: [...live, ...complete], headers: alone, requests };
   }
 
   #taskKind(): Kind | undefined {
@@ -186,13 +185,14 @@ export class Carver {
       new DataView(bytes.buffer).setUint32(0, entries, true);
       patterns.push({ bytes, align: PAGE_SIZE, phase: offset });
     }
+    const heads = new RingHeaders(this.#program);
     return {
       what: "queues",
       type: "io_rings",
       patterns,
       offset,
       take: (rings, physical) => {
-        if (readable(() => isHeader(rings))) this.#headers.set(physical, rings);
+        if (readable(() => heads.isHeader(rings))) this.#headers.set(physical, rings);
       },
     };
   }
@@ -353,7 +353,7 @@ export class Carver {
         }
       }
       done += held;
-      this.#progress(done, total, "bytes searched");
+      this.#progress(done, total, "of memory searched for rings and tasks");
     }
   }
 
@@ -416,16 +416,6 @@ function isOpen(file: KernelObject): boolean {
 function hasQueues(ctx: KernelObject): boolean {
   return isQueueSize(ctx.number("sq_entries"), MAX_SQ_ENTRIES) &&
     isQueueSize(ctx.number("cq_entries"), MAX_CQ_ENTRIES);
-}
-
-/** Whether memory is a ring's head: sizes and masks agree, and no queue is fuller than it can be. */
-function isHeader(rings: KernelObject): boolean {
-  const sq = rings.number("sq_ring_entries");
-  const cq = rings.number("cq_ring_entries");
-  return isQueueSize(sq, MAX_SQ_ENTRIES) && isQueueSize(cq, MAX_CQ_ENTRIES) && cq >= sq &&
-    rings.number("sq_ring_mask") === sq - 1 && rings.number("cq_ring_mask") === cq - 1 &&
-    (rings.number("sq.tail") - rings.number("sq.head")) >>> 0 <= sq &&
-    (rings.number("cq.tail") - rings.number("cq.head")) >>> 0 <= cq;
 }
 
 /**

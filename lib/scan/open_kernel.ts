@@ -14,7 +14,7 @@ import { ElidedMemory } from "../memory/elided_memory.ts";
 import { ImageError } from "../memory/image_error.ts";
 import type { ByteSource, ImageFile } from "../memory/image_file.ts";
 import { type OpenedMemory, squeezedMemory } from "../memory/open_memory.ts";
-import type { AddressRange, PhysicalMemory } from "../memory/physical_memory.ts";
+import type { AddressRange, PhysicalMemory, TellProgress } from "../memory/physical_memory.ts";
 import type { Diagnostics } from "./diagnostics.ts";
 import { isUnreadable } from "./diagnostics.ts";
 
@@ -45,10 +45,11 @@ const MAX_FIRMWARE = 64 * 1024 * 1024;
 export function openKernelOf(
   image: ImageFile,
   opened: OpenedMemory,
-  { diagnostics, sources, files = {} }: {
+  { diagnostics, sources, files = {}, progress }: {
     diagnostics: Diagnostics;
     sources?: FindKernelOptions["sources"];
     files?: KernelFiles;
+    progress?: TellProgress | undefined;
   },
 ): OpenedKernel {
   const { memory, cpus, vmcoreinfo } = opened;
@@ -57,6 +58,7 @@ export function openKernelOf(
     cpus,
     vmcoreinfo,
     files,
+    progress,
     ...(sources === undefined ? {} : { sources }),
   };
   const { raw } = opened;
@@ -64,7 +66,7 @@ export function openKernelOf(
     const found = { kernel: findKernelIn(opened, options), memory, layout: undefined };
     return opened.elided ? withElided(found, diagnostics) : found;
   }
-  const inMemory = [...findVmcoreinfo(memory)];
+  const inMemory = [...findVmcoreinfo(memory, progress)];
   const isAbove = (info: Vmcoreinfo) => (pageTablesOf(info) ?? 0) >= FOUR_GIB;
   const above = findSqueezed(raw, memory, { inMemory: inMemory.filter(isAbove), files });
   if (above !== undefined) return rawLayout(raw, above, diagnostics);

@@ -7,6 +7,7 @@ import { SlidSymbols } from "../kernel/symbols.ts";
 import { writeElfCore } from "../memory/elf_core_writer.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 import { type OpenedMemory, openMemory } from "../memory/open_memory.ts";
+import type { TellProgress } from "../memory/physical_memory.ts";
 import { RecordingMemory } from "../memory/recording_memory.ts";
 import type { IOUringEntry, IOUringStatus, StreamRecord } from "../record/records.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
@@ -34,8 +35,8 @@ export interface ScanOptions {
   now(): number;
   readonly tool: { readonly version: string; readonly build: string };
   readonly argv: readonly string[];
-  /** Called as work goes on: rings done of all. */
-  readonly progress?: (done: number, total: number, what: string) => void;
+  /** Called as work goes on. */
+  readonly progress?: TellProgress;
   /** Search all memory, for rings and tasks that no list leads to. */
   readonly deep?: boolean;
   /** What is used in place of the kernel's own symbols and types. */
@@ -65,6 +66,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
   }
   let found = openKernelOf(image, opened, {
     diagnostics,
+    progress: options.progress,
     ...(options.sources === undefined ? {} : { sources: options.sources }),
     ...(options.files === undefined ? {} : { files: options.files }),
   });
@@ -108,7 +110,7 @@ export function* scanImage(image: ImageFile, options: ScanOptions): Generator<St
       batch.push(entry);
       size += 64 + requestCount(entry);
       entries++;
-      options.progress?.(entries, rings.length, "rings");
+      options.progress?.(entries, rings.length, "of rings read");
       if (size >= BATCH) {
         yield batch;
         batch = [];

@@ -72,6 +72,19 @@ Deno.test("findVmcoreinfo() searches as far as it is asked to", () => {
   assert.deepEqual(searched, [0x5000]);
 });
 
+Deno.test("findVmcoreinfo() tells how much of memory it has searched", () => {
+  const memory = new FakePhysicalMemory();
+  for (let page = 0; page < 0x800_0000; page += 4096) memory.add(page);
+  memory.add(0x4000_0000);
+  const told: unknown[] = [];
+  assert.deepEqual([...findVmcoreinfo(memory, (...words) => told.push(words))], []);
+  const what = "of memory searched for the kernel";
+  assert.deepEqual(told, [
+    [0x400_0000, 0x800_1000, what],
+    [0x800_1000, 0x800_1000, what],
+  ]);
+});
+
 Deno.test("findVmcoreinfo() passes over what does not start a page", () => {
   const memory = new FakePhysicalMemory();
   memory.write(0x5010, encode(TEXT));
