@@ -1765,6 +1765,19 @@ static __always_inline struct file *accepted_file(__u32 kind, struct io_ring_ctx
 	return NULL;
 }
 
+/* The file that OPENAT or OPENAT2 opened. */
+static __always_inline struct file *opened_file(struct io_ring_ctx *ring, struct io_kiocb *request,
+						__s32 res)
+{
+	__u32 slot = 0;
+
+	if (bpf_core_field_exists(struct io_open, file_slot))
+		slot = BPF_CORE_READ((struct io_open *)request, file_slot);
+	if (slot)
+		return fixed_file_of(ring, slot == FILE_INDEX_ALLOC ? res : slot - 1);
+	return file_of(current_task(false), res, false);
+}
+
 /* Remembers that completions of a request are wanted: its opcode, above how many there are. */
 static __always_inline void await(struct control *control, struct io_ring_ctx *ring,
 				  __u64 user_data, __u8 opcode)
@@ -1867,6 +1880,12 @@ static __always_inline struct file *file_of_request(struct io_kiocb *request,
 		opcode = OP_URING_CMD;
 	if (opcode >= 64 || !(ON_FILE & BIT(opcode)))
 		return NULL;
+	if (request && opcode == OP_CLOSE && bpf_core_field_exists(struct io_close, file_slot)) {
+		__u32 slot = BPF_CORE_READ((struct io_close *)request, file_slot);
+
+		if (slot)
+			return fixed_file_of(ring, slot - 1);
+	}
 	if (!request)
 		fd = BPF_CORE_READ(sqe, fd);
 	else if (!bpf_core_field_exists(request->cqe.fd))
@@ -2182,8 +2201,10 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 	bool tracked = !want_results || want_tracking;
 	/* It names no request, where the kernel tells of which one a completion is the last. */
 	bool posted = program == PROGRAM_COMPLETE && complete_form != 3 && !request;
+	__u8 opcode = request ? BPF_CORE_READ(request, opcode) : OP_NOP;
+	__u64 opened = 0;
 
-	if (tracked || !request || BPF_CORE_READ(request, opcode) == OP_ACCEPT)
+	if (tracked || !request || opcode == OP_ACCEPT)
 		known = bpf_map_lookup_elem(&awaiting, &awaited);
 	if (tracked && !known)
 		return 0;
@@ -2195,6 +2216,13 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 	if (user_data == control->canary)
 		return 0;
 
+	/* A path may lead through links and mounts; only now it is known to which file. */
+	if (want_results && res >= 0 && (opcode == OP_OPENAT || opcode == OP_OPENAT2)) {
+		struct file *file = opened_file(ring, request, res);
+
+		if (file)
+			opened = meet_file(program, row, file);
+	}
 	record = (struct result_record *)scratch->data;
 	__builtin_memset(record, 0, sizeof(*record));
 	record->head.kind = RECORD_RESULT;
@@ -2212,6 +2240,8 @@ static __always_inline int record_result(struct io_ring_ctx *ring, struct io_kio
 		if (file && is_socket(file))
 			at = put_socket(program, at, SECTION_PEER, 0, (__u64)file);
 	}
+	if (opened)
+		at = put_u64(scratch, at, SECTION_FILE, 0, opened);
 	if (known && !posted && !(cqe_flags & IORING_CQE_F_MORE)) {
 		if ((*known & 0xffffff) > 1)
 			(*known)--;

@@ -193,7 +193,7 @@ enum section_kind {
 	SECTION_BYTES, /* __u64: what a vectored request moves */
 	SECTION_SQE, /* struct io_uring_sqe, from the ring, which its owner can write */
 	SECTION_CRED, /* __u32 uid, euid: what the request runs with; extra: its personality */
-	SECTION_FILE, /* __u64: names a RECORD_FILE; extra: 1 may have changed since */
+	SECTION_FILE, /* __u64: names a RECORD_FILE; extra: 1 may have changed since. Of a result: opened */
 	SECTION_SOCKET, /* struct socket_info; extra as above */
 	SECTION_PEER, /* struct socket_info of the socket that ACCEPT made */
 	SECTION_USER, /* __u64 address, and the bytes that were there */

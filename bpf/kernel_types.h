@@ -337,6 +337,7 @@ struct delayed_filename {
 
 struct io_open {
 	int dfd;
+	u32 file_slot; /* since 5.15 */
 	struct filename *filename;
 };
 struct io_open___v7 {
@@ -460,6 +461,9 @@ struct io_bind {
 	int addr_len;
 };
 struct io_accept {
+	u32 file_slot; /* since 5.15 */
+};
+struct io_close {
 	u32 file_slot; /* since 5.15 */
 };
 struct io_sr_msg {

@@ -125,6 +125,8 @@ class RequestFacts {
   }
 }
 
+const NO_SECTIONS: readonly Section[] = [];
+
 /** Bytes of lines in a batch, and a little more: what a pipe takes at once, and a cache holds. */
 const BATCH_BYTES = 64 * 1024;
 
@@ -718,9 +720,18 @@ export class Decoder {
       ...(errno === undefined ? undefined : { errno }),
       latency_ns: Math.max(0, time - waiting.time),
     };
-    const peer = size > o.resultSize
-      ? this.#peer(this.#sections.read(view, at + o.resultSize, at + size))
-      : undefined;
+    const sections = size > o.resultSize
+      ? this.#sections.read(view, at + o.resultSize, at + size)
+      : NO_SECTIONS;
+    const peer = this.#peer(sections);
+    const opened = sections.find(({ kind }) => kind === this.#section.file);
+    const target = opened && this.#files.target(opened);
+    if (target !== undefined) {
+      const { record } = waiting;
+      record.op_info = { ...record.op_info, target };
+      // Another thread may have put another file there before.
+      record.unverified = [...record.unverified ?? [], "op_info.target"];
+    }
     if (found.kind === "first") {
       const { record } = waiting;
       if (peer !== undefined) record.op_info = { ...peer, ...record.op_info };

@@ -236,7 +236,8 @@ export class Classifier {
       ofRecord.push((record) => judge(record) === "pass");
     }
 
-    const { rejected, errno, other_credentials, sqe_flags, target, op_info, after } = condition;
+    const { rejected, errno, other_credentials, sqe_flags, target, op_info, after, names_peer } =
+      condition;
     if (rejected !== undefined) {
       ofRequest.push(({ request }) => (fieldsOf(request.io_uring).rejected === true) === rejected);
     }
@@ -253,6 +254,9 @@ export class Classifier {
       );
     }
     if (target !== undefined) ofRequest.push((request) => request.isOn(target));
+    if (names_peer !== undefined) {
+      ofRequest.push(({ info }) => (info.addr !== undefined) === names_peer);
+    }
     for (const [key, values] of Object.entries(op_info ?? {})) {
       ofRequest.push(({ info }) => hasValue(info[key], values));
     }

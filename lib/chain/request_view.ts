@@ -62,6 +62,7 @@ const OPENAT2 = opcodeNumber("IORING_OP_OPENAT2")!;
 const RENAMEAT = opcodeNumber("IORING_OP_RENAMEAT")!;
 const LINKAT = opcodeNumber("IORING_OP_LINKAT")!;
 const SYMLINKAT = opcodeNumber("IORING_OP_SYMLINKAT")!;
+const CLOSE = opcodeNumber("IORING_OP_CLOSE")!;
 const SPLICE = opcodeNumber("IORING_OP_SPLICE")!;
 const TEE = opcodeNumber("IORING_OP_TEE")!;
 const READ_WRITE: readonly Access[] = ["read", "write"];
@@ -171,6 +172,8 @@ export class RequestView {
 
   /** The descriptor that the request works on, told apart from a slot of the ring's file table. */
   get descriptor(): string | undefined {
+    const { file_slot } = this.info;
+    if (this.opcode === CLOSE && typeof file_slot === "number") return `slot ${file_slot}`;
     const uring = fieldsOf(this.request.io_uring);
     const fd = uring.fd ?? this.request.fd ?? this.info.fd;
     if (typeof fd !== "number") return undefined;
@@ -193,9 +196,7 @@ export class RequestView {
     };
     if (worksOnDescriptor(info, "path")) add(info, "dfd_path", this.#access);
     if (worksOnDescriptor(info, "old_path")) add(info, "old_dfd_path", READ);
-    if (path !== undefined) {
-      add(info, "path", opcode === OPENAT || opcode === OPENAT2 ? openAccess(info) : this.#access);
-    }
+    if (path !== undefined) add(info, "path", this.#access);
     if (new_path !== undefined) {
       add(info, "old_path", opcode === RENAMEAT ? REMOVE : READ);
       add(info, "new_path", WRITE);
@@ -206,6 +207,7 @@ export class RequestView {
   }
 
   get #access(): readonly Access[] {
+    if (this.opcode === OPENAT || this.opcode === OPENAT2) return openAccess(this.info);
     return this.opcode === undefined ? NO_ACCESS : ACCESS[this.opcode] ?? NO_ACCESS;
   }
 

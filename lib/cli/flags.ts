@@ -183,8 +183,9 @@ export const COMMANDS: readonly CommandSpec[] = [
         name: "results",
         help: "Say how each request ended",
         details:
-          "Say how each request ended. A record then waits up to a second for its completion; one " +
-          "that comes later, and each completion of a multishot request, is an IOUringResult.",
+          "Say how each request ended, and which file an OPENAT opened. A record then waits up to a " +
+          "second for its completion; one that comes later, and each completion of a multishot " +
+          "request, is an IOUringResult.",
       },
       {
         name: "ring-buffer",

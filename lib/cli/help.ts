@@ -23,11 +23,15 @@ export function help(options: HelpOptions): string {
   const columns = Math.max(40, Math.min(options.columns, 100));
   const sections: string[] = [];
   const examples = command?.examples ?? COMMANDS.flatMap(({ examples }) => examples.slice(0, 1));
-  if (long) sections.push(section("Examples", examples.map((it) => `${it.what}:\n    ${it.line}`)));
+  if (long) {
+    const lines = examples.map(({ what, line }) => `${wrap(`${what}:`, columns, 2)}\n    ${line}`);
+    sections.push(section("Examples", lines));
+  }
   sections.push(
     command === undefined
-      ? `iouring: ${PROGRAM_SUMMARY}\n\nUsage: iouring COMMAND [FLAGS]`
-      : `iouring ${command.name}: ${command.summary}\n\nUsage: ${usage(command)}`,
+      ? wrap(`iouring: ${PROGRAM_SUMMARY}`, columns, 0)
+      : wrap(`iouring ${command.name}: ${command.summary}`, columns, 0),
+    `Usage: ${command === undefined ? "iouring COMMAND [FLAGS]" : usage(command)}`,
   );
   if (command === undefined) {
     sections.push(section("Commands", COMMANDS.map((it) => row(it.name, it.summary, columns))));

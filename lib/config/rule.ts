@@ -49,6 +49,8 @@ export interface RuleCondition {
   readonly path_of?: PathOwner;
   readonly address?: readonly string[];
   readonly port?: readonly (number | string)[];
+  /** The request itself says to which address it sends: it needs no connection. */
+  readonly names_peer?: boolean;
   readonly target?: readonly TargetKind[];
   /** Values of keys of `op_info`; of flags, one of them. */
   readonly op_info?: Readonly<Record<string, readonly (number | string)[]>>;
@@ -152,6 +154,7 @@ const CONDITION = mapping<RuleCondition>({
   path_of: choice<PathOwner>("owner", ["own_executable", "other_process"]),
   address: list(ADDRESS),
   port: list(PORT),
+  names_peer: boolean("The request itself says to which address it sends"),
   target: list(choice<TargetKind>("target", ["file", "socket", "pipe", "unknown"])),
   op_info: OP_INFO,
   sqe_flags: list(flag("SQE flag", SQE_FLAGS)),

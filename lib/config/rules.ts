@@ -14,16 +14,16 @@ const READ_WRITE = [
   "IORING_OP_SPLICE",
 ];
 
-/** Opcodes that move data over a socket. */
-const SEND_RECEIVE = [
+/** Opcodes that send over a socket. */
+const SEND = [
   "IORING_OP_SEND",
-  "IORING_OP_RECV",
   "IORING_OP_SENDMSG",
-  "IORING_OP_RECVMSG",
   "IORING_OP_SEND_ZC",
   "IORING_OP_SENDMSG_ZC",
-  "IORING_OP_RECV_ZC",
 ];
+
+/** Opcodes that move data over a socket. */
+const SEND_RECEIVE = [...SEND, "IORING_OP_RECV", "IORING_OP_RECVMSG", "IORING_OP_RECV_ZC"];
 
 /** Opcodes that name a file by its path. */
 const NAME_FILE = [
@@ -137,6 +137,15 @@ export const RULES: readonly Required<Rule>[] = [
         address: ["0.0.0.0/0", "::/0"],
       },
     ],
+  },
+  {
+    id: "outbound-message",
+    title: "Message sent to an address over io_uring",
+    severity: "low",
+    attack: ["T1095"],
+    reference: "sendto(2): a datagram names its peer, and needs no connection that is made before",
+    next: "Check whether the program is known to use io_uring for its messages; look up the peer",
+    when: [{ opcode: SEND, names_peer: true, address: ["0.0.0.0/0", "::/0"] }],
   },
   {
     id: "credential-access",

@@ -15,6 +15,7 @@ import { readCompletedRequest, readPreparedRequest } from "./prepared_request.ts
 import type { RingNotes } from "./ring_notes.ts";
 import type { JoinedRequest } from "./ring_requests.ts";
 
+const CLOSE = 19;
 /** SPLICE and TEE. */
 const WITH_INPUT: ReadonlySet<number> = new Set([30, 33]);
 const SPLICE_F_FD_IN_FIXED = 1 << 31;
@@ -146,6 +147,9 @@ function fileOf(
   around: RequestSurroundings,
 ): KernelObject | undefined {
   if (OPCODES[fields.opcode]?.worksOnFile !== true) return undefined;
+  if (fields.opcode === CLOSE && fields.fileIndex !== undefined && fields.fileIndex !== 0) {
+    return around.fileOf(request, { fd: fields.fileIndex - 1, fixed: true });
+  }
   const { kiocb } = request;
   if (kiocb !== undefined && request.state !== undefined) {
     const file = readable(() => kiocb.tryDeref("file"));

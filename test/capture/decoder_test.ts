@@ -372,6 +372,27 @@ unit("Decoder tells what SPLICE reads beside what it writes", () => {
   ok(linked.unverified.includes("op_info.target_in"));
 });
 
+unit("Decoder tells with the result which file was opened", () => {
+  const wire = builder();
+  addProcess(wire);
+  wire.add("file_record", { kind: wire.value("RECORD_FILE") }, { file: 7n, mode: 0o100600 }, [
+    { kind: "FILE_PATH", bytes: "shadow\0etc\0" },
+  ]);
+  addRequest(wire, { opcode: 18 }, { fd: -100 }, [{ kind: "PATH", bytes: "/tmp/x" }]);
+  addRequest(wire, { opcode: 22 }, { fd: 3, user_data: 2n, request: 9n });
+  const name = new Uint8Array(BigUint64Array.of(7n).buffer);
+  const head = { kind: wire.value("RECORD_RESULT"), ring: 0xffff888100c4a000n };
+  wire.add("result_record", head, { user_data: 0xdeadn, request: 0xffff888100001000n, res: 3 }, [
+    { kind: "FILE", bytes: name },
+  ]);
+  wire.add("result_record", head, { user_data: 2n, request: 9n, res: 1 });
+  const [opened, read] = decodeAll(decoder({ results: true }), wire);
+  deepStrictEqual(opened.op_info.target, { kind: "file", path: "/etc/shadow" });
+  equal(opened.result.res, 3);
+  ok(opened.unverified.includes("op_info.target"));
+  ok(!read.unverified.includes("op_info.target"));
+});
+
 unit("Decoder says which directories relative paths begin at", () => {
   const wire = builder();
   addProcess(wire);

@@ -247,8 +247,24 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       op("BIND", { addr: "127.0.0.1" }),
     ], [op("SENDMSG", { fd: 5, addr: "192.0.2.1", port: 443, flags: "MSG_NOSIGNAL" })]],
   },
+  "outbound-message": {
+    fires: [
+      [op("SENDMSG", { fd: 5, addr: "192.0.2.1", port: 53 })],
+      [op("SEND_ZC", { fd: 5, addr: "::1", port: 53, target: { kind: "socket" } })],
+    ],
+    silent: [
+      [op("SEND", { fd: 5, target: SOCKET })],
+      [op("SENDMSG", { fd: 5, path: "@x", family: "AF_UNIX" })],
+      [op("RECVMSG", { fd: 5, addr: "192.0.2.1", port: 53 })],
+    ],
+  },
   "credential-access": {
     fires: [
+      [op("OPENAT", {
+        path: "/tmp/x",
+        access_flags: "O_RDONLY",
+        target: { kind: "file", path: "/etc/shadow" },
+      })],
       [open("/etc/shadow")],
       [open("/etc/../etc//./shadow")],
       [open("/proc/self/root/etc/shadow")],
@@ -270,6 +286,11 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     ],
     silent: [
       [open("/etc/shadow-decoy")],
+      [op("OPENAT", {
+        path: "/tmp/x",
+        access_flags: "O_WRONLY",
+        target: { kind: "file", path: "/etc/shadow" },
+      })],
       [open("/etc/passwd")],
       [open("shadow")],
       [op("OPENAT", { path: "shadow", access_flags: "O_RDONLY", dfd: 5, dfd_path: "/srv" })],

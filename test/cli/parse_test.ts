@@ -76,6 +76,9 @@ Deno.test("help() fits the terminal and names every flag", () => {
       const text = help({ ...options, columns: 80 });
       for (const { name } of command?.flags ?? PROGRAM_FLAGS) assert.ok(text.includes(`--${name}`));
       for (const line of text.split("\n")) assert.ok(line.length <= 80, line);
+      // What can be typed stays in one piece.
+      const narrow = help({ ...options, columns: 60 }).replaceAll(/^(?:Usage:| {4}\w).*$/gm, "");
+      for (const line of narrow.split("\n")) assert.ok(line.length <= 60, line);
       assert.equal(text.startsWith("Examples:"), long);
     }
   }

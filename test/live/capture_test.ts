@@ -187,6 +187,7 @@ live("capture makes an event of odd arguments all the same", async () => {
 for (
   const [mode, what] of [
     ["long", "two of the longest paths, and what comes behind them"],
+    ["opened", "which files were opened, whatever their paths say"],
     ["moved", "where processes and files have gone since"],
     ["message", "a result that is the request's own, not what another ring says"],
   ] as const

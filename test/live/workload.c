@@ -1261,6 +1261,44 @@ static void read_from(int fd)
 	sqe->len = 1;
 }
 
+/* Files whose paths do not say which they are, and the slots that they are closed in. */
+static void mode_opened(void)
+{
+	int slots[2] = { -1, -1 }, fd;
+	struct io_uring_sqe *sqe;
+	const char *file, *names[3];
+	char name[32];
+
+	ring_open(8, 0);
+	enter_dir();
+	file = in_dir("file");
+	names[0] = in_dir("link");
+	names[1] = in_dir("above/file");
+	names[2] = name;
+	fd = open(file, O_RDWR | O_CREAT, 0600);
+	sprintf(name, "/proc/self/fd/%d", fd);
+	if (fd < 0 || symlink(file, names[0]) || symlink(dir, in_dir("above")) ||
+	    io_uring_register_files(&ring, slots, 2))
+		die("cannot use %s", dir);
+	for (int i = 0; i < 3; i++) {
+		sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+		sqe->addr = (uintptr_t)names[i];
+		sqe->flags = i ? IOSQE_ASYNC : 0;
+		run("{\"path\":\"%s\",\"target\":{\"kind\":\"file\",\"path\":\"%s\"}}", names[i],
+		    file);
+	}
+	sqe = get(IORING_OP_OPENAT, AT_FDCWD);
+	sqe->addr = (uintptr_t)names[0];
+	sqe->file_index = 2;
+	run("{\"path\":\"%s\",\"target\":{\"kind\":\"file\",\"path\":\"%s\"}}", names[0], file);
+	sqe = get(IORING_OP_CLOSE, 0);
+	sqe->file_index = 2;
+	run("{\"file_slot\":1,\"target\":{\"kind\":\"file\",\"path\":\"%s\"}}", file);
+	unlink(names[0]);
+	unlink(in_dir("above"));
+	unlink(file);
+}
+
 /* A directory and files that are not what or where they were with the request before. */
 static void mode_moved(void)
 {
@@ -1569,6 +1607,7 @@ int main(int argc, char **argv)
 		{ "preempt", NULL, mode_preempt, 1 },
 		{ "odd", mode_odd, NULL, 0 },
 		{ "long", mode_long, NULL, 0 },
+		{ "opened", mode_opened, NULL, 0 },
 		{ "moved", mode_moved, NULL, 0 },
 		{ "stale", mode_stale, NULL, 0 },
 		{ "message", mode_message, NULL, 0 },

@@ -56,6 +56,7 @@ const ANNOUNCED = [
   "fork",
   "odd",
   "long",
+  "opened",
   "moved",
   "stale",
   "message",
@@ -120,6 +121,8 @@ for (const name of KERNELS) {
         ? requests.filter(({ res }) => !REFUSALS.includes(res))
         : requests;
     for (const mode of ANNOUNCED) {
+      // Where a completion does not name its request, it is not known what was opened.
+      if (mode === "opened" && missing.includes("io_uring_complete: req")) continue;
       const announced = shown(said.get(mode)!).filter(({ user_data }) => user_data !== undefined);
       ok(announced.length > 0, mode);
       deepStrictEqual(differences(announced, eventsOfMode(mode)), [], mode);
