@@ -69,15 +69,22 @@ Deno.test("TableSink shows events with what they are about", () => {
       opcode: "IORING_OP_SPLICE",
       op_info: { fd_in: 3, target_in: { addr: "192.0.2.1", port: 443 } },
     }),
+    event({
+      opcode: "IORING_OP_OPENAT",
+      op_info: { path: "/tmp/x", target: { kind: "file", path: "/etc/shadow" } },
+    }),
+    event({ opcode: "IORING_OP_OPENAT", op_info: { path: "/etc/x", target: { path: "/etc/x" } } }),
   ]);
   assert.deepEqual(lines, [
-    "TIME          PID  COMM    UID  OPCODE    DETAIL              RESULT  RULES",
+    "TIME          PID  COMM    UID  OPCODE    DETAIL                 RESULT  RULES",
     "12:09:05.984   42  agent  1000  CONNECT   [::1]:443",
     "12:09:05.984   42  agent  1000  OPENAT    /etc/passwd",
-    "12:09:05.984   42  agent  1000  RENAMEAT  /a -> /b            EACCES",
-    "12:09:05.984   42  agent  1000  READ      fd=3 len=10         10",
+    "12:09:05.984   42  agent  1000  RENAMEAT  /a -> /b               EACCES",
+    "12:09:05.984   42  agent  1000  READ      fd=3 len=10            10",
     "12:09:05.984   42  agent  1000  SPLICE    /etc/x -> pipe:[7]",
     "12:09:05.984   42  agent  1000  SPLICE    192.0.2.1:443 -> ?",
+    "12:09:05.984   42  agent  1000  OPENAT    /tmp/x -> /etc/shadow",
+    "12:09:05.984   42  agent  1000  OPENAT    /etc/x",
   ]);
 });
 
