@@ -65,7 +65,11 @@ export function detailCell(record: Fields): string {
   if ("old_path" in info || "new_path" in info) {
     return `${pathCell(info, "old_path")} -> ${pathCell(info, "new_path")}`;
   }
-  if ("path" in info) return pathCell(info, "path");
+  if ("path" in info) {
+    const [path, opened] = [pathCell(info, "path"), targetCell(info.target)];
+    // As ls(1) shows what a link leads to.
+    return opened === undefined || opened === path ? path : `${path} -> ${opened}`;
+  }
   if ("addr" in info) return peer(info);
   const [target, input] = [info.target, info.target_in].map(targetCell);
   if (input !== undefined) return `${input} -> ${target ?? "?"}`;

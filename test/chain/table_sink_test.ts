@@ -69,15 +69,22 @@ Deno.test("TableSink shows events with what they are about", () => {
       opcode: "IORING_OP_SPLICE",
       op_info: { fd_in: 3, target_in: { addr: "192.0.2.1", port: 443 } },
     }),
+    event({
+      opcode: "IORING_OP_OPENAT",
+      op_info: { path: "/tmp/x", target: { kind: "file", path: "/etc/shadow" } },
+    }),
+    event({ opcode: "IORING_OP_OPENAT", op_info: { path: "/etc/x", target: { path: "/etc/x" } } }),
   ]);
   assert.deepEqual(lines, [
-    "TIME          PID  COMM    UID  OPCODE    DETAIL              RESULT  RULES",
+    "TIME          PID  COMM    UID  OPCODE    DETAIL                 RESULT  RULES",
     "12:09:05.984   42  agent  1000  CONNECT   [::1]:443",
     "12:09:05.984   42  agent  1000  OPENAT    /etc/passwd",
-    "12:09:05.984   42  agent  1000  RENAMEAT  /a -> /b            EACCES",
-    "12:09:05.984   42  agent  1000  READ      fd=3 len=10         10",
+    "12:09:05.984   42  agent  1000  RENAMEAT  /a -> /b               EACCES",
+    "12:09:05.984   42  agent  1000  READ      fd=3 len=10            10",
     "12:09:05.984   42  agent  1000  SPLICE    /etc/x -> pipe:[7]",
     "12:09:05.984   42  agent  1000  SPLICE    192.0.2.1:443 -> ?",
+    "12:09:05.984   42  agent  1000  OPENAT    /tmp/x -> /etc/shadow",
+    "12:09:05.984   42  agent  1000  OPENAT    /etc/x",
   ]);
 });
 
@@ -109,6 +116,23 @@ Deno.test("TableSink fits the terminal", () => {
   assert.match(table(records, { columns: 80 }).lines[1]!, /…/);
   // An address tells by its end.
   assert.match(table(records, { columns: 80 }).lines[1]!, /…00010000/);
+});
+
+Deno.test("TableSink leaves columns out where the terminal is too narrow for all", () => {
+  const rules = [{ id: "credential-access", title: "", severity: "high" as const, attack: [] }];
+  const classification = { suspicious: true, severity: "high" as const, rules };
+  const op_info = { path: "/home/someone/.ssh/id_ed25519" };
+  const opened = event({ opcode: "IORING_OP_OPENAT", op_info, classification });
+  const titles = (columns: number) => table([opened], { columns }).lines[0]!.split(/ +/).join(" ");
+  assert.equal(titles(90), "TIME PID COMM UID OPCODE DETAIL RESULT RULES");
+  assert.equal(titles(64), "TIME PID COMM OPCODE DETAIL RESULT RULES");
+  assert.equal(titles(56), "TIME PID COMM OPCODE DETAIL RULES");
+  assert.equal(titles(44), "PID COMM OPCODE DETAIL RULES");
+  assert.match(table([opened], { columns: 60 }).lines[1]!, /OPENAT +\/home\/\S+… +credential-/);
+  const { lines } = table([ring({ history: [request("IORING_OP_A")], classification })], {
+    columns: 56,
+  });
+  assert.match(lines[0]!, /^ *PID +COMM +CTX +OPS +SECCOMP +RULES$/);
 });
 
 Deno.test("TableSink names some kinds of requests, and counts the others", () => {
