@@ -6,6 +6,8 @@ const MEASURED = 256;
 const MIN_FLEXIBLE = 10;
 /** What the flexible column should have, even if others are narrowed for it. */
 const GOOD_FLEXIBLE = 28;
+/** Columns of the terminal that may be wanting before a column is left out: the last one is cut. */
+const MOST_WANTING = 6;
 /** What the flexible column is padded to where nothing is cut; longer cells push the rest along. */
 const WIDE_FLEXIBLE = 48;
 
@@ -18,6 +20,8 @@ export interface Column {
   readonly min?: number;
   /** Takes what the other columns leave: the one column without `max`. */
   readonly flexible?: boolean;
+  /** Left out where the terminal is too narrow for all, the lowest first. */
+  readonly spare?: number;
   /** Aligned to the right: numbers. */
   readonly right?: boolean;
   /** What tells is at the end: it is cut at the front. */
@@ -43,6 +47,8 @@ interface Row {
  */
 export class Table {
   readonly #columns: readonly Column[];
+  /** Indices of columns that are left out. */
+  readonly #hidden = new Set<number>();
   readonly #options: TableOptions;
   readonly #addLine: (line: string) => void;
   #waiting: Row[] = [];
@@ -86,14 +92,15 @@ export class Table {
       );
       return columns === undefined || max === undefined ? widest : Math.min(widest, max);
     });
+    if (columns !== undefined) this.#hide(widths, columns);
     const flexible = this.#columns.findIndex((column) => column.flexible);
-    const others = widths.reduce((sum, width, i) => i === flexible ? sum : sum + width, 0);
+    const others = widths.filter((_, i) => i !== flexible && !this.#hidden.has(i));
     let left = columns === undefined
       ? WIDE_FLEXIBLE
-      : columns - others - GAP.length * (widths.length - 1);
+      : columns - others.reduce((sum, width) => sum + GAP.length + width, 0);
     const wanted = Math.min(widths[flexible] ?? 0, GOOD_FLEXIBLE);
     for (const [i, { min }] of this.#columns.entries()) {
-      if (min === undefined || left >= wanted) continue;
+      if (min === undefined || left >= wanted || this.#hidden.has(i)) continue;
       const taken = Math.max(0, Math.min(wanted - left, widths[i]! - min));
       widths[i]! -= taken;
       left += taken;
@@ -102,9 +109,27 @@ export class Table {
     return widths.map((width, i) => i === flexible ? Math.min(width, left) : width);
   }
 
+  /** Leaves columns out until the others fit, as narrow as they may be. */
+  #hide(widths: readonly number[], columns: number): void {
+    const narrow = widths.map((width, i) => {
+      const { min = width, flexible } = this.#columns[i]!;
+      return GAP.length + Math.min(width, flexible ? MIN_FLEXIBLE : min);
+    });
+    let wanting = narrow.reduce((sum, width) => sum + width) - GAP.length - columns;
+    const spare = [...this.#columns.keys()].filter((i) => this.#columns[i]!.spare !== undefined)
+      .sort((a, b) => this.#columns[a]!.spare! - this.#columns[b]!.spare!);
+    for (const i of spare) {
+      if (wanting <= MOST_WANTING) return;
+      this.#hidden.add(i);
+      wanting -= narrow[i]!;
+    }
+  }
+
   #print({ cells, style }: Row): void {
     const { columns, color } = this.#options;
-    const padded = cells.map((cell, i) => {
+    const shown = [...cells.keys()].filter((i) => !this.#hidden.has(i));
+    const padded = shown.map((i) => {
+      const cell = cells[i]!;
       const width = this.#widths![i]!;
       const { right, tail } = this.#columns[i]!;
       const cut = tail ? cutFront : cutToWidth;

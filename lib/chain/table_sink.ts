@@ -19,20 +19,20 @@ import { count } from "./tally.ts";
 const RINGS: readonly Column[] = [
   { title: "PID", right: true, max: 10 },
   { title: "COMM", max: 16, min: 8 },
-  { title: "CTX", max: 18, min: 9, tail: true },
+  { title: "CTX", max: 18, min: 9, tail: true, spare: 2 },
   { title: "OPS", flexible: true },
   { title: "SECCOMP", max: 8 },
-  { title: "FOUND_BY", max: 16, min: 8 },
+  { title: "FOUND_BY", max: 16, min: 8, spare: 1 },
   { title: "RULES", max: 32, min: 14 },
 ];
 const EVENTS: readonly Column[] = [
-  { title: "TIME", max: 12 },
+  { title: "TIME", max: 12, spare: 3 },
   { title: "PID", right: true, max: 10 },
   { title: "COMM", max: 16, min: 8 },
-  { title: "UID", right: true, max: 10 },
+  { title: "UID", right: true, max: 10, spare: 1 },
   { title: "OPCODE", max: 16, min: 8 },
   { title: "DETAIL", flexible: true },
-  { title: "RESULT", max: 12 },
+  { title: "RESULT", max: 12, spare: 2 },
   { title: "RULES", max: 32, min: 14 },
 ];
 const RED = "31";

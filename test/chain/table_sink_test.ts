@@ -118,6 +118,23 @@ Deno.test("TableSink fits the terminal", () => {
   assert.match(table(records, { columns: 80 }).lines[1]!, /…00010000/);
 });
 
+Deno.test("TableSink leaves columns out where the terminal is too narrow for all", () => {
+  const rules = [{ id: "credential-access", title: "", severity: "high" as const, attack: [] }];
+  const classification = { suspicious: true, severity: "high" as const, rules };
+  const op_info = { path: "/home/someone/.ssh/id_ed25519" };
+  const opened = event({ opcode: "IORING_OP_OPENAT", op_info, classification });
+  const titles = (columns: number) => table([opened], { columns }).lines[0]!.split(/ +/).join(" ");
+  assert.equal(titles(90), "TIME PID COMM UID OPCODE DETAIL RESULT RULES");
+  assert.equal(titles(64), "TIME PID COMM OPCODE DETAIL RESULT RULES");
+  assert.equal(titles(56), "TIME PID COMM OPCODE DETAIL RULES");
+  assert.equal(titles(44), "PID COMM OPCODE DETAIL RULES");
+  assert.match(table([opened], { columns: 60 }).lines[1]!, /OPENAT +\/home\/\S+… +credential-/);
+  const { lines } = table([ring({ history: [request("IORING_OP_A")], classification })], {
+    columns: 56,
+  });
+  assert.match(lines[0]!, /^ *PID +COMM +CTX +OPS +SECCOMP +RULES$/);
+});
+
 Deno.test("TableSink names some kinds of requests, and counts the others", () => {
   const names = ["READ", "READ", "A", "B", "C", "D", "E", "F", "G", "G"];
   const history = [
