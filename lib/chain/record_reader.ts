@@ -107,9 +107,9 @@ export class RecordReader {
       } else {
         record = objects[taken++]!;
         if (process !== NO_PROCESS) {
-          const text = bytes.subarray(rows[i + 4], rows[i + 5]);
           // What any record may hold; only some types name it.
-          (record as { process?: unknown }).process = this.#processOf(process, text);
+          (record as { process?: unknown }).process = this.#processes[process] ??
+            this.#meet(process, bytes.subarray(rows[i + 4], rows[i + 5]));
         }
         if (typeof record.type !== "string") {
           this.#onBadLine(line, NO_RECORD);
@@ -125,13 +125,10 @@ export class RecordReader {
     return Object.assign(records, { lines: { bytes, starts, ends }, skipped });
   }
 
-  /** The process that has a number; `text` is what describes it. */
-  #processOf(number: number, text: Uint8Array): unknown {
-    return this.#processes[number] ??= this.#meet(number, text);
-  }
-
+  /** The process that a text describes, whose number was not met yet. */
   #meet(number: number, text: Uint8Array): unknown {
     const process = Object.freeze(JSON.parse(LENIENT.decode(text)));
+    this.#processes[number] = process;
     if (this.#isLeftOut(process)) this.#splitter.leaveOut(number, this.#generation);
     return process;
   }
