@@ -11,10 +11,12 @@ import {
   StalledReader,
 } from "../lib/cli/host.ts";
 import type { CaptureDevice, CaptureOptions, StopSignal } from "../lib/capture/capture_device.ts";
+import type { LineSplitter } from "../lib/chain/line_splitter.ts";
 import type { ImageFile } from "../lib/memory/image_file.ts";
 import { loadCaptureLibrary, openCapture } from "./capture.ts";
 import { errorCode, stateOf } from "./error_state.ts";
 import type { LibraryPaths } from "./libraries.ts";
+import { NativeSplitter } from "./lines.ts";
 import { loadMemoryLibrary, MappedImage, type MemoryLibrary, UnmappableError } from "./memory.ts";
 import { dropPrivileges, loadPrivilegesLibrary, type PrivilegesLibrary } from "./privileges.ts";
 import { Signals } from "./signals.ts";
@@ -112,6 +114,10 @@ export class DenoHost implements Host {
 
   notices(): Uint8Array {
     return Deno.readFileSync(this.#libraries.notices);
+  }
+
+  openSplitter(): LineSplitter {
+    return new NativeSplitter(this.#libraries.lines);
   }
 
   openInput(path: string): Input {

@@ -1,5 +1,5 @@
 /** The shims, by the name of their C file. */
-export const SHIMS = ["memory", "privileges", "signals", "capture"] as const;
+export const SHIMS = ["memory", "privileges", "signals", "lines", "capture"] as const;
 
 /**
  * What the program carries besides itself, by the name of the file that the build makes: the shims,
@@ -9,6 +9,7 @@ export const LIBRARIES = {
   memory: "libiouring_memory.so",
   privileges: "libiouring_privileges.so",
   signals: "libiouring_signals.so",
+  lines: "libiouring_lines.so",
   capture: "libiouring_capture.so",
   z: "libz.so.1",
   elf: "libelf.so.1",

@@ -16,6 +16,10 @@ export class BoundedMap<K, V> {
     return this.#recent.size === 0 && this.#older.size === 0;
   }
 
+  has(key: K): boolean {
+    return this.get(key) !== undefined;
+  }
+
   get(key: K): V | undefined {
     const value = this.#recent.get(key);
     if (value !== undefined) return value;

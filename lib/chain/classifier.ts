@@ -75,12 +75,14 @@ export class Classifier {
   readonly transform: Transform = (record) => this.#transform(record);
   readonly #hits: readonly RuleHit[];
   /** At the index of an opcode: what its requests may be. */
-  readonly #byOpcode: readonly Candidates[];
+  readonly #byOpcode: readonly Alternative[][] = Array.from({ length: NO_OPCODE + 1 }, () => []);
+  /** The same by their paths, made when the opcode is first met: most never are. */
+  readonly #candidates: Candidates[] = [];
   readonly #ofRegister: readonly Alternative[];
   readonly #ofRing: readonly Alternative[];
   readonly #ofAny: readonly Alternative[];
   /** By the rules that fired. */
-  readonly #classifications = new BoundedMap<string, Classification>(MAX_CLASSIFICATIONS);
+  readonly #classifications = new BoundedMap<number | string, Classification>(MAX_CLASSIFICATIONS);
   #conditions = 0;
   readonly #remembered = new Set<number>();
   readonly #memory = new RingMemory(this.#remembered);
@@ -96,7 +98,6 @@ export class Classifier {
       severity: severityOf(rule, config),
       attack: [...rule.attack ?? []],
     }));
-    const byOpcode: Alternative[][] = Array.from({ length: NO_OPCODE + 1 }, () => []);
     const byScope = {
       register: [] as Alternative[],
       ring: [] as Alternative[],
@@ -111,10 +112,9 @@ export class Classifier {
           byScope[scope].push(alternative);
           continue;
         }
-        for (const opcode of opcodesOf(condition)) byOpcode[opcode]!.push(alternative);
+        for (const opcode of opcodesOf(condition)) this.#byOpcode[opcode]!.push(alternative);
       }
     }
-    this.#byOpcode = byOpcode.map((alternatives) => new Candidates(alternatives));
     this.#ofRegister = byScope.register;
     this.#ofRing = byScope.ring;
     this.#ofAny = byScope.any;
@@ -186,8 +186,8 @@ export class Classifier {
     // A completion is not another request.
     const isNew = record.type !== "IOUringResult";
     for (const request of requestsOf(record)) {
-      const candidates = this.#byOpcode[request.opcode ?? NO_OPCODE]?.of(request) ?? [];
-      for (const { rule, ofRecord, ofRequest } of candidates) {
+      const candidates = this.#candidatesOf(request.opcode ?? NO_OPCODE);
+      for (const { rule, ofRecord, ofRequest } of candidates.of(request)) {
         if (found.includes(rule) || !isAll(ofRecord, record)) continue;
         if (isAllOfRequest(ofRequest, request, memory)) found.push(rule);
       }
@@ -195,9 +195,15 @@ export class Classifier {
     }
   }
 
+  #candidatesOf(opcode: number): Candidates {
+    const alternatives = this.#byOpcode[opcode];
+    if (alternatives === undefined) return NO_CANDIDATES;
+    return this.#candidates[opcode] ??= new Candidates(alternatives);
+  }
+
   /** The same object for the same rules: there are few combinations, and many records. */
   #classification(found: readonly number[]): Classification {
-    const key = found.join();
+    const key = found.length === 1 ? found[0]! : found.join();
     let classification = this.#classifications.get(key);
     if (classification === undefined) {
       const rules = found.map((rule) => this.#hits[rule]!)
@@ -322,6 +328,8 @@ class Candidates {
     );
   }
 }
+
+const NO_CANDIDATES = new Candidates([]);
 
 /** A loop, as a closure for every request would cost more than what it asks. */
 function isAll(conditions: Alternative["ofRecord"], record: Fields): boolean {

@@ -1,8 +1,7 @@
 import type { Config } from "../config/config.ts";
 import type { Transform } from "./chain.ts";
 import { eventFilter } from "./event_filter.ts";
-import type { ProcessVerdict } from "./event_sieve.ts";
-import { processFilter, processKeys, type Verdict } from "./process_filter.ts";
+import { processFilter, type Verdict } from "./process_filter.ts";
 import { count } from "./tally.ts";
 
 /** Types of the records that there is something to judge of. All others pass as they are. */
@@ -31,18 +30,14 @@ export function recordFilter(config: Config): RecordFilter {
 /** A config's filter as a transform. */
 export class Filter {
   readonly transform: Transform;
-  /** Which processes' events are left out, where the whole process could be read. */
-  readonly byProcess: ProcessVerdict;
+  /** Whether a process's events are left out, where all of it could be read. */
+  readonly isLeftOut: (process: unknown) => boolean;
   #unreadable = 0;
 
   constructor(config: Config) {
     const judge = recordFilter(config);
-    const { process_filter = {} } = config;
-    const byProcess = processFilter(process_filter);
-    this.byProcess = {
-      keys: processKeys(process_filter),
-      isLeftOut: (process) => byProcess({ process }) === "drop",
-    };
+    const byProcess = processFilter(config.process_filter ?? {});
+    this.isLeftOut = (process) => byProcess({ process }) === "drop";
     this.transform = (record) => {
       if (!JUDGED.has(record.type)) return record;
       const verdict = judge(record);

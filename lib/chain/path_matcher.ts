@@ -13,6 +13,9 @@ export interface MatchablePath {
   readonly heads: readonly string[];
 }
 
+const ENCODER = new TextEncoder();
+const ASCII = /^\p{ASCII}*$/u;
+
 interface Glob {
   /** What every match begins with. */
   readonly literal: string;
@@ -78,7 +81,7 @@ export function hasHead(path: MatchablePath, heads: ReadonlySet<string>): boolea
 
 /** UTF-8 bytes as characters, one each. */
 function byteText(text: string): string {
-  return latin1(new TextEncoder().encode(text));
+  return ASCII.test(text) ? text : latin1(ENCODER.encode(text));
 }
 
 /** Bytes as characters, one each. */

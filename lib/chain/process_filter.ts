@@ -52,16 +52,6 @@ export function processFilter(config: ProcessFilterConfig): ProcessFilter {
   };
 }
 
-/** The keys of `process` that the filter looks at, beside the `_hex` of each. */
-export function processKeys({ binary, ...config }: ProcessFilterConfig): string[] {
-  const isGiven = (list: readonly unknown[] | undefined) => list !== undefined && list.length > 0;
-  return [
-    ...(["uid", "euid", "auid"] as const).filter((key) => isGiven(config[key])),
-    ...isGiven(binary?.name) ? ["filename"] : [],
-    ...isGiven(binary?.path) || isGiven(binary?.prefix) ? ["binary_path"] : [],
-  ];
-}
-
 /** name OR path OR prefix, or undefined where all three are empty. */
 function binaryCondition({ binary }: ProcessFilterConfig): Condition | undefined {
   const names = (binary?.name ?? []).map(matcher);

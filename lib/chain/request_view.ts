@@ -15,7 +15,16 @@ export interface PathUse extends MatchablePath {
 /** An address and port that a request talks to. */
 export interface Peer {
   readonly address: IpAddress | undefined;
+  /** The address as it is written. */
+  readonly text: unknown;
   readonly port: number | undefined;
+}
+
+/** What a request names a file by. */
+export interface Descriptor {
+  readonly fd: number;
+  /** Whether it is a slot of the ring's file table. */
+  readonly isFixed: boolean;
 }
 
 const READ: readonly Access[] = ["read"];
@@ -170,16 +179,18 @@ export class RequestView {
       target_in !== undefined && kinds.includes(kindOf(target_in));
   }
 
-  /** The descriptor that the request works on, told apart from a slot of the ring's file table. */
-  get descriptor(): string | undefined {
+  /** The descriptor that the request works on. */
+  get descriptor(): Descriptor | undefined {
     const { file_slot } = this.info;
-    if (this.opcode === CLOSE && typeof file_slot === "number") return `slot ${file_slot}`;
+    if (this.opcode === CLOSE && typeof file_slot === "number") {
+      return { fd: file_slot, isFixed: true };
+    }
     const uring = fieldsOf(this.request.io_uring);
     const fd = uring.fd ?? this.request.fd ?? this.info.fd;
     if (typeof fd !== "number") return undefined;
     const isFixed = uring.fixed_file === true || this.info.fixed_file === true ||
       arrayOf(this.request.sqe_flags).includes("IOSQE_FIXED_FILE");
-    return isFixed ? `slot ${fd}` : String(fd);
+    return { fd, isFixed };
   }
 
   #findPaths(): readonly PathUse[] {
@@ -189,21 +200,17 @@ export class RequestView {
       path === undefined && old_path === undefined && new_path === undefined &&
       target === undefined && target_in === undefined
     ) return NO_PATHS;
-    const paths: PathUse[] = [];
-    const add = (holder: Fields, key: string, access: readonly Access[]) => {
-      const use = this.#use(holder, key, access);
-      if (use !== undefined) paths.push(use);
-    };
-    if (worksOnDescriptor(info, "path")) add(info, "dfd_path", this.#access);
-    if (worksOnDescriptor(info, "old_path")) add(info, "old_dfd_path", READ);
-    if (path !== undefined) add(info, "path", this.#access);
+    const paths: (PathUse | undefined)[] = [];
+    if (worksOnDescriptor(info, path)) paths.push(this.#use(info, "dfd_path", this.#access));
+    if (worksOnDescriptor(info, old_path)) paths.push(this.#use(info, "old_dfd_path", READ));
+    if (path !== undefined) paths.push(this.#use(info, "path", this.#access));
     if (new_path !== undefined) {
-      add(info, "old_path", opcode === RENAMEAT ? REMOVE : READ);
-      add(info, "new_path", WRITE);
+      paths.push(this.#use(info, "old_path", opcode === RENAMEAT ? REMOVE : READ));
+      paths.push(this.#use(info, "new_path", WRITE));
     }
-    if (target !== undefined) add(fieldsOf(target), "path", this.#access);
-    if (target_in !== undefined) add(fieldsOf(target_in), "path", READ);
-    return paths;
+    if (target !== undefined) paths.push(this.#use(fieldsOf(target), "path", this.#access));
+    if (target_in !== undefined) paths.push(this.#use(fieldsOf(target_in), "path", READ));
+    return paths.filter((use) => use !== undefined);
   }
 
   get #access(): readonly Access[] {
@@ -299,23 +306,21 @@ function peerOf({ addr, port }: Fields): Peer | undefined {
   if (addr === undefined && port === undefined) return undefined;
   return {
     address: typeof addr === "string" ? parseIpAddress(addr) : undefined,
+    text: addr,
     port: typeof port === "number" ? port : undefined,
   };
 }
 
-/** Whether an empty path stands for what the descriptor beside it is open on. */
-function worksOnDescriptor(info: Fields, key: "path" | "old_path"): boolean {
-  const { [key]: path, flags } = info;
+/** Whether a path that is empty stands for what the descriptor beside it is open on. */
+function worksOnDescriptor({ flags }: Fields, path: unknown): boolean {
   return path === "" && typeof flags === "string" && flags.includes("AT_EMPTY_PATH");
 }
 
 /** What opening a file is for, by its flags. */
-function openAccess(info: Fields): readonly Access[] {
-  const mode = info.access_flags;
-  const creation = typeof info.creation_flags === "string" ? info.creation_flags : "";
-  const changes = /\bO_(?:CREAT|TRUNC|TMPFILE)\b/.test(creation);
+function openAccess({ access_flags: mode, creation_flags: creation }: Fields): readonly Access[] {
   if (mode === "O_WRONLY") return WRITE;
   if (mode === "O_RDWR") return READ_WRITE;
+  const changes = typeof creation === "string" && /\bO_(?:CREAT|TRUNC|TMPFILE)\b/.test(creation);
   return changes ? READ_WRITE : READ;
 }
 

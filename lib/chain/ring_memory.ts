@@ -3,7 +3,7 @@ import { BoundedMap } from "./bounded_map.ts";
 import { fieldsOf, MAX_ADDRESS, MAX_PATH } from "./fields.ts";
 import type { RequestView } from "./request_view.ts";
 
-/** Descriptors and peers of all programs together, and counts, that are remembered at a time. */
+/** Descriptors and peers of all programs together, by opcode, and counts, remembered at a time. */
 const MAX_PLACES = 16_384;
 const MAX_COUNTS = 4096;
 /** Names that count until something else is done with them, and those that no longer do. */
@@ -21,6 +21,13 @@ const OPENING: ReadonlySet<number | undefined> = new Set(
 );
 /** Results of a connection that is still being made. */
 const PENDING_ERRORS: ReadonlySet<unknown> = new Set(["EINPROGRESS", "EALREADY", "EISCONN"]);
+
+/** A process and a descriptor of it, or no descriptor; a ring and a slot; a program and a peer. */
+type Place = number | string;
+/** Descriptors and processes below these have a number together, of the engine's small ones. */
+const MAX_FD = 255;
+const MAX_PID = 2 ** 22;
+const NOWHERE: Place[] = [];
 
 interface Count {
   /** Tells it from others. */
@@ -51,7 +58,8 @@ export interface Counting {
  */
 export class RingMemory {
   readonly #remembered: ReadonlySet<number>;
-  readonly #done = new BoundedMap<string, Set<number>>(MAX_PLACES);
+  /** By opcode: where it was done. */
+  readonly #done = new Map<number, BoundedMap<Place, true>>();
   readonly #counts = new BoundedMap<string, Count>(MAX_COUNTS);
   /** Counts that may lose a name, by program and name. */
   readonly #lookups = new BoundedMap<string, Count>(MAX_LOOKUPS);
@@ -69,17 +77,24 @@ export class RingMemory {
     const { opcode } = request;
     if (!this.#lookups.isEmpty) this.#discount(request);
     if (opcode === undefined) return;
-    const done = isFastOpen(request) ? CONNECT! : opcode;
     if (opcode === CLOSE) {
-      this.#done.delete(placeOf(request));
+      this.#forget(placeOf(request));
     } else if (OPENING.has(opcode)) {
       const { res } = fieldsOf(request.request.result);
-      if (typeof res === "number") this.#done.delete(placeOf(request, String(res)));
-    } else if (this.#remembered.has(done) && !hasFailed(request) && !isLocal(request)) {
-      for (const place of [placeOf(request), ...peersOf(request)]) {
-        this.#done.set(place, (this.#done.get(place) ?? new Set()).add(done));
-      }
+      if (typeof res === "number") this.#forget(placeOf(request, { fd: res, isFixed: false }));
+    } else {
+      const done = isFastOpen(request) ? CONNECT! : opcode;
+      if (!this.#remembered.has(done) || hasFailed(request) || isLocal(request)) return;
+      let places = this.#done.get(done);
+      if (places === undefined) this.#done.set(done, places = new BoundedMap(MAX_PLACES));
+      places.set(placeOf(request), true);
+      for (const peer of peersOf(request)) places.set(peer, true);
     }
+  }
+
+  /** What was done there was done with something else. */
+  #forget(place: Place): void {
+    for (const places of this.#done.values()) places.delete(place);
   }
 
   /**
@@ -87,17 +102,16 @@ export class RingMemory {
    * same program with its peer: a connection may be duplicated, put into a slot or inherited.
    */
   hasDone(request: RequestView, opcodes: ReadonlySet<number>): boolean {
-    if (this.#done.isEmpty) return false;
-    const { descriptor } = request;
-    // Where descriptors are not told, READ and WRITE may be of anything.
-    if (descriptor === undefined && !isOfSocket(request)) return false;
-    return this.#hasDoneAt(placeOf(request, descriptor), opcodes) ||
-      peersOf(request).some((place) => this.#hasDoneAt(place, opcodes));
-  }
-
-  #hasDoneAt(place: string, opcodes: ReadonlySet<number>): boolean {
-    const done = this.#done.get(place);
-    return done !== undefined && !done.isDisjointFrom(opcodes);
+    for (const opcode of opcodes) {
+      const places = this.#done.get(opcode);
+      if (places === undefined || places.isEmpty) continue;
+      const { descriptor } = request;
+      // Where descriptors are not told, READ and WRITE may be of anything.
+      if (descriptor === undefined && !isOfSocket(request)) return false;
+      if (places.has(placeOf(request, descriptor))) return true;
+      if (peersOf(request).some((peer) => places.has(peer))) return true;
+    }
+    return false;
   }
 
   /**
@@ -168,16 +182,31 @@ function programOf({ record }: RequestView): string {
 }
 
 /** The program's sockets with the same peers as the request's. */
-function peersOf(request: RequestView): string[] {
-  return request.peers.filter(({ address }) => address !== undefined)
-    .map(({ address, port }) => `${programOf(request)} to ${address!.join(":")} ${port}`);
+function peersOf(request: RequestView): Place[] {
+  const { peers } = request;
+  if (peers.length === 0) return NOWHERE;
+  const program = programOf(request);
+  const places: Place[] = [];
+  for (const { address, text, port } of peers) {
+    if (address === undefined) continue;
+    // One that is IPv4 may be written as IPv6, too.
+    const [high, low, ...rest] = address;
+    places.push(`${program} to ${rest.length === 0 ? `${high}:${low}` : text} ${port}`);
+  }
+  return places;
 }
 
-/** A descriptor is its process's, a slot of a file table its ring's. */
-function placeOf(request: RequestView, descriptor = request.descriptor ?? ""): string {
+function placeOf(request: RequestView, descriptor = request.descriptor): Place {
   const { pid } = fieldsOf(request.record.process);
-  const isSlot = descriptor.startsWith("slot") || typeof pid !== "number";
-  return `${isSlot ? ringOf(request) : `pid ${pid}`} ${descriptor}`;
+  const { fd = -1, isFixed = false } = descriptor ?? {};
+  if (isFixed || typeof pid !== "number") {
+    return `${ringOf(request)} ${isFixed ? "slot" : ""} ${fd}`;
+  }
+  // A small number is put together and looked up ten times faster than a text.
+  const isUsual = fd >= -1 && fd < MAX_FD && pid >= 0 && pid < MAX_PID;
+  return isUsual && Number.isInteger(fd) && Number.isInteger(pid)
+    ? pid * (MAX_FD + 1) + fd + 1
+    : `pid ${pid} ${fd}`;
 }
 
 function isOfSocket({ opcode }: RequestView): boolean {

@@ -42,7 +42,8 @@ export async function filter(args: CommandArgs, host: Host): Promise<number> {
       if (flags.has("strict")) throw new BadLineError(`Line ${line} ${problem}`);
       if (++badLines <= MAX_REPORTS) say(host, `warning: Line ${line} ${problem}, left out`);
     },
-    byProcess: selection.byProcess,
+    splitter: host.openSplitter(),
+    isLeftOut: selection.isLeftOut,
   });
   const classifier = new Classifier(config.classifier ?? {});
   const ends = new StreamEnds();

@@ -1,4 +1,5 @@
 import type { CaptureDevice, CaptureOptions, StopSignal } from "../capture/capture_device.ts";
+import type { LineSplitter } from "../chain/line_splitter.ts";
 import type { ImageFile } from "../memory/image_file.ts";
 
 /** A stream of bytes to a person, a pipe or a file. */
@@ -81,6 +82,8 @@ export interface Host {
   verify(): Promise<Digest[]>;
   /** The licenses of everything in the executable, as UTF-8. */
   notices(): Uint8Array;
+  /** What splits the one stream of lines that this process reads. */
+  openSplitter(): LineSplitter;
   /** Opens a file for reading front to back. Throws {@linkcode FileError}. */
   openInput(path: string): Input;
   /** Reads a whole file of at most `limit` bytes. Throws {@linkcode FileError}. */

@@ -8,6 +8,7 @@ import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
 import type { FoundRing } from "./find_rings.ts";
 import { taskOf } from "./command_reader.ts";
+import { isMapped } from "./page_frames.ts";
 import { opcodeOf, userDataOf } from "./prepared_request.ts";
 import { setupFlagNames } from "../uapi/ring_flags.ts";
 import { HeaderIndex } from "./header_index.ts";
@@ -111,7 +112,10 @@ export class Carver {
       const own = queues.get(ring.ctx.address);
       return own === undefined ? ring : { ...ring, freed: { queues: own } };
     });
-    const alone = [...headers.values()].filter((rings) => readable(() => isUsed(rings)));
+    // Of an image that lies in a file or a process of this machine, the rings are not its own.
+    const alone = [...headers].filter(([at, rings]) =>
+      readable(() => isUsed(rings)) && !isMapped(this.#program, at)
+    ).map(([, rings]) => rings);
     return { rings: [...live, ...complete], headers: alone, requests };
   }
 
@@ -136,7 +140,7 @@ export class Carver {
     return this.#pointing("file", "f_op", {
       what: "open files",
       to: [operations],
-      take: (file) => {
+      take: (file, physical) => {
         const ctx = readable(() =>
           isOpen(file)
             ? this.#program.object("io_ring_ctx", file.pointer("private_data"))
@@ -144,6 +148,7 @@ export class Carver {
         );
         if (ctx === undefined || this.#open.has(ctx.address)) return;
         if (!readable(() => hasQueues(ctx) && this.#headerOf(ctx) !== undefined)) return;
+        if (isMapped(this.#program, physical)) return;
         this.#open.set(ctx.address, carvedRing(ctx, file));
       },
     });

@@ -1,5 +1,6 @@
 import { listForEachEntry } from "../kernel/lists.ts";
 import type { KernelObject, Program } from "../kernel/program.ts";
+import { KERNEL_IMAGE_START } from "../kernel/symbols.ts";
 import { xaForEach } from "../kernel/xarray.ts";
 import type { FoundBy } from "../record/records.ts";
 import type { ScanContext } from "./context.ts";
@@ -49,6 +50,8 @@ export const ROUTES: readonly FoundBy[] = ROUTE_ORDER.filter((route) =>
 /** `NR_OPEN` can be raised; more descriptors than this are damage. */
 const MAX_FDS = 16 * 1024 * 1024;
 const FDS_AT_ONCE = 65536;
+/** Members of `struct io_ring_ctx` begin cache lines of their own, so it does, too. */
+const CONTEXT_ALIGN = 64n;
 /** A process can duplicate a descriptor a million times. */
 const MAX_HOLDERS = 65536;
 
@@ -235,7 +238,7 @@ class Finder {
           const head = data.addressOf("ctx_list");
           for (const ctx of listForEachEntry(this.#program, head, entry)) {
             const other = this.#add(ctx, "sqpoll");
-            if (owner !== undefined) other.submitters.add(owner);
+            if (owner !== undefined) other?.submitters.add(owner);
           }
         },
       );
@@ -334,7 +337,7 @@ class Finder {
     }
     if (ctx === 0n) return undefined;
     const ring = this.#add(this.#program.object("io_ring_ctx", ctx), route);
-    ring.file ??= file;
+    if (ring !== undefined) ring.file ??= file;
     return ring;
   }
 
@@ -362,9 +365,18 @@ class Finder {
       );
   }
 
-  #add(ctx: KernelObject, route: FoundBy): FoundRing {
+  /** The ring of a context; undefined where no allocation can lie, as in an image that was smeared. */
+  #add(ctx: KernelObject, route: FoundBy): FoundRing | undefined {
     let ring = this.#rings.get(ctx.address);
     if (ring === undefined) {
+      if (ctx.address % CONTEXT_ALIGN !== 0n || ctx.address >= KERNEL_IMAGE_START) {
+        this.#context.diagnostics.report(
+          "ring_pointer_absurd",
+          `no ring can be at 0x${ctx.address.toString(16)}, where a task or a file leads to`,
+          "a ring, if it is one",
+        );
+        return undefined;
+      }
       ring = { ctx, foundBy: new Set(), holders: [], submitters: new Set(), file: undefined };
       this.#rings.set(ctx.address, ring);
     }

@@ -1,5 +1,5 @@
 import type { AddressSpace } from "../kernel/address_space.ts";
-import type { Program } from "../kernel/program.ts";
+import type { KernelObject, Program } from "../kernel/program.ts";
 import { readable } from "./diagnostics.ts";
 
 /** An entry of a page cache. */
@@ -49,7 +49,7 @@ export function pageFrameOf(program: Program, page: CachedPage): number | undefi
     const offset = page.index - head.bigint("index");
     if (offset < 0n || offset >= MAX_FOLIO_PAGES) return undefined;
     if (array.base === undefined && array.searches-- > 0) {
-      array.base = vmemmapBase(program, { page: page.entry, size: array.size });
+      array.base = findVmemmapBase(program.memory, { page: page.entry, size: array.size });
     }
     const size = BigInt(array.size);
     if (array.base === undefined || page.entry < array.base) return undefined;
@@ -58,24 +58,51 @@ export function pageFrameOf(program: Program, page: CachedPage): number | undefi
   });
 }
 
+/**
+ * Whether memory holds what is a file's or a process's, and nothing of the kernel's own: its page is in
+ * a page cache, or anonymous (`folio_mapping()` and `folio_test_anon()` of `include/linux`). False
+ * where that cannot be told.
+ *
+ * @param physical Physical address.
+ */
+export function isMapped(program: Program, physical: number): boolean {
+  return readable(() => {
+    const { base, size, entryType } = pageArrayOf(program);
+    if (base === undefined) return false;
+    const page = program.object("page", base + (BigInt(physical) >> PAGE_SHIFT) * BigInt(size));
+    const mapping = program.object(entryType, headOf(page)).pointer("mapping");
+    if ((mapping & ANONYMOUS) !== 0n) return true;
+    // Slabs keep pointers of their own there.
+    const host = program.object("address_space", mapping).pointer("host");
+    return program.object("inode", host).pointer("i_mapping") === mapping;
+  }) ?? false;
+}
+
+/** `PAGE_MAPPING_ANON` */
+const ANONYMOUS = 1n;
+
+/** Address of the first page of the compound page that a page belongs to, as `compound_head()` finds it. */
+function headOf(page: KernelObject): bigint {
+  const info = page.pointer(page.has("compound_info") ? "compound_info" : "compound_head");
+  if ((info & 1n) === 0n) return page.address;
+  const head = info - 1n;
+  // Since Linux 7.0 it may be a mask, which is above all addresses of pages.
+  return head <= page.address ? head : page.address & head;
+}
+
 function pageArrayOf(program: Program): PageArray {
   let array = arrays.get(program);
   if (array === undefined) {
+    const symbol = program.symbols.lookup("vmemmap_base");
     array = {
       entryType: program.types.struct("folio") === undefined ? "page" : "folio",
       size: program.struct("page").size,
-      base: undefined,
+      base: symbol && readable(() => program.memory.readPointer(symbol)),
       searches: MAX_SEARCHES,
     };
     arrays.set(program, array);
   }
   return array;
-}
-
-function vmemmapBase(program: Program, one: { page: bigint; size: number }): bigint | undefined {
-  const symbol = program.symbols.lookup("vmemmap_base");
-  const value = symbol && readable(() => program.memory.readPointer(symbol));
-  return value ?? findVmemmapBase(program.memory, one);
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   type StopSignal,
   UnsupportedHostError,
 } from "../../lib/capture/capture_device.ts";
+import { type LineSplitter, PLAIN_SPLITTER } from "../../lib/chain/line_splitter.ts";
 import type { ImageFile } from "../../lib/memory/image_file.ts";
 import { BufferImage } from "../memory/buffer_image.ts";
 
@@ -104,6 +105,10 @@ export class FakeHost implements Host {
 
   notices(): Uint8Array {
     return new Uint8Array();
+  }
+
+  openSplitter(): LineSplitter {
+    return PLAIN_SPLITTER;
   }
 
   openInput(path: string): Input {

@@ -15,6 +15,7 @@ import type { MemoryRange, PhysicalMemory } from "../../lib/memory/physical_memo
 const PAGE_SIZE = 4096;
 const PRESENT_WRITABLE_USER = 0x7n;
 const LARGE = 0x80n;
+const CACHE_LINE = 64;
 const FRAME_MASK = 0x000ffffffffff000n;
 
 /** Physical memory that holds the pages written to it, and no others. */
@@ -446,9 +447,13 @@ export class FakeMachine {
     }
   }
 
-  /** A struct in fresh memory, with values for some members by dotted path, the rest zero. */
+  /**
+   * A struct in fresh memory that begins a cache line, with values for some members by dotted path,
+   * the rest zero.
+   */
   put(type: string, values: { readonly [path: string]: FakeValue } = {}): KernelObject {
-    const object = this.program.object(type, this.allocate(this.program.struct(type).size));
+    const address = this.allocate(this.program.struct(type).size, CACHE_LINE);
+    const object = this.program.object(type, address);
     for (const [path, value] of Object.entries(values)) this.set(object, path, value);
     return object;
   }

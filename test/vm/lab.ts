@@ -56,7 +56,7 @@ const HERE = import.meta.dirname!;
 const GUEST = `${HERE}/guest`;
 const CACHE = `${HERE}/../../.cache/lab`;
 /** Counted up when old dumps no longer serve. */
-const FORMAT = 1;
+const FORMAT = 2;
 /** Modules of the guest: VMCOREINFO for QEMU's device, and a disk to swap to. */
 const MODULES = ["qemu_fw_cfg", "loop"];
 
@@ -114,6 +114,7 @@ async function makeInitrd(
   await Deno.copyFile(`${GUEST}/init.sh`, `${tree}/init`);
   await Deno.chmod(`${tree}/init`, 0o755);
   await Deno.writeTextFile(`${tree}/workload.args`, program.args);
+  await Deno.writeFile(`${tree}/image`, ringPages());
   if (program.path === undefined) {
     const sources = (await guestSources()).filter((file) => file.endsWith(".c"));
     const flags = ["-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Wno-format-truncation"];
@@ -137,6 +138,23 @@ async function makeInitrd(
   await run("sh", ["-c", pack, "sh", tree, initrd]);
   await Deno.remove(tree, { recursive: true });
   return initrd;
+}
+
+/**
+ * Pages of a file that could be of some image: each begins as the memory does that a ring shares with
+ * its process (`struct io_rings` until Linux 6.5, and since). No guest has such a ring.
+ */
+function ringPages(): Uint8Array {
+  const pages = new Uint8Array(2 * 4096);
+  const wide = [0, 64, 128, 192, 256, 260, 264, 268, 320, 328];
+  const compact = [0, 4, 8, 12, 16, 20, 24, 28, 64, 72];
+  // Heads and tails, masks and sizes, and a completion.
+  const values = [3, 3, 0, 3, 7, 15, 8, 16, 0x1abe1, 0];
+  for (const [page, offsets] of [wide, compact].entries()) {
+    const words = new DataView(pages.buffer, page * 4096);
+    offsets.forEach((at, i) => words.setUint32(at, values[i]!, true));
+  }
+  return pages;
 }
 
 async function guestSources(): Promise<string[]> {
