@@ -299,6 +299,14 @@ static const uint8_t *skip_process(const uint8_t *at, const uint8_t *end, int32_
 	return text_end;
 }
 
+/* Whether nothing is in a line. */
+static bool is_blank(const uint8_t *at)
+{
+	while (*at == ' ' || *at == '\t' || *at == '\r')
+		at++;
+	return *at == '\n';
+}
+
 static bool is_key(const uint8_t *key, const uint8_t *key_end, const char *name)
 {
 	size_t length = strlen(name);
@@ -406,8 +414,12 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 		/* An array is a byte longer than its items and their commas. */
 		if ((size_t)(out - json) + size + 2 > max_json && out != json)
 			break;
-		is_taken = size <= MAX_LINE && walk(start, end, &line);
 		split->next += (uint32_t)size;
+		if (is_blank(start)) {
+			split->lines++;
+			continue;
+		}
+		is_taken = size <= MAX_LINE && walk(start, end, &line);
 		if (is_taken && line.is_event && !line.has_missing && line.process >= 0 &&
 		    __atomic_load_n(&leaves[line.process], __ATOMIC_RELAXED)) {
 			split->skipped++;

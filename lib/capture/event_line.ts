@@ -25,20 +25,27 @@ const SECCOMP = piece('},"seccomp":{"mode":');
 const FILTERS = piece(',"filters":');
 const CLOSE = piece("}");
 
-/** What depends on the opcode alone: before `op_info`, and behind the timestamp. */
-const OPCODES = Array.from({ length: 256 }, (_, opcode) => ({
-  name: piece(`,"opcode":"${opcodeName(opcode)}"`),
-  number: piece(`","io_uring":{"opcode_number":${opcode},"ctx":"`),
-}));
-
+/** What depends on the opcode alone, by it: before `op_info`, and behind the timestamp. */
+const OPCODES: { readonly name: Uint8Array; readonly number: Uint8Array }[] = [];
 /** What depends on the flags of the entry, by those and whether the ring's thread submitted it. */
-const FLAGS = Array.from({ length: 256 }, (_, index) => {
-  const names = sqeFlagNames(index & 0x7f);
-  return piece(
-    `,"fixed_file":${(index & 1) !== 0},"sqe_flags":${JSON.stringify(names)}` +
-      `,"sq_thread":${index >= 128}`,
+const FLAGS: Uint8Array[] = [];
+
+// Each is made when it first comes: all of them take longer than to start without.
+
+function opcodePieces(opcode: number) {
+  return OPCODES[opcode] ??= {
+    name: piece(`,"opcode":"${opcodeName(opcode)}"`),
+    number: piece(`","io_uring":{"opcode_number":${opcode},"ctx":"`),
+  };
+}
+
+function flagsPiece(index: number): Uint8Array {
+  return FLAGS[index] ??= piece(
+    `,"fixed_file":${(index & 1) !== 0},"sqe_flags":${
+      JSON.stringify(sqeFlagNames(index & 0x7f))
+    },"sq_thread":${index >= 128}`,
   );
-});
+}
 
 /** A record of a request, and what its parts were made of. */
 export interface EventParts {
@@ -136,7 +143,7 @@ export class EventWriter {
     const out = this.#out;
     const { type, op_info, timestamp } = record;
     const start = out.length;
-    const opcode = OPCODES[uring.opcode_number]!;
+    const opcode = opcodePieces(uring.opcode_number);
     const isPlain = op_info === undefined && type === "IOUringEvent";
     if (isPlain && front.write(out, thread, opcode, timestamp, uring.ctx)) return;
     out.piece(TYPES[type]);
@@ -191,7 +198,7 @@ export class EventWriter {
       out.piece(FD);
       out.number(fd);
     }
-    out.piece(FLAGS[flags & 0x7f | (sq_thread ? 128 : 0)]!);
+    out.piece(flagsPiece(flags & 0x7f | (sq_thread ? 128 : 0)));
     if (personality !== undefined) out.text(`,"personality":${personality}`);
     if (cred !== undefined) out.text(`,"cred":${JSON.stringify(cred)}`);
     if (rejected !== undefined) out.text(`,"rejected":${rejected}`);

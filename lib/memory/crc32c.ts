@@ -1,6 +1,11 @@
 /** CRC-32C (Castagnoli, RFC 3720 appendix B.4), four bytes a step. */
 export function crc32c(bytes: Uint8Array): number {
-  const [t0, t1, t2, t3] = TABLES as [Uint32Array, Uint32Array, Uint32Array, Uint32Array];
+  const [t0, t1, t2, t3] = (tables ??= makeTables()) as [
+    Uint32Array,
+    Uint32Array,
+    Uint32Array,
+    Uint32Array,
+  ];
   let crc = -1;
   let i = 0;
   for (const end = bytes.length - 3; i < end; i += 4) {
@@ -14,8 +19,8 @@ export function crc32c(bytes: Uint8Array): number {
 /** The reflected polynomial. */
 const POLYNOMIAL = 0x82f63b78;
 
-/** Table n: the effect of a byte that n more bytes follow. */
-const TABLES = makeTables();
+/** Table n: the effect of a byte that n more bytes follow. Made when it is first needed. */
+let tables: readonly Uint32Array[] | undefined;
 
 function makeTables(): Uint32Array[] {
   const first = Uint32Array.from({ length: 256 }, (_, byte) => {

@@ -112,10 +112,7 @@ export class Carver {
       const own = queues.get(ring.ctx.address);
       return own === undefined ? ring : { ...ring, freed: { queues: own } };
     });
-    // Of an image that lies in a file or a process of this machine, the rings are not its own.
-    const alone = [...headers].filter(([at, rings]) =>
-      readable(() => isUsed(rings)) && !isMapped(this.#program, at)
-    ).map(([, rings]) => rings);
+    const alone = [...headers.values()].filter((rings) => readable(() => isUsed(rings)));
     return { rings: [...live, ...complete], headers: alone, requests };
   }
 
@@ -197,7 +194,9 @@ export class Carver {
       patterns,
       offset,
       take: (rings, physical) => {
-        if (readable(() => heads.isHeader(rings))) this.#headers.set(physical, rings);
+        if (!readable(() => heads.isHeader(rings))) return;
+        // Of an image that lies in a file or a process of this machine, the rings are not its own.
+        if (!isMapped(this.#program, physical)) this.#headers.set(physical, rings);
       },
     };
   }

@@ -72,7 +72,6 @@ Deno.test("NativeSplitter leaves out events, as this program and others write th
 Deno.test("NativeSplitter leaves what it does not know, and other records, to be read", async () => {
   for (
     const line of [
-      "",
       "{}",
       PUBLISHED.slice(0, -1),
       `${PUBLISHED}}`,
@@ -91,19 +90,20 @@ Deno.test("NativeSplitter tells where each line is, and gives the rest of it", a
   const splitter = new NativeSplitter(LIBRARY);
   const other = '{"type":"IOUringStatus","phase":"start"}';
   const { process, ...rest } = event();
-  const { rows, objects } = await split(splitter, `${PUBLISHED}\n\n${other}\n${PUBLISHED}\n`);
+  const { rows, objects } = await split(splitter, `${PUBLISHED}\n \t\r\n${other}\n${PUBLISHED}\n`);
   assert.deepEqual(objects, [{ ...rest, process: 0 }, JSON.parse(other), {
     ...rest,
     process: 0,
   }]);
   const length = PUBLISHED.length + 1;
-  const [first, blank, status, again] = rows;
+  const [first, status, again] = rows;
   const text = PUBLISHED.slice(first![4], first![5]);
   assert.deepEqual(JSON.parse(text), process);
   assert.deepEqual(first!.slice(0, 3), [0, length, 0]);
-  assert.deepEqual(blank!.slice(0, 4), [length, length + 1, 1, NOT_TAKEN]);
-  assert.deepEqual(status![2], 2);
+  assert.deepEqual(status!.slice(0, 3), [length + 4, length + 5 + other.length, 2]);
   assert.deepEqual(again!.slice(2, 4), [3, first![3]]);
+  const odd = await split(splitter, "\n \t\r\n{]\n");
+  assert.deepEqual([odd.lines, odd.rows], [3, [[5, 8, 2, NOT_TAKEN, 0, 0]]]);
 });
 
 Deno.test("NativeSplitter tells processes apart, and forgets when there are too many", async () => {

@@ -134,7 +134,9 @@ async function makeInitrd(
     await Deno.copyFile(path, `${tree}/${name}`);
   }
   const initrd = `${dir}/initrd.cpio`;
-  const pack = `cd "$1" && find . | cpio -o -H newc --quiet -R 0:0 > "$2"`;
+  // The first file does not begin a page of the archive, which lies in memory as well.
+  const names = "{ echo ./image; find . ! -path ./image; }";
+  const pack = `cd "$1" && ${names} | cpio -o -H newc --quiet -R 0:0 > "$2"`;
   await run("sh", ["-c", pack, "sh", tree, initrd]);
   await Deno.remove(tree, { recursive: true });
   return initrd;
