@@ -1154,6 +1154,12 @@ static __always_inline __u64 meet_file(__u32 program, struct counters *row, stru
 	return id;
 }
 
+/* Where a request's command keeps the pointer to a struct filename. */
+#define NAME_OFFSET(type, field)                                                                  \
+	(bpf_core_type_exists(struct delayed_filename) ?                                          \
+		 bpf_core_field_offset(struct type##___v7, field) :                               \
+		 bpf_core_field_offset(struct type, field))
+
 /* The open file that SPLICE and TEE read. */
 static __always_inline struct file *input_of(struct task_struct *task, struct io_kiocb *request)
 {
@@ -1169,6 +1175,39 @@ static __always_inline struct file *input_of(struct task_struct *task, struct io
 	return file_of(task, fd, false);
 }
 
+/* The descriptor that a path leads through: /proc/self/fd/N, the usual way to link an open file; or -1. */
+__noinline int fd_in_path(__u64 name)
+{
+	const __u64 *word;
+	char text[24] = {}, digits[8] = {};
+	__s32 fd = 0;
+	__u32 at, i;
+
+	bpf_probe_read_kernel_str(text, sizeof(text), (void *)name);
+	word = (__u64 *)text;
+	if (word[0] == 0x2f64662f7665642fULL) /* /dev/fd/ */
+		at = 8;
+	else if (word[0] == 0x65732f636f72702fULL && /* /proc/se */
+		 (word[1] & 0xffffffffffffULL) == 0x2f64662f666cULL) /* lf/fd/ */
+		at = 14;
+	else if (word[0] == 0x68742f636f72702fULL && /* /proc/th */
+		 word[1] == 0x6c65732d64616572ULL && /* read-sel */
+		 (word[2] & 0xffffffffffULL) == 0x2f64662f66ULL) /* f/fd/ */
+		at = 21;
+	else
+		return -1;
+	bpf_probe_read_kernel_str(digits, sizeof(digits), (void *)name + at);
+#pragma unroll
+	for (i = 0; i < sizeof(digits) - 1; i++) {
+		__u8 digit = digits[i] - '0';
+
+		if (digit > 9)
+			break;
+		fd = fd * 10 + digit;
+	}
+	return i ? fd : -1;
+}
+
 /*
  * The open files beside its own that a request has to do with. Directories that its paths begin at
  * are named in scratch->others, the first path's and the second's; an input is named in the first, or
@@ -1179,6 +1218,7 @@ __noinline int meet_others(__u32 program, __u64 address, __u32 opcode)
 	struct scratch *scratch = scratch_of(program);
 	void *request = (void *)address;
 	__s32 first = -1, second = -1;
+	struct filename *filename = NULL;
 	struct counters *row;
 	struct file *file;
 	__u32 cpu;
@@ -1209,6 +1249,12 @@ __noinline int meet_others(__u32 program, __u64 address, __u32 opcode)
 		}
 		break;
 	case OP_LINKAT:
+		/* The name that is linked is the old one. */
+		if (bpf_core_type_exists(struct io_link))
+			bpf_probe_read_kernel(&filename, sizeof(filename),
+					      request + NAME_OFFSET(io_link, oldpath));
+		else if (bpf_core_type_exists(struct io_hardlink))
+			filename = BPF_CORE_READ((struct io_hardlink *)request, oldpath);
 		if (bpf_core_type_exists(struct io_link)) {
 			first = BPF_CORE_READ((struct io_link *)request, old_dfd);
 			second = BPF_CORE_READ((struct io_link *)request, new_dfd);
@@ -1226,6 +1272,12 @@ __noinline int meet_others(__u32 program, __u64 address, __u32 opcode)
 	}
 	scratch->others[0] = 0;
 	scratch->others[1] = 0;
+	if (filename) {
+		__s32 through = fd_in_path((__u64)BPF_CORE_READ(filename, name));
+
+		if (through >= 0)
+			first = through;
+	}
 	if (opcode == OP_SPLICE || opcode == OP_TEE)
 		file = input_of(scratch->who.task, request);
 	else
@@ -1248,12 +1300,6 @@ static __always_inline __u32 put_directories(struct scratch *scratch, __u32 at)
 		at = put_u64(scratch, at, SECTION_DIRECTORY, 1, scratch->others[1]);
 	return at;
 }
-
-/* Where a request's command keeps the pointer to a struct filename. */
-#define NAME_OFFSET(type, field)                                                                  \
-	(bpf_core_type_exists(struct delayed_filename) ?                                          \
-		 bpf_core_field_offset(struct type##___v7, field) :                               \
-		 bpf_core_field_offset(struct type, field))
 
 static __always_inline __u32 put_filename(struct scratch *scratch, __u32 at, __u16 kind,
 					  void *request, __u32 offset)

@@ -46,6 +46,7 @@ const SEND = 26;
 const SEND_ZC = 47;
 const OPENS: ReadonlySet<number> = new Set([18, 28]);
 const EPOLL_CTL = 29;
+const LINKAT = 39;
 const TIMEOUTS: ReadonlySet<number> = new Set([11, 15]);
 const URING_CMDS: ReadonlySet<number> = new Set([46, 64]);
 const NO_SQE_FLAGS: string[] = [];
@@ -654,7 +655,15 @@ export class Decoder {
       if (inputUnsure || (facts.flags & WAITS) !== 0) facts.doubt("op_info.target_in");
     }
     if (directories !== undefined && info !== undefined) {
-      const known = withDirectories(info, (key) => directories[key]);
+      const named = info;
+      // Of LINKAT's old path the kernel side looks the descriptor up that it leads through.
+      const known = withDirectories(
+        info,
+        (key, fd) =>
+          (opcode === LINKAT && key === "old_dfd") || named[key] === fd
+            ? directories[key]
+            : undefined,
+      );
       info = known.info;
       if ((facts.flags & WAITS) !== 0) {
         for (const key of known.added) facts.doubt(`op_info.${key}`);

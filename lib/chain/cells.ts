@@ -1,6 +1,6 @@
 import { printable, printableField } from "../record/printable.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
-import { DIRECTORY_OF_PATH } from "../uapi/directories.ts";
+import { descriptorInPath, DIRECTORY_OF_PATH } from "../uapi/directories.ts";
 import { opcodeName } from "../uapi/opcodes.ts";
 import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
 
@@ -55,6 +55,9 @@ function pathCell(info: Fields, key: string): string {
   const directory = `${DIRECTORY_OF_PATH[key]}_path`;
   if (typeof info[directory] !== "string") return printableField(info, key);
   const base = printableField(info, directory).replace(/\/$/, "");
+  if (descriptorInPath(String(info[key])) !== undefined) {
+    return `${printableField(info, key)} (${base})`;
+  }
   return info[key] === "" ? base : `${base}/${printableField(info, key)}`;
 }
 

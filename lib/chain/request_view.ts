@@ -1,6 +1,6 @@
 import type { Access, TargetKind } from "../config/rule.ts";
 import { type IpAddress, parseIpAddress } from "../uapi/ip_address.ts";
-import { DIRECTORY_OF_PATH, isInDirectory } from "../uapi/directories.ts";
+import { descriptorInPath, DIRECTORY_OF_PATH, isInDirectory } from "../uapi/directories.ts";
 import { opcodeNumber } from "../uapi/opcodes.ts";
 import { UNKNOWN_ID } from "../record/records.ts";
 import { arrayOf, type Fields, fieldsOf } from "./fields.ts";
@@ -237,7 +237,11 @@ export class RequestView {
       base: () => this.#directory(holder, key, bytes),
       own: () => this.#ownDirectory(bytes),
     };
-    if (!isInDirectory(holder)) return plainPath(path, directories);
+    if (!isInDirectory(holder)) {
+      const { [`${DIRECTORY_OF_PATH[key]}_path`]: open } = holder;
+      const through = typeof open === "string" && !bytes ? descriptorInPath(path) : undefined;
+      return plainPath(through ? `${open}${path.slice(through.length)}` : path, directories);
+    }
     const root = directories.base();
     if (root === undefined) return path;
     // Nothing in the path leads out of it.
@@ -259,7 +263,7 @@ export class RequestView {
   }
 }
 
-const NOT_PLAIN = /\/\.{0,2}(?:\/|$)|^(?!\/)|^\/proc\/.*\/(?:root|cwd)(?:\/|$)/;
+const NOT_PLAIN = /\/\.{0,2}(?:\/|$)|^(?!\/)|^\/proc\/.*\/(?:root|cwd|fd)(?:\/|$)|^\/dev\/fd\//;
 const ROOT = /^\/proc\/(?:self|thread-self|\d+)(?:\/task\/\d+)?\/root$/;
 const DIRECTORY = /^\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?\/cwd$/;
 

@@ -429,7 +429,22 @@ unit("Decoder says which directories relative paths begin at", () => {
     path("old"),
     path("new", "PATH2"),
   ]);
-  const [removed, linked, absolute, lost, symlink, renamed] = decodeAll(decoder(), wire);
+  // An open file that is linked, and a path through another descriptor than the one that is told.
+  addRequest(wire, { opcode: 39 }, {}, [
+    below(7n),
+    path("/proc/self/fd/9"),
+    path("new", "PATH2"),
+  ]);
+  addRequest(wire, { opcode: 36 }, { fd: 5 }, [below(7n), path("/proc/self/fd/9")]);
+  addRequest(wire, { opcode: 36 }, { fd: 9 }, [below(7n), path("/proc/self/fd/9")]);
+  const [removed, linked, absolute, lost, symlink, renamed, ...through] = decodeAll(
+    decoder(),
+    wire,
+  );
+  deepStrictEqual(
+    through.map(({ op_info }) => op_info.old_dfd_path ?? op_info.dfd_path),
+    ["/etc", undefined, "/etc"],
+  );
   deepStrictEqual(removed.op_info, { path: "shadow", dfd: 5, dfd_path: "/etc" });
   ok(!removed.unverified.includes("op_info.dfd_path"));
   ok(linked.unverified.includes("op_info.dfd_path"));

@@ -427,6 +427,19 @@ static void all_below(void)
 	sqe->off = (uintptr_t)"linked";
 	run("{\"old_path\":\"below\",\"new_path\":\"linked\",\"old_dfd_path\":\"%s\","
 	    "\"new_dfd_path\":\"%s/sub\"}", dir, dir);
+	/* An open file, by the ways that lead to it. */
+	for (int i = 0; i < 3; i++) {
+		static const char *const ways[] = { "/proc/self", "/proc/thread-self", "/dev" };
+		char through[40];
+
+		sprintf(through, "%s/fd/%d/below", ways[i], at);
+		sqe = get(IORING_OP_LINKAT, AT_FDCWD);
+		sqe->addr = (uintptr_t)through;
+		sqe->len = other;
+		sqe->off = (uintptr_t)"through";
+		run("{\"old_path\":\"%s\",\"old_dfd_path\":\"%s\"}", through, dir);
+		unlinkat(other, "through", 0);
+	}
 
 	sqe = get(IORING_OP_RENAMEAT, at);
 	sqe->addr = (uintptr_t)"below";
