@@ -75,22 +75,16 @@ static struct {
 	uint32_t generation;
 } known;
 
-/* Of the generation: whether events of a process are left out, by its number. */
-static uint8_t *left_out_now(uint8_t *left_out)
-{
-	return left_out + known.generation % 2 * MAX_PROCESSES;
-}
-
 /* Makes room for processes where there may be none for the next. */
 static void make_room(uint8_t *left_out)
 {
 	if (known.count < MAX_PROCESSES && known.used <= MAX_TEXTS - MAX_TEXT)
 		return;
 	memset(known.slots, 0, sizeof(known.slots));
+	memset(left_out, 0, MAX_PROCESSES);
 	known.used = 0;
 	known.count = 0;
 	known.generation++;
-	memset(left_out_now(left_out), 0, MAX_PROCESSES);
 }
 
 /* Printable ASCII but `"` and `\`. */
@@ -379,12 +373,11 @@ static uint8_t *append(uint8_t *out, const uint8_t *start, const uint8_t *end)
 }
 
 /*
- * Splits `bytes` from `at` on, until there is no more room for what is found. It may run beside
- * what its last call found is worked on, and beside writes to `left_out`.
+ * Splits `bytes` from `at` on, until there is no more room for what is found.
  *
  * bytes:    `length` of them: whole lines, each with its newline.
- * left_out: whether events are left out: of the processes of even generations, then of those of odd
- *           ones, MAX_PROCESSES each. A process has a row before it may be left out.
+ * left_out: by the number of a process, whether events of it are left out; MAX_PROCESSES of them.
+ *           All are cleared when another generation begins.
  * rows:     `max_rows` of them.
  * json:     the array, of at most `max_json` bytes; at least 1 MiB and 2.
  * Returns 0, or -EINVAL.
@@ -394,7 +387,6 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 			    struct split *split)
 {
 	const uint8_t *const all_end = bytes + length;
-	const uint8_t *leaves;
 	uint8_t *out = json;
 
 	*split = (struct split){ .next = at };
@@ -402,7 +394,6 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 		return -EINVAL;
 	make_room(left_out);
 	split->generation = known.generation;
-	leaves = left_out_now(left_out);
 	while (split->next < length && split->rows < max_rows) {
 		const uint8_t *start = bytes + split->next;
 		const uint8_t *end = (const uint8_t *)memchr(start, '\n', (size_t)(all_end - start)) + 1;
@@ -421,7 +412,7 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 		}
 		is_taken = size <= MAX_LINE && walk(start, end, &line);
 		if (is_taken && line.is_event && !line.has_missing && line.process >= 0 &&
-		    __atomic_load_n(&leaves[line.process], __ATOMIC_RELAXED)) {
+		    left_out[line.process]) {
 			split->skipped++;
 			split->lines++;
 			continue;

@@ -32,15 +32,15 @@ export interface SplitLines {
 /** Splits blocks into lines, and knows processes that came before by their text. */
 export interface LineSplitter {
   /**
-   * Splits some of a block's lines. Nothing else is to be asked before it has.
+   * Splits some of a block's lines.
    *
    * @param bytes Whole lines, each with its newline.
    * @param at Where a line begins.
-   * @returns What is valid until the call after the next.
+   * @returns What is valid until the next call.
    */
-  split(bytes: Uint8Array<ArrayBuffer>, at: number): SplitLines | Promise<SplitLines>;
-  /** Leaves out the events of a process from now on, or soon. */
-  leaveOut(process: number, generation: number): void;
+  split(bytes: Uint8Array<ArrayBuffer>, at: number): SplitLines;
+  /** Leaves out the events of a process from now on. */
+  leaveOut(process: number): void;
 }
 
 /** Finds lines, and nothing in them. */

@@ -65,20 +65,12 @@ export class RecordReader {
 
   /** The records, in batches that end where a read ended, or sooner. */
   async *batches(): AsyncGenerator<RecordBatch> {
-    for await (const { bytes, split } of ahead(this.#splits())) {
-      if (split === undefined) this.#onBadLine(++this.#line, "is too long");
-      else yield this.#batchOf(split, bytes);
-    }
-  }
-
-  /** Lines that were split, or nothing where one is too long. */
-  async *#splits(): AsyncGenerator<{ bytes: Uint8Array; split?: SplitLines }> {
     for await (const { bytes, tooLong } of this.#lines.blocks()) {
-      if (tooLong) yield { bytes };
+      if (tooLong) this.#onBadLine(++this.#line, "is too long");
       for (let at = 0; at < bytes.length;) {
-        const split = await this.#splitter.split(bytes, at);
+        const split = this.#splitter.split(bytes, at);
         at = split.next;
-        yield { bytes, split };
+        yield this.#batchOf(split, bytes);
       }
     }
   }
@@ -129,7 +121,7 @@ export class RecordReader {
   #meet(number: number, text: Uint8Array): unknown {
     const process = Object.freeze(JSON.parse(LENIENT.decode(text)));
     this.#processes[number] = process;
-    if (this.#isLeftOut(process)) this.#splitter.leaveOut(number, this.#generation);
+    if (this.#isLeftOut(process)) this.#splitter.leaveOut(number);
     return process;
   }
 
@@ -151,18 +143,6 @@ export class RecordReader {
     }
     this.#onBadLine(line, problem);
     return undefined;
-  }
-}
-
-/** The same, each asked for while the one before is worked on. */
-async function* ahead<T>(source: AsyncGenerator<T>): AsyncGenerator<T> {
-  for (let coming = source.next();;) {
-    const { value, done } = await coming;
-    if (done) return;
-    coming = source.next();
-    // Its error is thrown when its turn comes; until then nobody waits for it.
-    coming.catch(() => {});
-    yield value;
   }
 }
 

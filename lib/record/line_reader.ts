@@ -16,7 +16,7 @@ export interface LineReaderOptions {
 
 /** Some whole lines of a stream. */
 export interface LineBlock {
-  /** The lines, each with a newline, which a last line is given that has none. Valid until the one after the next. */
+  /** The lines, each with a newline, which a last line is given that has none. Valid until the next. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** True in place of a line that is longer than the limit; `bytes` is empty then. */
   readonly tooLong: boolean;
@@ -34,13 +34,14 @@ const HEAD = 64 * 1024;
 export class LineReader {
   readonly #read: ReadBytes;
   readonly #limit: number;
-  readonly #chunk: number;
+  /** What was read, and what is being read. */
+  readonly #buffers: [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>];
 
   constructor(read: ReadBytes, options: LineReaderOptions = {}) {
     const { limit = 64 * 1024 * 1024, chunk = 1024 * 1024 } = options;
     this.#read = read;
     this.#limit = limit;
-    this.#chunk = chunk;
+    this.#buffers = [new Uint8Array(HEAD + chunk), new Uint8Array(HEAD + chunk)];
   }
 
   /** The blocks, front to back. Call it once. */
@@ -49,20 +50,13 @@ export class LineReader {
     let parts: Uint8Array[] = [];
     let length = 0;
     let skipping = false;
-    /** Read into; free; of the block before, which may still be worked on. */
-    let [coming, free, held] = [1, 2, 3].map(() => new Uint8Array(HEAD + this.#chunk)) as [
-      Uint8Array<ArrayBuffer>,
-      Uint8Array<ArrayBuffer>,
-      Uint8Array<ArrayBuffer>,
-    ];
-    let reading = this.#read(coming.subarray(HEAD));
+    let reading = this.#read(this.#buffers[0].subarray(HEAD));
     for (;;) {
       const count = await reading;
       if (count === null) break;
-      const buffer = coming;
-      coming = free;
-      free = buffer;
-      reading = this.#read(coming.subarray(HEAD));
+      const [buffer, other] = this.#buffers;
+      this.#buffers.reverse();
+      reading = this.#read(other.subarray(HEAD));
       // Its error is thrown when its turn comes; until then nobody waits for it.
       reading.catch(() => {});
       let start = HEAD;
@@ -80,8 +74,6 @@ export class LineReader {
           ? withHead(buffer, { parts, start: start - length, end: start + end })
           : joined([...parts, chunk.subarray(0, end)]);
         yield { bytes, tooLong: false };
-        free = held;
-        held = buffer;
         parts = [];
         length = 0;
       }

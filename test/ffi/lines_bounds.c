@@ -12,7 +12,7 @@
 #define ROWS 2
 #define MAX_JSON (MAX_LINE + 2)
 
-static uint8_t left_out[2 * MAX_PROCESSES];
+static uint8_t left_out[MAX_PROCESSES];
 
 /* Splits `length` bytes, and leaves out every other process from then on. */
 static void split_all(const uint8_t *bytes, uint32_t length, uint8_t *json)
@@ -26,7 +26,7 @@ static void split_all(const uint8_t *bytes, uint32_t length, uint8_t *json)
 			abort();
 		for (uint32_t i = 0; i < split.rows; i++) {
 			if (rows[i].process >= 0 && rows[i].process % 2)
-				left_out_now(left_out)[rows[i].process] = 1;
+				left_out[rows[i].process] = 1;
 		}
 	}
 	free(rows);

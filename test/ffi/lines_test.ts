@@ -34,9 +34,9 @@ const OURS = JSON.stringify({
 });
 
 /** What is found in a text of a few whole lines. */
-async function split(splitter: NativeSplitter, text: string) {
+function split(splitter: NativeSplitter, text: string) {
   const bytes = ENCODER.encode(text);
-  const found = await splitter.split(bytes, 0);
+  const found = splitter.split(bytes, 0);
   assert.equal(found.next, bytes.length);
   const rows = Array.from(
     { length: found.rows.length / ROW },
@@ -47,29 +47,29 @@ async function split(splitter: NativeSplitter, text: string) {
 }
 
 /** Whether a line is left out once the user of its process is. */
-async function isSkipped(line: string): Promise<boolean> {
+function isSkipped(line: string): boolean {
   const splitter = new NativeSplitter(LIBRARY);
-  const { rows, generation } = await split(splitter, `${line}\n`);
+  const { rows } = split(splitter, `${line}\n`);
   const [row] = rows;
-  if (row![3]! >= 0) splitter.leaveOut(row![3]!, generation);
-  const { skipped, lines } = await split(splitter, `${line}\n`);
+  if (row![3]! >= 0) splitter.leaveOut(row![3]!);
+  const { skipped, lines } = split(splitter, `${line}\n`);
   assert.equal(lines, 1);
   return skipped === 1;
 }
 
-Deno.test("NativeSplitter leaves out events, as this program and others write them", async () => {
+Deno.test("NativeSplitter leaves out events, as this program and others write them", () => {
   const { type, process, ...rest } = event();
   for (const line of [PUBLISHED, OURS, JSON.stringify({ ...rest, process, type })]) {
-    assert.ok(await isSkipped(line), line);
-    assert.ok(await isSkipped(`${line}\r`), line);
+    assert.ok(isSkipped(line), line);
+    assert.ok(isSkipped(`${line}\r`), line);
     assert.ok(
-      await isSkipped(line.replaceAll(/(?<=["\d\]}])([,:])(?=["\d[{])/g, "$1 ")),
+      isSkipped(line.replaceAll(/(?<=["\d\]}])([,:])(?=["\d[{])/g, "$1 ")),
       line,
     );
   }
 });
 
-Deno.test("NativeSplitter leaves what it does not know, and other records, to be read", async () => {
+Deno.test("NativeSplitter leaves what it does not know, and other records, to be read", () => {
   for (
     const line of [
       "{}",
@@ -83,14 +83,14 @@ Deno.test("NativeSplitter leaves what it does not know, and other records, to be
       PUBLISHED.replace("/tmp/agent", "/tmp/ägent"),
       PUBLISHED.replace("/tmp/agent", `/tmp/${"a".repeat(5000)}`),
     ]
-  ) assert.ok(!await isSkipped(line), line);
+  ) assert.ok(!isSkipped(line), line);
 });
 
-Deno.test("NativeSplitter tells where each line is, and gives the rest of it", async () => {
+Deno.test("NativeSplitter tells where each line is, and gives the rest of it", () => {
   const splitter = new NativeSplitter(LIBRARY);
   const other = '{"type":"IOUringStatus","phase":"start"}';
   const { process, ...rest } = event();
-  const { rows, objects } = await split(splitter, `${PUBLISHED}\n \t\r\n${other}\n${PUBLISHED}\n`);
+  const { rows, objects } = split(splitter, `${PUBLISHED}\n \t\r\n${other}\n${PUBLISHED}\n`);
   assert.deepEqual(objects, [{ ...rest, process: 0 }, JSON.parse(other), {
     ...rest,
     process: 0,
@@ -102,20 +102,20 @@ Deno.test("NativeSplitter tells where each line is, and gives the rest of it", a
   assert.deepEqual(first!.slice(0, 3), [0, length, 0]);
   assert.deepEqual(status!.slice(0, 3), [length + 4, length + 5 + other.length, 2]);
   assert.deepEqual(again!.slice(2, 4), [3, first![3]]);
-  const odd = await split(splitter, "\n \t\r\n{]\n");
+  const odd = split(splitter, "\n \t\r\n{]\n");
   assert.deepEqual([odd.lines, odd.rows], [3, [[5, 8, 2, NOT_TAKEN, 0, 0]]]);
 });
 
-Deno.test("NativeSplitter tells processes apart, and forgets when there are too many", async () => {
+Deno.test("NativeSplitter tells processes apart, and forgets when there are too many", () => {
   const splitter = new NativeSplitter(LIBRARY);
-  const start = (await split(splitter, "\n")).generation;
+  const start = split(splitter, "\n").generation;
   let generation = start;
   const numbers = new Map<string, number>();
   for (let pid = 1; pid < 40_000; pid += 7) {
     const lines = [pid, pid, pid + 1].map((pid) =>
       JSON.stringify({ ...event(), process: { ...event().process, pid, args: "x".repeat(1500) } })
     );
-    const found = await split(splitter, lines.join("\n") + "\n");
+    const found = split(splitter, lines.join("\n") + "\n");
     const [first, second, third] = found.rows.map((row) => row[3]!);
     assert.ok(first! >= 0 && first === second && third !== first);
     if (found.generation !== generation) numbers.clear();
@@ -128,20 +128,20 @@ Deno.test("NativeSplitter tells processes apart, and forgets when there are too 
   assert.ok(generation > start + 1);
 });
 
-Deno.test("NativeSplitter asks anew about processes that it forgot", async () => {
+Deno.test("NativeSplitter asks anew about processes that it forgot", () => {
   const splitter = new NativeSplitter(LIBRARY);
   const line = (pid: number) =>
     JSON.stringify({ ...event(), process: { ...event().process, pid, args: "x".repeat(3000) } });
-  const first = await split(splitter, `${line(0)}\n`);
-  splitter.leaveOut(first.rows[0]![3]!, first.generation);
-  assert.equal((await split(splitter, `${line(0)}\n`)).skipped, 1);
+  const first = split(splitter, `${line(0)}\n`);
+  splitter.leaveOut(first.rows[0]![3]!);
+  assert.equal(split(splitter, `${line(0)}\n`).skipped, 1);
   let { generation } = first;
   for (let pid = 1; generation < first.generation + 3; pid++) {
-    const found = await split(splitter, `${line(pid)}\n`);
+    const found = split(splitter, `${line(pid)}\n`);
     assert.equal(found.skipped, 0);
     generation = found.generation;
   }
-  assert.equal((await split(splitter, `${line(0)}\n`)).skipped, 0);
+  assert.equal(split(splitter, `${line(0)}\n`).skipped, 0);
 });
 
 Deno.test("NativeSplitter refuses lines without an end", () => {
@@ -332,45 +332,42 @@ for (
     ["everything", {}, false],
   ] as const
 ) {
-  // In pieces that are split at once, and in some that are split on another thread.
-  for (const chunk of [10_000, 300_000]) {
-    Deno.test(`RecordReader and Filter do what they would if all was read: ${about}, by ${chunk}`, async () => {
-      const filter = new Filter({ process_filter });
-      const judge = recordFilter({ process_filter });
-      const lines = [...damagedLines(20_000)].filter((line) => !line.includes(NEWLINE));
-      const input = textOf(lines);
-      const expected = { bad: [] as string[], passed: [] as object[], leftOut: 0 };
-      for (const [i, line] of lines.entries()) {
-        const { bad, passed, leftOut } = oracle(line, judge);
-        if (bad !== undefined) expected.bad.push(`${i + 1} ${bad}`);
-        if (passed !== undefined) expected.passed.push(passed);
-        if (leftOut) expected.leftOut++;
-      }
-      const actual = { bad: [] as string[], passed: [] as object[], leftOut: 0 };
-      let skipped = 0;
-      let at = 0;
-      const reader = new RecordReader((buffer) => {
-        const part = input.subarray(at, at + buffer.length);
-        buffer.set(part);
-        at += part.length;
-        return Promise.resolve(part.length === 0 ? null : part.length);
-      }, {
-        onBadLine: (line, problem) => void actual.bad.push(`${line} ${problem}`),
-        splitter: new NativeSplitter(LIBRARY),
-        isLeftOut: filter.isLeftOut,
-        chunk,
-      });
-      for await (const batch of reader.batches()) {
-        skipped += batch.skipped!;
-        batch.forEach((record, i) => {
-          if (filter.transform(record) === undefined) actual.leftOut++;
-          else actual.passed.push({ text: lineOf(batch, i), record });
-        });
-      }
-      actual.leftOut += skipped;
-      assert.deepEqual(actual, expected);
-      assert.ok(expected.bad.length > 3000 && expected.passed.length > 1000);
-      assert.equal(skipped > 30, skips, `${skipped} skipped`);
+  Deno.test(`RecordReader and Filter do what they would if all was read: ${about}`, async () => {
+    const filter = new Filter({ process_filter });
+    const judge = recordFilter({ process_filter });
+    const lines = [...damagedLines(20_000)].filter((line) => !line.includes(NEWLINE));
+    const input = textOf(lines);
+    const expected = { bad: [] as string[], passed: [] as object[], leftOut: 0 };
+    for (const [i, line] of lines.entries()) {
+      const { bad, passed, leftOut } = oracle(line, judge);
+      if (bad !== undefined) expected.bad.push(`${i + 1} ${bad}`);
+      if (passed !== undefined) expected.passed.push(passed);
+      if (leftOut) expected.leftOut++;
+    }
+    const actual = { bad: [] as string[], passed: [] as object[], leftOut: 0 };
+    let skipped = 0;
+    let at = 0;
+    const reader = new RecordReader((buffer) => {
+      const part = input.subarray(at, at + buffer.length);
+      buffer.set(part);
+      at += part.length;
+      return Promise.resolve(part.length === 0 ? null : part.length);
+    }, {
+      onBadLine: (line, problem) => void actual.bad.push(`${line} ${problem}`),
+      splitter: new NativeSplitter(LIBRARY),
+      isLeftOut: filter.isLeftOut,
+      chunk: 10_000,
     });
-  }
+    for await (const batch of reader.batches()) {
+      skipped += batch.skipped!;
+      batch.forEach((record, i) => {
+        if (filter.transform(record) === undefined) actual.leftOut++;
+        else actual.passed.push({ text: lineOf(batch, i), record });
+      });
+    }
+    actual.leftOut += skipped;
+    assert.deepEqual(actual, expected);
+    assert.ok(expected.bad.length > 3000 && expected.passed.length > 1000);
+    assert.equal(skipped > 30, skips, `${skipped} skipped`);
+  });
 }
