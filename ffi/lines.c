@@ -245,7 +245,7 @@ static uint64_t hash_of(const uint8_t *text)
 	return hash;
 }
 
-/* What is between the parts of a process's text that was not seen before, one object; or NULL. */
+/* Remembers a process that was not seen before in `slot`, if there is one. */
 static const uint8_t *learn(const uint8_t *at, const uint8_t *end, uint64_t hash, struct slot *slot)
 {
 	const uint8_t *text_end = skip_value(at, end, 1);
@@ -263,7 +263,7 @@ static const uint8_t *learn(const uint8_t *at, const uint8_t *end, uint64_t hash
 	return text_end;
 }
 
-/* A process, one object without others in it; its number or NO_PROCESS goes to `process`. */
+/* A process, an object without others in it; its number or NO_PROCESS goes to `process`. */
 static const uint8_t *skip_process(const uint8_t *at, const uint8_t *end, int32_t *process)
 {
 	struct slot *slot = NULL;
