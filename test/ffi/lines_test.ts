@@ -279,7 +279,9 @@ Deno.test("lines.c reads and writes nothing outside of what it is given", () => 
     assert.equal(code, 0, stderr);
     const input = `${folder}/lines`;
     Deno.writeFileSync(input, textOf([...damagedLines(50_000)]));
-    assert.deepEqual(run(program, [input]), { code: 0, stdout: "", stderr: "" });
+    // What is still held at the end does not matter, and is not looked for in every container.
+    const env = { ASAN_OPTIONS: "detect_leaks=0" };
+    assert.deepEqual(run(program, [input], { env }), { code: 0, stdout: "", stderr: "" });
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
