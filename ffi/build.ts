@@ -206,20 +206,39 @@ function libbpfVersion({ bpf }: SystemLibraries): string {
   return /\.so\.(\d+\.\d+\.\d+)$/.exec(bpf)?.[1] ?? "unknown";
 }
 
-/** Bundles main.ts and everything it imports into one script; its text. */
-async function bundle(): Promise<string> {
+/** The commands that `lib/cli/run.ts` loads when they are run. */
+const COMMANDS = ["capture", "scan", "filter"] as const;
+
+/** Bundles main.ts and everything it imports into one script, with these commands; its text. */
+async function bundle(commands: readonly string[]): Promise<string> {
   const path = `${WORK}/bundle.js`;
+  const others = COMMANDS.filter((name) => !commands.includes(name));
   await makeFile(path, async (file) => {
     // "browser" picks the ES modules of npm packages; what they have for Node is CommonJS, whose
     // require() of Node's own modules does not survive bundling.
     const options = ["--quiet", "--no-check", "--platform", "browser", "--minify"];
     // What the launcher starts is no module; so there is no import.meta in the bundle.
     options.push("--format", "iife");
+    for (const name of others) options.push("--external", `./lib/cli/${name}.ts`);
     const lock = ["--lock=deno.lock", "--frozen"];
     await runCommand(Deno.execPath(), ["bundle", ...options, ...lock, "-o", file, "main.ts"]);
   });
-  // Comments say where a package lay on this machine; say only which package it is.
-  return (await Deno.readTextFile(path)).replaceAll(/^\/\/ \S*\/npm\/[^/]+\//gm, "// npm:");
+  // The text says where packages and what was left out lay on this machine; say only what they are.
+  return (await Deno.readTextFile(path))
+    .replaceAll(/^\/\/ \S*\/npm\/[^/]+\//gm, "// npm:")
+    .replaceAll(/import\("[^"]*\/(lib\/cli\/\w+\.ts)"\)/g, 'import("$1")');
+}
+
+/**
+ * What a form runs, by name: one script with all commands, or one for each of those that are long,
+ * and one for what remains. The runtime parses all of a script before it runs any of it.
+ */
+async function bundleFor(form: Form): Promise<ReadonlyMap<string, string>> {
+  const scripts = new Map<string, string>();
+  scripts.set("program", await bundle(form === "compile" ? COMMANDS : []));
+  if (form === "compile") return scripts;
+  for (const name of COMMANDS) scripts.set(`program.${name}`, await bundle([name]));
+  return scripts;
 }
 
 /** What the program is told of how it was made. */
@@ -229,25 +248,24 @@ interface Info {
   readonly libbpf: string;
 }
 
-async function writeProgram(script: string, info: Info): Promise<void> {
+async function writePrograms(scripts: ReadonlyMap<string, string>, info: Info): Promise<void> {
   const first = `globalThis.IOURING_BUILD = ${JSON.stringify(info)};\n`;
-  await makeFile(`${WORK}/main.js`, (file) => Deno.writeTextFile(file, first + script));
+  for (const [name, script] of scripts) {
+    await makeFile(`${WORK}/${name}.js`, (file) => Deno.writeTextFile(file, first + script));
+  }
 }
 
 /** The launcher with all that it carries. */
-async function launch(): Promise<void> {
-  const program = `${WORK}/launcher`;
-  await makeFile(program, async (file) => {
+async function launch(programs: Iterable<string>): Promise<void> {
+  const launcher = `${WORK}/launcher`;
+  await makeFile(launcher, async (file) => {
     await runCommand("cc", [...CFLAGS, "-static", "ffi/launcher.c", "-o", file]);
   });
-  const files = { launcher: program, runtime: Deno.execPath(), program: `${WORK}/main.js` };
+  const files = new Map([["launcher", launcher], ["runtime", Deno.execPath()]]);
+  for (const name of programs) files.set(name, `${WORK}/${name}.js`);
+  for (const [name, file] of Object.entries(LIBRARIES)) files.set(name, `${WORK}/${file}`);
   const parts: Part[] = [];
-  for (const [name, path] of Object.entries(files)) {
-    parts.push({ name, bytes: await Deno.readFile(path) });
-  }
-  for (const [name, file] of Object.entries(LIBRARIES)) {
-    parts.push({ name, bytes: await Deno.readFile(`${WORK}/${file}`) });
-  }
+  for (const [name, path] of files) parts.push({ name, bytes: await Deno.readFile(path) });
   await makeFile(OUTPUT, async (file) => {
     await Deno.writeFile(file, packParts(parts));
     await Deno.chmod(file, 0o755);
@@ -262,7 +280,7 @@ async function compile(): Promise<void> {
   const includes = Object.values(LIBRARIES).flatMap((file) => ["--include", `${WORK}/${file}`]);
   const options = ["--quiet", "--allow-all", "--no-prompt", "--no-check", "--no-config"];
   await makeFile(OUTPUT, async (file) => {
-    const args = [...options, "--no-code-cache", ...includes, "-o", file, `${WORK}/main.js`];
+    const args = [...options, "--no-code-cache", ...includes, "-o", file, `${WORK}/program.js`];
     const signal = AbortSignal.timeout(COMPILE_MS);
     await runCommand(Deno.execPath(), ["compile", ...args], { signal });
     // A base runtime that is none, which DENORT_BIN may name, gives a program that is not this one.
@@ -284,13 +302,13 @@ async function build(wanted: Form): Promise<void> {
   }
   await Deno.mkdir(WORK, { recursive: true });
   // What may have to be fetched comes first.
-  const script = await bundle();
+  let scripts = await bundleFor(wanted);
   const sysroot = await openSysroot();
   const glibc = await makeLibraries(sysroot);
   const info = { build: id, libbpf: libbpfVersion(sysroot.libraries) };
   await Deno.mkdir(`${ROOT}/dist`, { recursive: true });
   let form = wanted;
-  await writeProgram(script, { form, ...info });
+  await writePrograms(scripts, { form, ...info });
   if (form === "compile") {
     try {
       await compile();
@@ -298,10 +316,11 @@ async function build(wanted: Form): Promise<void> {
       if (!(error instanceof BuildError)) throw error;
       log(`Making the launcher form: ${error.message}`);
       form = "launcher";
-      await writeProgram(script, { form, ...info });
+      scripts = await bundleFor(form);
+      await writePrograms(scripts, { form, ...info });
     }
   }
-  if (form === "launcher") await launch();
+  if (form === "launcher") await launch(scripts.keys());
   const { size } = await Deno.stat(OUTPUT);
   const what = `version ${config.version}, ${form} form, build ${id}`;
   log(`dist/iouring made: ${what}, ${(size / 1e6).toFixed(1)} MB`);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The front of the single file. Behind this program lie the Deno runtime, the bundled program
+ * The front of the single file. Behind this program lie the Deno runtime, the bundled programs
  * and its shared libraries. parts.ts puts them together:
  *
  *	launcher | blob … | struct entry … | struct trailer
@@ -45,7 +45,8 @@
 #endif
 
 struct entry {
-	char name[24]; /* "launcher", "runtime", "program", else a library's name */
+	/* "launcher", "runtime", "program", "program." and a command, else a library's name */
+	char name[24];
 	uint64_t offset;
 	uint64_t size;
 	uint32_t checksum;
@@ -414,8 +415,9 @@ int main(int argc, char **argv, char **envp)
 		"--ext=js",    "--no-code-cache",
 	};
 	const size_t option_count = sizeof(options) / sizeof(options[0]);
-	char module[32] = "", libraries[MAX_ENTRIES * 40] = "";
+	char command[64], module[32] = "", libraries[MAX_ENTRIES * 40] = "";
 	struct entry index[MAX_ENTRIES];
+	const struct entry *program = NULL;
 	struct trailer trailer;
 	const uint8_t *file;
 	struct stat st;
@@ -448,6 +450,8 @@ int main(int argc, char **argv, char **envp)
 	    trailer.index_checksum)
 		die_damaged("index");
 
+	/* A long command has a program of its own, so that the runtime need not parse the others. */
+	snprintf(command, sizeof(command), "program.%s", argc > 1 ? argv[1] : "");
 	for (uint32_t i = 0; i < trailer.entries; i++) {
 		const struct entry *entry = &index[i];
 
@@ -459,16 +463,18 @@ int main(int argc, char **argv, char **envp)
 			continue;
 		if (!strcmp(entry->name, "runtime"))
 			runtime_offset = entry->offset;
-		else if (!strcmp(entry->name, "program"))
-			snprintf(module, sizeof(module), "/proc/self/fd/%d",
-				 module_file(memory_file(file, entry)));
-		else
+		else if (!strcmp(entry->name, command) ||
+			 (!strcmp(entry->name, "program") && !program))
+			program = entry;
+		else if (strncmp(entry->name, "program.", strlen("program.")))
 			snprintf(libraries + strlen(libraries),
 				 sizeof(libraries) - strlen(libraries), "%s%.23s=%d",
 				 *libraries ? "," : "", entry->name, memory_file(file, entry));
 	}
-	if (!runtime_offset || !*module)
+	if (!runtime_offset || !program)
 		die_damaged("index");
+	snprintf(module, sizeof(module), "/proc/self/fd/%d",
+		 module_file(memory_file(file, program)));
 
 	args = calloc(option_count + 2 + (size_t)argc + 1, sizeof(*args));
 	if (!args)
