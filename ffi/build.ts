@@ -259,7 +259,7 @@ async function writePrograms(scripts: ReadonlyMap<string, string>, info: Info): 
 async function launch(programs: Iterable<string>): Promise<void> {
   const launcher = `${WORK}/launcher`;
   await makeFile(launcher, async (file) => {
-    await runCommand("cc", [...CFLAGS, "-static", "ffi/launcher.c", "-o", file]);
+    await runCommand("cc", [...CFLAGS, "-static", "-pthread", "ffi/launcher.c", "-o", file]);
   });
   const files = new Map([["launcher", launcher], ["runtime", Deno.execPath()]]);
   for (const name of programs) files.set(name, `${WORK}/${name}.js`);

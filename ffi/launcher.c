@@ -20,6 +20,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -78,10 +79,19 @@ static _Noreturn void die_damaged(const char *what)
 }
 
 /*
- * The checksum of an entry is the CRC32C of the CRC32Cs of its quarters, which the processor can
- * work on side by side. Each but the last is a multiple of eight bytes long.
+ * The checksum of an entry is the CRC32C of the CRC32Cs of its quarters. Each but the last is a
+ * multiple of eight bytes long. A processor works on two side by side, and a second one, where there
+ * is one, on the other two.
  */
 #define QUARTERS 4
+/* Entries that are shorter are summed before another thread has started. */
+#define LONG_BYTES (1 << 20)
+
+struct half {
+	const uint8_t *bytes;
+	size_t quarter;
+	uint32_t crc[QUARTERS / 2];
+};
 
 static uint32_t crc_table[256];
 
@@ -93,32 +103,36 @@ static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t len)
 	return ~crc;
 }
 
-static void quarters_portable(uint32_t crc[QUARTERS], const uint8_t *bytes, size_t quarter)
+static void sum_portable(struct half *half)
 {
-	for (int i = 0; i < QUARTERS; i++)
-		crc[i] = crc32c(0, bytes + i * quarter, quarter);
+	for (int i = 0; i < QUARTERS / 2; i++)
+		half->crc[i] = crc32c(0, half->bytes + i * half->quarter, half->quarter);
 }
 
 #ifdef __SSE2__
-__attribute__((target("sse4.2"))) static void quarters_sse42(uint32_t crc[QUARTERS],
-							     const uint8_t *bytes, size_t quarter)
+__attribute__((target("sse4.2"))) static void sum_sse42(struct half *half)
 {
-	uint64_t wide[QUARTERS] = { ~0u, ~0u, ~0u, ~0u };
+	const uint8_t *first = half->bytes, *second = first + half->quarter;
+	uint64_t crc[QUARTERS / 2] = { ~0u, ~0u }, word[QUARTERS / 2];
 
-	for (size_t at = 0; at < quarter; at += 8) {
-		for (int i = 0; i < QUARTERS; i++) {
-			uint64_t word;
-
-			memcpy(&word, bytes + i * quarter + at, 8);
-			wide[i] = _mm_crc32_u64(wide[i], word);
-		}
+	for (size_t at = 0; at < half->quarter; at += 8) {
+		memcpy(&word[0], first + at, 8);
+		memcpy(&word[1], second + at, 8);
+		crc[0] = _mm_crc32_u64(crc[0], word[0]);
+		crc[1] = _mm_crc32_u64(crc[1], word[1]);
 	}
-	for (int i = 0; i < QUARTERS; i++)
-		crc[i] = ~(uint32_t)wide[i];
+	half->crc[0] = ~(uint32_t)crc[0];
+	half->crc[1] = ~(uint32_t)crc[1];
 }
 #endif
 
-static void (*quarters)(uint32_t[QUARTERS], const uint8_t *, size_t) = quarters_portable;
+static void (*sum_half)(struct half *) = sum_portable;
+
+static void *sum_half_thread(void *half)
+{
+	sum_half(half);
+	return NULL;
+}
 
 static void checksum_init(void)
 {
@@ -126,7 +140,7 @@ static void checksum_init(void)
 	unsigned int a, b, c, d;
 
 	if (__get_cpuid(1, &a, &b, &c, &d) && c & bit_SSE4_2)
-		quarters = quarters_sse42;
+		sum_half = sum_sse42;
 #endif
 	for (uint32_t i = 0; i < 256; i++) {
 		uint32_t crc = i;
@@ -140,9 +154,20 @@ static void checksum_init(void)
 static uint32_t checksum(const uint8_t *bytes, size_t len)
 {
 	size_t quarter = len / QUARTERS & ~(size_t)7;
+	struct half front = { .bytes = bytes, .quarter = quarter };
+	struct half back = { .bytes = bytes + 2 * quarter, .quarter = quarter };
 	uint32_t crc[QUARTERS];
+	pthread_t thread;
+	bool is_shared = len >= LONG_BYTES &&
+			 !pthread_create(&thread, NULL, sum_half_thread, &back);
 
-	quarters(crc, bytes, quarter);
+	sum_half(&front);
+	if (is_shared)
+		pthread_join(thread, NULL);
+	else
+		sum_half(&back);
+	memcpy(crc, front.crc, sizeof(front.crc));
+	memcpy(crc + 2, back.crc, sizeof(back.crc));
 	/* The last goes on to the end. */
 	crc[QUARTERS - 1] = crc32c(crc[QUARTERS - 1], bytes + QUARTERS * quarter,
 				   len - QUARTERS * quarter);

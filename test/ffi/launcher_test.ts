@@ -18,13 +18,14 @@ const SIZE = Deno.statSync(PROGRAM).size;
 const IMAGE = unpackFixture(imageFixtures()[0]!);
 
 /** Runs a copy of the program that `change` was applied to. */
-function runChanged(change: (path: string) => void): Outcome {
+function runChanged(change: (path: string) => void, before: readonly string[] = []): Outcome {
   let outcome: Outcome;
   withFolder((folder) => {
     const copy = `${folder}/iouring`;
     Deno.copyFileSync(PROGRAM, copy);
     change(copy);
-    outcome = run(copy, ["--version"]);
+    const [command, ...args] = [...before, copy, "--version"];
+    outcome = run(command!, args);
   });
   return outcome!;
 }
@@ -39,7 +40,7 @@ function flipByte(path: string, offset: number): void {
   file.writeSync(byte);
 }
 
-const DAMAGED = /^Cannot start: this file is damaged \([a-z]+\), copy it again\n$/;
+const DAMAGED = /^Cannot start: this file is damaged \([a-z.]+\), copy it again\n$/;
 
 Deno.test("dist/iouring says its version and form", () => {
   const { code, stdout, stderr } = run(PROGRAM, ["--version"]);
@@ -69,8 +70,10 @@ Deno.test("dist/iouring refuses to start when truncated", () => {
 });
 
 Deno.test("dist/iouring refuses to start when a byte is damaged", () => {
-  // Trailer, index, library, bundle, runtime, and a byte of the launcher that no code is in.
-  for (const offset of [SIZE - 8, SIZE - 40, SIZE - 400, SIZE - 16_000, SIZE >> 1, 12]) {
+  // Trailer, index, libraries, a program, the runtime, and a byte of the launcher that no code is in.
+  const behind = [8, 40, 400, 16_000, 2_500_000].map((bytes) => SIZE - bytes);
+  const runtime = [SIZE >> 3, SIZE >> 2, SIZE >> 1, SIZE - (SIZE >> 3)];
+  for (const offset of [...behind, ...runtime, 12]) {
     const { code, stdout, stderr } = runChanged((path) => flipByte(path, offset));
     assert.match(stderr, DAMAGED, `offset ${offset}`);
     assert.equal(stdout, "");
@@ -98,10 +101,25 @@ function without(folder: string, ...calls: string[]): string[] {
   return [program, ...calls, "--"];
 }
 
+const EAGAIN = 11;
 const ENOSYS = 38;
+const CLONE = 56;
 const MEMFD_CREATE = 319;
+const CLONE3 = 435;
 /** The first system call that Linux 5.0 did not have; all later ones have higher numbers. */
 const PIDFD_SEND_SIGNAL = 424;
+
+Deno.test("dist/iouring tells damage from a file that is whole where it can make no thread", () => {
+  withFolder((folder) => {
+    const before = without(folder, `${CLONE}=${EAGAIN}`, `${CLONE3}=${ENOSYS}`);
+    for (const offset of [SIZE >> 3, SIZE - (SIZE >> 3)]) {
+      const { stderr } = runChanged((path) => flipByte(path, offset), before);
+      assert.match(stderr, DAMAGED);
+    }
+    // The runtime does not go on without threads.
+    assert.match(runChanged(() => {}, before).stderr, /unable to create worker threads/);
+  });
+});
 
 Deno.test("dist/iouring says in one line that it needs memory files", () => {
   withFolder((folder) => {
