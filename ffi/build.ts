@@ -15,8 +15,9 @@
 import { createHash } from "node:crypto";
 import { existsSync, globSync } from "node:fs";
 import { basename } from "node:path/posix";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import config from "../deno.json" with { type: "json" };
+import packages from "../lib/imports.json" with { type: "json" };
 import { DebianError } from "./debian.ts";
 import { LIBRARIES, SHIMS } from "./libraries.ts";
 import { gatherNotices, NoticeError } from "./notices.ts";
@@ -206,27 +207,39 @@ function libbpfVersion({ bpf }: SystemLibraries): string {
   return /\.so\.(\d+\.\d+\.\d+)$/.exec(bpf)?.[1] ?? "unknown";
 }
 
-/** The commands that `lib/cli/run.ts` loads when they are run. */
+/** The commands that most of the code is for, each in a file of its name. */
 const COMMANDS = ["capture", "scan", "filter"] as const;
 
+/**
+ * Writes an import map in which other commands than these stand for nothing, so that the bundler
+ * leaves out what only they need.
+ */
+async function writeImportMap(path: string, commands: readonly string[]): Promise<void> {
+  const imports: Record<string, string> = { ...packages.imports };
+  for (const name of COMMANDS.filter((name) => !commands.includes(name))) {
+    imports[pathToFileURL(`${ROOT}/lib/cli/${name}.ts`).href] = "./absent.js";
+  }
+  const absent = `export let ${COMMANDS.join(", ")};`;
+  await makeFile(`${WORK}/absent.js`, (file) => Deno.writeTextFile(file, absent));
+  await makeFile(path, (file) => Deno.writeTextFile(file, JSON.stringify({ imports })));
+}
+
 /** Bundles main.ts and everything it imports into one script, with these commands; its text. */
-async function bundle(commands: readonly string[]): Promise<string> {
-  const path = `${WORK}/bundle.js`;
-  const others = COMMANDS.filter((name) => !commands.includes(name));
+async function bundle(name: string, commands: readonly string[]): Promise<string> {
+  const path = `${WORK}/${name}.bundle.js`;
+  const map = `${WORK}/${name}.imports.json`;
+  await writeImportMap(map, commands);
   await makeFile(path, async (file) => {
     // "browser" picks the ES modules of npm packages; what they have for Node is CommonJS, whose
     // require() of Node's own modules does not survive bundling.
     const options = ["--quiet", "--no-check", "--platform", "browser", "--minify"];
     // What the launcher starts is no module; so there is no import.meta in the bundle.
-    options.push("--format", "iife");
-    for (const name of others) options.push("--external", `./lib/cli/${name}.ts`);
+    options.push("--format", "iife", `--import-map=${map}`);
     const lock = ["--lock=deno.lock", "--frozen"];
     await runCommand(Deno.execPath(), ["bundle", ...options, ...lock, "-o", file, "main.ts"]);
   });
-  // The text says where packages and what was left out lay on this machine; say only what they are.
-  return (await Deno.readTextFile(path))
-    .replaceAll(/^\/\/ \S*\/npm\/[^/]+\//gm, "// npm:")
-    .replaceAll(/import\("[^"]*\/(lib\/cli\/\w+\.ts)"\)/g, 'import("$1")');
+  // Comments say where a package lay on this machine; say only which package it is.
+  return (await Deno.readTextFile(path)).replaceAll(/^\/\/ \S*\/npm\/[^/]+\//gm, "// npm:");
 }
 
 /**
@@ -234,10 +247,12 @@ async function bundle(commands: readonly string[]): Promise<string> {
  * and one for what remains. The runtime parses all of a script before it runs any of it.
  */
 async function bundleFor(form: Form): Promise<ReadonlyMap<string, string>> {
-  const scripts = new Map<string, string>();
-  scripts.set("program", await bundle(form === "compile" ? COMMANDS : []));
-  if (form === "compile") return scripts;
-  for (const name of COMMANDS) scripts.set(`program.${name}`, await bundle([name]));
+  if (form === "compile") return new Map([["program", await bundle("program", COMMANDS)]]);
+  const scripts = new Map([["program", await bundle("program", [])]]);
+  for (const command of COMMANDS) {
+    const name = `program.${command}`;
+    scripts.set(name, await bundle(name, [command]));
+  }
   return scripts;
 }
 

@@ -4,23 +4,25 @@ import { CutStreamError } from "../chain/stream_ends.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { KernelFileError, WrongKernelError } from "../kernel/kernel_file_error.ts";
 import { ImageError } from "../memory/image_error.ts";
+import { capture } from "./capture.ts";
 import { completions } from "./completions.ts";
+import { filter } from "./filter.ts";
 import type { CommandName } from "./flags.ts";
 import { help } from "./help.ts";
 import { BrokenPipe, FileError, type Host } from "./host.ts";
 import { manPage } from "./man_page.ts";
 import { type CommandArgs, parse } from "./parse.ts";
 import { say } from "./say.ts";
+import { scan } from "./scan.ts";
 import { schemaText } from "./schema.ts";
 import { UsageError } from "./usage_error.ts";
 
 type Command = (args: CommandArgs, host: Host, argv: readonly string[]) => number | Promise<number>;
 
-/** Long ones are loaded when they are run: the single file has a program for each of them. */
 const RUN: { readonly [name in CommandName]: Command } = {
-  capture: async (...call) => (await import("./capture.ts")).capture(...call),
-  scan: async (...call) => (await import("./scan.ts")).scan(...call),
-  filter: async (args, host) => (await import("./filter.ts")).filter(args, host),
+  capture,
+  scan,
+  filter,
   schema: ({ operand }, host) => print(schemaText(operand), host),
   completions: ({ operand }, host) => print(completions(operand!), host),
   man: (_args, host) => print(manPage(host.build.version), host),

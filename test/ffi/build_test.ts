@@ -119,6 +119,17 @@ testWith(
     }),
 );
 
+Deno.test("the script of a command has the code of no other", () => {
+  // Words of the one command alone, which no minifier changes.
+  const words = { capture: "capture_blinded", scan: "VMCOREINFO", filter: "needs --config FILE" };
+  for (const command of Object.keys(words)) {
+    const script = readFileSync(`${ROOT}.cache/build/program.${command}.js`, "utf8");
+    for (const [name, word] of Object.entries(words)) {
+      assert.equal(script.includes(word), name === command, `${word} in the script of ${command}`);
+    }
+  }
+});
+
 Deno.test("nothing that the build embeds needs more than GLIBC_2.31", () => {
   const libraries = Object.values(LIBRARIES).map((file) => `${ROOT}.cache/build/${file}`);
   for (const path of [Deno.execPath(), ...libraries]) {
