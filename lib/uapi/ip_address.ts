@@ -58,7 +58,10 @@ export function parseIpRange(text: string): IpRange | string {
 /** Whether an address lies in a range. */
 export function isInRange(address: IpAddress, { first, bits }: IpRange): boolean {
   if (address.length !== first.length) return false;
-  return first.every((pair, i) => ((pair ^ address[i]!) & maskOf(bits - PAIR_BITS * i)) === 0);
+  for (let i = 0; i * PAIR_BITS < bits; i++) {
+    if (((first[i]! ^ address[i]!) & maskOf(bits - PAIR_BITS * i)) !== 0) return false;
+  }
+  return true;
 }
 
 /** The first `bits` of 16, of which there may be fewer or more. */
@@ -67,7 +70,11 @@ function maskOf(bits: number): number {
 }
 
 function isMapped(address: IpAddress): boolean {
-  return address.length === IPV6_PAIRS && MAPPED.every((pair, i) => pair === address[i]);
+  if (address.length !== IPV6_PAIRS) return false;
+  for (let i = 0; i < MAPPED.length; i++) {
+    if (address[i] !== MAPPED[i]) return false;
+  }
+  return true;
 }
 
 function parseWritten(text: string): IpAddress | undefined {
@@ -96,35 +103,40 @@ function parseIpv4(text: string): IpAddress | undefined {
 }
 
 function parseIpv6(text: string): IpAddress | undefined {
-  const pairs: number[] = [];
+  const pairs = [0, 0, 0, 0, 0, 0, 0, 0];
+  let count = 0;
   /** How many pairs come before `::`; -1 where there is none. */
   let gap = text.startsWith("::") ? 0 : -1;
   for (let i = gap === 0 ? 2 : 0; i < text.length;) {
     let end = i;
     let pair = 0;
-    for (let digit: number; (digit = hexDigit(text.charCodeAt(end))) >= 0; end++) {
+    for (; end < text.length; end++) {
+      const digit = hexDigit(text.charCodeAt(end));
+      if (digit < 0) break;
       pair = pair << 4 | digit;
     }
-    if (text.charCodeAt(end) === DOT) {
+    if (end < text.length && text.charCodeAt(end) === DOT) {
       const last = parseIpv4(text.slice(i));
-      if (last === undefined) return undefined;
-      pairs.push(...last);
+      if (last === undefined || count > IPV6_PAIRS - last.length) return undefined;
+      for (const pair of last) pairs[count++] = pair;
       break;
     }
-    if (end === i || end > i + 4) return undefined;
-    pairs.push(pair);
+    if (end === i || end > i + 4 || count === IPV6_PAIRS) return undefined;
+    pairs[count++] = pair;
     if (end === text.length) break;
     if (text[end] !== ":" || end + 1 === text.length) return undefined;
     i = end + 1;
     if (text[i] === ":") {
       if (gap >= 0) return undefined;
-      gap = pairs.length;
+      gap = count;
       i++;
     }
   }
-  const left = IPV6_PAIRS - pairs.length;
-  if (gap < 0 ? left !== 0 : left < 1) return undefined;
-  if (gap >= 0) pairs.splice(gap, 0, ...new Array<number>(left).fill(0));
+  const left = IPV6_PAIRS - count;
+  if (gap < 0) return left === 0 ? pairs : undefined;
+  if (left < 1) return undefined;
+  pairs.copyWithin(gap + left, gap, count);
+  pairs.fill(0, gap, gap + left);
   return pairs;
 }
 
