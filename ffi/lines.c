@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Splits NDJSON into lines and finds, without reading it all, what need not be read: events of
- * processes that are left out, and descriptions of processes that came before. The other lines are
- * put together as one array, as JSON is parsed faster so than line by line.
+ * processes that are left out, descriptions of processes that came before, and quiet events, which
+ * hold nothing that a rule asks for. The other lines are put together as one array, as JSON is
+ * parsed faster so than line by line.
  *
  * It knows a part of JSON: ASCII, keys without escapes, integers, at most one blank where some
  * programs put one. What it takes is JSON; what it does not take may be, and is handed over as it
@@ -47,6 +48,21 @@ struct row {
 	/* Where the text of the process is, in place of which the array has a 0. */
 	uint32_t text_start;
 	uint32_t text_end;
+	uint32_t kind; /* enum row_kind */
+	/* Of a quiet event. */
+	int32_t fd; /* from -1 on; NO_FD where it has none */
+	/* The ring's address, 0 where it has none. */
+	uint32_t ring_low;
+	uint32_t ring_high;
+};
+
+/* What is known of a line. From QUIET on it is not in the array. */
+enum row_kind {
+	OTHER,
+	EVENT, /* of a process that has a number, and with all of it */
+	QUIET,
+	QUIET_WITH_PATH,
+	LEFT_OUT, /* by who gets the row */
 };
 
 /* What came of a call. */
@@ -55,9 +71,41 @@ struct split {
 	uint32_t lines;
 	uint32_t skipped;
 	uint32_t rows;
-	uint32_t json; /* bytes of the array */
 	uint32_t generation; /* of the numbers of processes */
+	uint32_t texts; /* bytes of the texts of the processes that are new */
 };
+
+/* What words are. Of the keys of a quiet event each says what its value has to be. */
+enum word_kind {
+	/* keys */
+	KEY_ANY, /* anything */
+	KEY_OBJECT, /* an object with such keys */
+	KEY_NOTHING, /* 0, false, "" or [] */
+	KEY_PATH, /* absolute and plain */
+	KEY_TARGET, /* the kind of a file */
+	KEY_OPCODE, /* a name that is among the words */
+	KEY_OPCODE_NUMBER,
+	KEY_FD,
+	KEY_RING, /* an address */
+	/* values */
+	OPCODE_NAME, /* of a request that may be quiet */
+	PATH_HEAD, /* first component of a path that is not */
+	TARGET_KIND, /* of a file that is not */
+};
+
+struct word {
+	uint8_t kind;
+	uint8_t length;
+	uint8_t number; /* the opcode of its name */
+	char text[29];
+	uint8_t opcodes[32]; /* a bit for each opcode that a path is told of */
+};
+
+#define MAX_WORDS 255u
+#define WORD_SLOTS 1024u
+#define NO_OPCODE -1
+#define MAX_FD 254
+#define NO_FD -2
 
 struct slot {
 	uint64_t hash;
@@ -67,23 +115,34 @@ struct slot {
 };
 
 static struct {
+	struct word all[MAX_WORDS];
+	uint8_t slots[WORD_SLOTS]; /* 1 and the place in `all`, or 0 */
+} words;
+
+static struct {
 	struct slot slots[SLOTS];
-	uint8_t texts[MAX_TEXTS];
+	uint8_t texts[MAX_TEXTS]; /* in the order of their numbers, a comma behind each */
 	uint32_t used;
 	uint32_t count;
 	/* How often they were all forgotten, and numbers started with 0 again. */
 	uint32_t generation;
 } known;
 
+static void forget_processes(void)
+{
+	if (known.count)
+		memset(known.slots, 0, sizeof(known.slots));
+	known.used = 0;
+	known.count = 0;
+}
+
 /* Makes room for processes where there may be none for the next. */
 static void make_room(uint8_t *left_out)
 {
-	if (known.count < MAX_PROCESSES && known.used <= MAX_TEXTS - MAX_TEXT)
+	if (known.count < MAX_PROCESSES && known.used < MAX_TEXTS - MAX_TEXT)
 		return;
-	memset(known.slots, 0, sizeof(known.slots));
+	forget_processes();
 	memset(left_out, 0, MAX_PROCESSES);
-	known.used = 0;
-	known.count = 0;
 	known.generation++;
 }
 
@@ -254,12 +313,13 @@ static const uint8_t *learn(const uint8_t *at, const uint8_t *end, uint64_t hash
 	if (!text_end || !slot)
 		return text_end;
 	length = (size_t)(text_end - at);
-	if (length < HASHED || length > MAX_TEXT || length > MAX_TEXTS - known.used ||
+	if (length < HASHED || length > MAX_TEXT || length >= MAX_TEXTS - known.used ||
 	    known.count == MAX_PROCESSES)
 		return text_end;
 	memcpy(known.texts + known.used, at, length);
 	*slot = (struct slot){ hash, known.used, (uint32_t)length, (int32_t)known.count++ };
 	known.used += (uint32_t)length;
+	known.texts[known.used++] = ',';
 	return text_end;
 }
 
@@ -293,6 +353,54 @@ static const uint8_t *skip_process(const uint8_t *at, const uint8_t *end, int32_
 	return text_end;
 }
 
+static bool is_text(const uint8_t *at, const uint8_t *end, const char *text)
+{
+	size_t length = strlen(text);
+
+	return (size_t)(end - at) == length && !memcmp(at, text, length);
+}
+
+static bool is_key_kind(uint8_t kind)
+{
+	return kind < OPCODE_NAME;
+}
+
+/* Where a word of a kind is looked for first; keys are of one kind here. */
+static uint32_t word_slot(uint8_t kind, const uint8_t *text, size_t length)
+{
+	uint64_t hash = is_key_kind(kind) ? 0 : kind;
+	uint64_t first = 0, last = 0;
+
+	if (length >= 8) {
+		memcpy(&first, text, 8);
+		memcpy(&last, text + length - 8, 8);
+	} else if (length >= 4) {
+		memcpy(&first, text, 4);
+		memcpy(&last, text + length - 4, 4);
+	} else if (length) {
+		first = text[0];
+		last = (uint64_t)text[length / 2] << 8 | text[length - 1];
+	}
+	hash = (hash ^ first ^ (uint64_t)length << 56) * 0x9e3779b97f4a7c15;
+	hash = (hash ^ last) * 0xc2b2ae3d27d4eb4f;
+	return (uint32_t)(hash >> 32) % WORD_SLOTS;
+}
+
+static const struct word *find_word(uint8_t kind, const uint8_t *text, const uint8_t *end)
+{
+	size_t length = (size_t)(end - text);
+
+	for (uint32_t slot = word_slot(kind, text, length); words.slots[slot];
+	     slot = (slot + 1) % WORD_SLOTS) {
+		const struct word *word = &words.all[words.slots[slot] - 1];
+
+		if (word->length == length && !memcmp(word->text, text, length) &&
+		    (word->kind == kind || (is_key_kind(word->kind) && is_key_kind(kind))))
+			return word;
+	}
+	return NULL;
+}
+
 /* Whether nothing is in a line. */
 static bool is_blank(const uint8_t *at)
 {
@@ -301,29 +409,200 @@ static bool is_blank(const uint8_t *at)
 	return *at == '\n';
 }
 
-static bool is_key(const uint8_t *key, const uint8_t *key_end, const char *name)
-{
-	size_t length = strlen(name);
-
-	return (size_t)(key_end - key) == length && !memcmp(key, name, length);
-}
-
 /* What is found in a line. */
 struct line {
-	const uint8_t *end; /* behind its last brace */
 	bool is_event;
 	bool has_missing;
 	int32_t process;
 	const uint8_t *text, *text_end;
+	/* Nothing was found yet that a rule may ask for. */
+	bool is_quiet;
+	bool has_path;
+	/* By its name and by its number. */
+	int32_t opcode, opcode_number;
+	int32_t fd;
+	uint64_t ring;
+	/* Opcodes that one of the paths is told of. */
+	uint64_t told[4];
 };
 
-/* Walks the members of the object at `at`, in a line that `end` points behind. */
-static bool walk(const uint8_t *at, const uint8_t *end, struct line *line)
+/*
+ * Each of these takes a value and what follows it, and says whether an event may be quiet with it.
+ * What comes twice has to be the same.
+ */
+
+static bool is_quiet_path(const uint8_t *at, const uint8_t *after, struct line *line)
 {
-	static const char event[] = "\"IOUringEvent\"";
+	const uint8_t *start = at + 1, *end = after - 1, *head_end = NULL;
+	const struct word *head;
+
+	if (*at != '"' || end - start < 2 || *start != '/' || end[-1] == '/')
+		return false;
+	for (at = start; at < end; at++) {
+		if (*at == '\\' || (*at == '/' && (at[1] == '/' || at[1] == '.')))
+			return false;
+		if (*at == '/' && at > start && !head_end)
+			head_end = at;
+	}
+	if (!head_end)
+		head_end = end;
+	if ((size_t)(head_end - start) > sizeof(head->text))
+		head_end = start + sizeof(head->text);
+	head = find_word(PATH_HEAD, start, head_end);
+	for (int i = 0; head && i < 4; i++) {
+		uint64_t opcodes;
+
+		memcpy(&opcodes, head->opcodes + 8 * i, sizeof(opcodes));
+		line->told[i] |= opcodes;
+	}
+	line->has_path = true;
+	return true;
+}
+
+static bool is_quiet_opcode(int32_t opcode, int32_t *before)
+{
+	if (opcode < 0 || (*before != NO_OPCODE && *before != opcode))
+		return false;
+	*before = opcode;
+	return true;
+}
+
+/* A number from -1 to MAX_FD, or NO_FD. */
+static int32_t small_number(const uint8_t *at, const uint8_t *after)
+{
+	int32_t number = 0;
+
+	if (is_text(at, after, "-1"))
+		return -1;
+	if (after - at > 3)
+		return NO_FD;
+	for (; at < after; at++) {
+		if (!is_digit(*at))
+			return NO_FD;
+		number = number * 10 + *at - '0';
+	}
+	return number <= MAX_FD ? number : NO_FD;
+}
+
+static bool is_quiet_fd(const uint8_t *at, const uint8_t *after, struct line *line)
+{
+	int32_t fd = small_number(at, after);
+
+	if (fd == NO_FD || (line->fd != NO_FD && line->fd != fd))
+		return false;
+	line->fd = fd;
+	return true;
+}
+
+static bool is_quiet_ring(const uint8_t *at, const uint8_t *after, struct line *line)
+{
+	const uint8_t *end = after - 1;
+	uint64_t ring = 0;
+
+	/* Without leading zeros, so that there is one text for each. */
+	if (after - at < 5 || after - at > 20 || memcmp(at, "\"0x", 3) || at[3] == '0')
+		return false;
+	for (at += 3; at < end; at++) {
+		if (!is_digit(*at) && !(*at >= 'a' && *at <= 'f'))
+			return false;
+		ring = ring << 4 | (uint64_t)(is_digit(*at) ? *at - '0' : *at - 'a' + 10);
+	}
+	if (line->ring && line->ring != ring)
+		return false;
+	line->ring = ring;
+	return true;
+}
+
+static bool is_quiet_value(uint8_t kind, const uint8_t *at, const uint8_t *after, struct line *line)
+{
+	const struct word *word;
+
+	switch (kind) {
+	case KEY_ANY:
+		return true;
+	case KEY_OBJECT:
+		return is_text(at, after, "{}");
+	case KEY_NOTHING:
+		return is_text(at, after, "0") || is_text(at, after, "false") ||
+		       is_text(at, after, "\"\"") || is_text(at, after, "[]");
+	case KEY_PATH:
+		return is_quiet_path(at, after, line);
+	case KEY_TARGET:
+		return *at == '"' && !memchr(at, '\\', (size_t)(after - at)) &&
+		       !find_word(TARGET_KIND, at + 1, after - 1);
+	case KEY_OPCODE:
+		word = *at == '"' ? find_word(OPCODE_NAME, at + 1, after - 1) : NULL;
+		return word && is_quiet_opcode(word->number, &line->opcode);
+	case KEY_OPCODE_NUMBER:
+		return is_quiet_opcode(small_number(at, after), &line->opcode_number);
+	case KEY_FD:
+		return is_quiet_fd(at, after, line);
+	case KEY_RING:
+		return is_quiet_ring(at, after, line);
+	default:
+		return false;
+	}
+}
+
+static const uint8_t *skip_members(const uint8_t *at, const uint8_t *end, int depth,
+				   struct line *line);
+
+/* The value of a key of an event, or of an object in one. */
+static const uint8_t *skip_member(const uint8_t *key, const uint8_t *key_end, const uint8_t *value,
+				  const uint8_t *end, int depth, struct line *line)
+{
+	const struct word *word = line->is_quiet ? find_word(KEY_ANY, key, key_end) : NULL;
+	const uint8_t *after;
+
+	if (word && word->kind == KEY_OBJECT && *value == '{' && value[1] != '}' && depth)
+		return skip_members(value, end, depth - 1, line);
+	after = skip_value(value, end, depth);
+	if (!word || !after || !is_quiet_value(word->kind, value, after, line))
+		line->is_quiet = false;
+	return after;
+}
+
+static const uint8_t *skip_members(const uint8_t *at, const uint8_t *end, int depth,
+				   struct line *line)
+{
+	do {
+		const uint8_t *key, *key_end, *value;
+
+		at = skip_blank(at + 1);
+		key = at + 1;
+		value = skip_key(at, end, &key_end);
+		if (!value)
+			return NULL;
+		at = skip_member(key, key_end, value, end, depth, line);
+		if (!at)
+			return NULL;
+	} while (*at == ',');
+	return *at == '}' ? at + 1 : NULL;
+}
+
+static enum row_kind kind_of(const struct line *line)
+{
+	if (!line->is_event || line->has_missing || line->process < 0)
+		return OTHER;
+	if (!line->is_quiet || line->opcode < 0 ||
+	    (line->opcode_number != NO_OPCODE && line->opcode_number != line->opcode) ||
+	    (line->told[line->opcode / 64] >> line->opcode % 64 & 1))
+		return EVENT;
+	return line->has_path ? QUIET_WITH_PATH : QUIET;
+}
+
+/* Walks the members of the object at `at`, in a line that `end` points behind. */
+static bool walk(const uint8_t *at, const uint8_t *end, const uint8_t *left_out, struct line *line)
+{
 	bool has_type = false, has_process = false;
 
-	*line = (struct line){ .process = NO_PROCESS };
+	*line = (struct line){
+		.process = NO_PROCESS,
+		.is_quiet = true,
+		.opcode = NO_OPCODE,
+		.opcode_number = NO_OPCODE,
+		.fd = NO_FD,
+	};
 	if (*at != '{')
 		return false;
 	do {
@@ -335,7 +614,7 @@ static bool walk(const uint8_t *at, const uint8_t *end, struct line *line)
 		if (!value)
 			return false;
 		/* Of a key that comes twice the last counts. */
-		if (is_key(key, key_end, "process")) {
+		if (is_text(key, key_end, "process")) {
 			if (has_process)
 				return false;
 			has_process = true;
@@ -344,23 +623,24 @@ static bool walk(const uint8_t *at, const uint8_t *end, struct line *line)
 			if (!at)
 				return false;
 			line->text_end = at;
-			continue;
-		}
-		at = skip_value(value, end, MAX_DEPTH);
-		if (!at)
-			return false;
-		if (is_key(key, key_end, "type")) {
-			if (has_type)
+			if (line->process >= 0 && left_out[line->process])
+				line->is_quiet = false;
+		} else if (is_text(key, key_end, "type")) {
+			at = skip_value(value, end, MAX_DEPTH);
+			if (!at || has_type)
 				return false;
 			has_type = true;
-			line->is_event = is_key(value, at, event);
-		} else if (is_key(key, key_end, "missing")) {
-			line->has_missing = true;
+			line->is_event = is_text(value, at, "\"IOUringEvent\"");
+		} else {
+			if (is_text(key, key_end, "missing"))
+				line->has_missing = true;
+			at = skip_member(key, key_end, value, end, MAX_DEPTH, line);
+			if (!at)
+				return false;
 		}
 	} while (*at == ',');
 	if (*at++ != '}')
 		return false;
-	line->end = at;
 	if (*at == '\r')
 		at++;
 	return at + 1 == end;
@@ -373,46 +653,76 @@ static uint8_t *append(uint8_t *out, const uint8_t *start, const uint8_t *end)
 }
 
 /*
+ * Begins a stream, with the words by which quiet events are known; without any there are none.
+ *
+ * Returns 0, or -EINVAL.
+ */
+int32_t iouring_lines_begin(const struct word *all, uint32_t count)
+{
+	if (count > MAX_WORDS)
+		return -EINVAL;
+	forget_processes();
+	known.generation = 0;
+	memset(&words, 0, sizeof(words));
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *text = (const uint8_t *)all[i].text;
+		uint32_t slot;
+
+		if (all[i].length > sizeof(all[i].text))
+			return -EINVAL;
+		words.all[i] = all[i];
+		slot = word_slot(all[i].kind, text, all[i].length);
+		while (words.slots[slot])
+			slot = (slot + 1) % WORD_SLOTS;
+		words.slots[slot] = (uint8_t)(i + 1);
+	}
+	return 0;
+}
+
+/*
  * Splits `bytes` from `at` on, until there is no more room for what is found.
  *
  * bytes:    `length` of them: whole lines, each with its newline.
  * left_out: by the number of a process, whether events of it are left out; MAX_PROCESSES of them.
  *           All are cleared when another generation begins.
  * rows:     `max_rows` of them.
- * json:     the array, of at most `max_json` bytes; at least 1 MiB and 2.
+ * max_json: the room that iouring_lines_join() will have for them; at least 1 MiB and 2.
  * Returns 0, or -EINVAL.
  */
 int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, uint8_t *left_out,
-			    struct row *rows, uint32_t max_rows, uint8_t *json, uint32_t max_json,
+			    struct row *rows, uint32_t max_rows, uint32_t max_json,
 			    struct split *split)
 {
 	const uint8_t *const all_end = bytes + length;
-	uint8_t *out = json;
+	uint32_t used;
+	size_t json = 0;
 
 	*split = (struct split){ .next = at };
 	if (at >= length || all_end[-1] != '\n' || max_json < MAX_LINE + 2)
 		return -EINVAL;
 	make_room(left_out);
 	split->generation = known.generation;
+	used = known.used;
 	while (split->next < length && split->rows < max_rows) {
 		const uint8_t *start = bytes + split->next;
 		const uint8_t *end = (const uint8_t *)memchr(start, '\n', (size_t)(all_end - start)) + 1;
 		size_t size = (size_t)(end - start);
 		struct line line;
+		enum row_kind kind;
 		struct row *row;
 		bool is_taken;
 
 		/* An array is a byte longer than its items and their commas. */
-		if ((size_t)(out - json) + size + 2 > max_json && out != json)
+		if (json + size + 2 > max_json && json)
 			break;
 		split->next += (uint32_t)size;
 		if (is_blank(start)) {
 			split->lines++;
 			continue;
 		}
-		is_taken = size <= MAX_LINE && walk(start, end, &line);
-		if (is_taken && line.is_event && !line.has_missing && line.process >= 0 &&
-		    left_out[line.process]) {
+		is_taken = size <= MAX_LINE && walk(start, end, left_out, &line);
+		kind = is_taken ? kind_of(&line) : OTHER;
+		if (kind != OTHER && left_out[line.process]) {
 			split->skipped++;
 			split->lines++;
 			continue;
@@ -426,21 +736,68 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 		};
 		if (!is_taken)
 			continue;
-		*out = out == json ? '[' : ',';
-		out++;
+		json += size;
 		row->process = line.process;
-		if (line.process == NO_PROCESS) {
-			out = append(out, start, line.end);
+		if (line.process == NO_PROCESS)
 			continue;
-		}
 		row->text_start = (uint32_t)(line.text - bytes);
 		row->text_end = (uint32_t)(line.text_end - bytes);
-		out = append(out, start, line.text);
+		row->kind = kind;
+		row->fd = line.fd;
+		row->ring_low = (uint32_t)line.ring;
+		row->ring_high = (uint32_t)(line.ring >> 32);
+	}
+	split->texts = known.used - used;
+	return 0;
+}
+
+/*
+ * Makes an array of the last `texts` bytes of the processes, those that the last split told of.
+ *
+ * json: room for as much as was told there.
+ * Returns the bytes of the array.
+ */
+uint32_t iouring_lines_processes(uint32_t texts, uint8_t *json)
+{
+	uint8_t *out = json;
+
+	if (!texts || texts > known.used)
+		return 0;
+	*out++ = '[';
+	out = append(out, known.texts + known.used - texts, known.texts + known.used - 1);
+	*out++ = ']';
+	return (uint32_t)(out - json);
+}
+
+/*
+ * Puts the objects of some rows together as an array.
+ *
+ * bytes: what was split.
+ * rows:  `count` of them, as iouring_lines_split() gave them, but for their kinds.
+ * json:  room for as much as was told there.
+ * Returns the bytes of the array: 0 where it would be empty.
+ */
+uint32_t iouring_lines_join(const uint8_t *bytes, const struct row *rows, uint32_t count,
+			    uint8_t *json)
+{
+	uint8_t *out = json;
+
+	for (const struct row *row = rows; row < rows + count; row++) {
+		const uint8_t *end = bytes + row->end - 1;
+
+		if (row->kind >= QUIET || row->process == NOT_TAKEN)
+			continue;
+		*out = out == json ? '[' : ',';
+		out++;
+		if (row->process == NO_PROCESS) {
+			out = append(out, bytes + row->start, end);
+			continue;
+		}
+		out = append(out, bytes + row->start, bytes + row->text_start);
 		*out++ = '0';
-		out = append(out, line.text_end, line.end);
+		out = append(out, bytes + row->text_end, end);
 	}
 	if (out != json)
 		*out++ = ']';
-	split->json = (uint32_t)(out - json);
-	return 0;
+	return (uint32_t)(out - json);
 }

@@ -1,5 +1,6 @@
 import { classificationMember, withClassification } from "../record/line_classification.ts";
 import type { Classification, StreamRecord } from "../record/records.ts";
+import { QuietEvent } from "./quiet_events.ts";
 import type { LineBuffer, Sink } from "./sink.ts";
 import type { Tally } from "./tally.ts";
 
@@ -18,6 +19,17 @@ export interface RecordBatch extends ReadonlyArray<StreamRecord> {
   readonly lines?: EncodedLines;
   /** Events that the source left out itself, because the filter would have. */
   readonly skipped?: number;
+}
+
+/** The same, from a source that has not read all of them. */
+export interface PartlyReadBatch extends ReadonlyArray<StreamRecord | QuietEvent> {
+  readonly lines: EncodedLines;
+  readonly skipped: number;
+  /**
+   * Reads a quiet event after all, where what came before it makes that necessary: to be asked
+   * when that has been judged.
+   */
+  readonly settle: (event: QuietEvent, i: number) => StreamRecord | QuietEvent;
 }
 
 const DECODER = new TextDecoder();
@@ -57,7 +69,7 @@ export function runChain(source: Iterable<RecordBatch>, chain: Chain): void {
 
 /** As {@linkcode runChain}, for a source that is waited for. */
 export async function runChainAsync(
-  source: AsyncIterable<RecordBatch>,
+  source: AsyncIterable<RecordBatch | PartlyReadBatch>,
   chain: Chain,
 ): Promise<void> {
   const run = new ChainRun(chain);
@@ -77,16 +89,24 @@ class ChainRun {
     this.#chain = chain;
   }
 
-  push(batch: RecordBatch): void {
+  push(batch: RecordBatch | PartlyReadBatch): void {
     const { tally, live } = this.#chain;
     const sink = this.#sink ??= this.#chain.openSink();
     const { lines, skipped = 0 } = batch;
     const out = lines === undefined ? undefined : sink.lines;
-    // Lines that pass as they are and follow one another are written together.
-    let start = 0;
-    let end = 0;
+    const pass = lines === undefined || out === undefined
+      ? undefined
+      : new PassingLines(lines, out);
     for (let i = 0; i < batch.length; i++) {
-      const original = batch[i]!;
+      let original = batch[i]!;
+      if (original instanceof QuietEvent) {
+        original = (batch as PartlyReadBatch).settle(original, i);
+        if (original instanceof QuietEvent) {
+          tally.addEvent(original.pid);
+          pass!.add(i);
+          continue;
+        }
+      }
       const record = this.#transform(original);
       if (record === undefined) {
         tally.leaveOut(original.type, 1);
@@ -95,25 +115,18 @@ class ChainRun {
       tally.add(record);
       if (lines === undefined) {
         sink.write(record);
-      } else if (out === undefined) {
+      } else if (pass === undefined) {
         sink.write(record, textOf(lines, i, { original, record }));
       } else if (record === original || record.type === "IOUringStatus") {
-        if (lines.starts[i] !== end) {
-          out.addLines(lines.bytes, start, end);
-          start = lines.starts[i]!;
-        }
-        end = lines.ends[i]!;
+        pass.add(i);
+      } else if ("classification" in original || record.classification === undefined) {
+        pass.end();
+        out!.add(textOf(lines, i, { original, record }));
       } else {
-        out.addLines(lines.bytes, start, end);
-        start = end = 0;
-        if ("classification" in original || record.classification === undefined) {
-          out.add(textOf(lines, i, { original, record }));
-        } else {
-          addClassified(out, { lines, i, classification: record.classification });
-        }
+        pass.addClassified(i, record.classification);
       }
     }
-    if (lines !== undefined) out?.addLines(lines.bytes, start, end);
+    pass?.end();
     tally.leaveOut("IOUringEvent", skipped);
     if (live) sink.flush();
   }
@@ -137,22 +150,50 @@ class ChainRun {
   }
 }
 
-/** Adds the line of a record that was not classified before. */
-function addClassified(
-  out: LineBuffer,
-  { lines: { bytes, starts, ends }, i, classification }: {
-    lines: EncodedLines;
-    i: number;
-    classification: Classification;
-  },
-): void {
-  let last = ends[i]! - 1;
-  while (bytes[last] !== OBJECT_END) last--;
-  const member = classificationMember(classification);
-  out.append(bytes, starts[i]!, last);
-  out.append(member, 0, member.length);
-  out.append(bytes, last, ends[i]!);
-  out.endLine();
+/** Writes lines that pass; those that follow one another are written together. */
+class PassingLines {
+  readonly #lines: EncodedLines;
+  readonly #out: LineBuffer;
+  #start = 0;
+  #end = 0;
+
+  constructor(lines: EncodedLines, out: LineBuffer) {
+    this.#lines = lines;
+    this.#out = out;
+  }
+
+  /** Adds a line as it is. */
+  add(i: number): void {
+    this.#begin(i);
+    this.#end = this.#lines.ends[i]!;
+  }
+
+  /** Adds the line of a record that was not classified before. */
+  addClassified(i: number, classification: Classification): void {
+    this.#begin(i);
+    const { bytes, ends } = this.#lines;
+    let last = ends[i]! - 1;
+    while (bytes[last] !== OBJECT_END) last--;
+    const member = classificationMember(classification);
+    this.#out.append(bytes, this.#start, last);
+    this.#out.append(member, 0, member.length);
+    this.#out.append(bytes, last, ends[i]!);
+    this.#out.endLine();
+    this.#start = this.#end = 0;
+  }
+
+  #begin(i: number): void {
+    const start = this.#lines.starts[i]!;
+    if (start === this.#end) return;
+    this.end();
+    this.#start = start;
+  }
+
+  /** Writes what was added. */
+  end(): void {
+    this.#out.addLines(this.#lines.bytes, this.#start, this.#end);
+    this.#start = this.#end = 0;
+  }
 }
 
 /** The line of a record that has passed, without newline. */

@@ -15,7 +15,18 @@ import {
   UNKNOWN_ID,
 } from "../record/records.ts";
 import { FLAG_SEPARATOR } from "../uapi/flags.ts";
+import { OPCODES } from "../uapi/opcodes.ts";
 import { BoundedMap } from "./bounded_map.ts";
+import {
+  EARLIER,
+  factsNeeded,
+  hasOtherCredentials,
+  MAX_FACTS,
+  RECORD_FACTS,
+  requestFacts,
+  SECCOMP,
+  STRANGER,
+} from "./facts.ts";
 import { arrayOf, type Fields, fieldsOf, MAX_ADDRESS, MAX_PATH } from "./fields.ts";
 import { JUDGED } from "./filter.ts";
 import type { Transform } from "./chain.ts";
@@ -63,6 +74,8 @@ interface Alternative {
   readonly heads: ReadonlySet<string> | undefined;
   /** What one request must be, cheapest first; the last may take note that it was asked. */
   readonly ofRequest: readonly ((request: RequestView, memory: RingMemory) => boolean)[];
+  /** The facts without which it does not hold: see `facts.ts`. */
+  readonly needs: number;
 }
 
 /**
@@ -76,11 +89,12 @@ export class Classifier {
   readonly #hits: readonly RuleHit[];
   /** At the index of an opcode: what its requests may be. */
   readonly #byOpcode: readonly Alternative[][] = Array.from({ length: NO_OPCODE + 1 }, () => []);
-  /** The same by their paths, made when the opcode is first met: most never are. */
-  readonly #candidates: Candidates[] = [];
+  /** The same by opcode and facts, and by paths, made when they are first met: most never are. */
+  readonly #candidates = new Map<number, Candidates>();
   readonly #ofRegister: readonly Alternative[];
   readonly #ofRing: readonly Alternative[];
-  readonly #ofAny: readonly Alternative[];
+  /** By the facts of the record. */
+  readonly #ofAny: readonly (readonly Alternative[])[];
   /** By the rules that fired. */
   readonly #classifications = new BoundedMap<number | string, Classification>(MAX_CLASSIFICATIONS);
   #conditions = 0;
@@ -88,6 +102,7 @@ export class Classifier {
   readonly #memory = new RingMemory(this.#remembered);
   /** By the ring's address. */
   readonly #rings = new BoundedMap<string, RingUse>(MAX_RINGS);
+  #ringsVersion = 0;
 
   constructor(config: ClassifierConfig) {
     const disabled = new Set(config.disable);
@@ -117,22 +132,24 @@ export class Classifier {
     }
     this.#ofRegister = byScope.register;
     this.#ofRing = byScope.ring;
-    this.#ofAny = byScope.any;
+    this.#ofAny = Array.from({ length: RECORD_FACTS }, (_, facts) => having(byScope.any, facts));
   }
 
   /** The verdict on a record, undefined where no rule fires. */
   classify(record: StreamRecord): Classification | undefined {
     const fields = record as object as Fields;
     const found: number[] = [];
+    let facts = hasSeccomp(fields) === true ? SECCOMP : 0;
+    if (record.type === "IOUringEntry" || !this.#rings.isEmpty) facts |= STRANGER;
     switch (record.type) {
       case "IOUringEntry":
         this.#noteRing(fields);
         this.#judgeRecord(fields, this.#ofRing, found);
-        this.#judgeRequests(fields, new RingMemory(this.#remembered), found);
+        this.#judgeRequests(fields, facts, new RingMemory(this.#remembered), found);
         break;
       case "IOUringEvent":
       case "IOUringResult":
-        this.#judgeRequests(fields, this.#memory, found);
+        this.#judgeRequests(fields, facts, this.#memory, found);
         break;
       case "IOUringRegister":
         this.#judgeRecord(fields, this.#ofRegister, found);
@@ -140,7 +157,7 @@ export class Classifier {
       default:
         return undefined;
     }
-    this.#judgeRecord(fields, this.#ofAny, found);
+    this.#judgeRecord(fields, this.#ofAny[facts]!, found);
     return found.length === 0 ? undefined : this.#classification(found);
   }
 
@@ -148,7 +165,10 @@ export class Classifier {
     if (record.type === "IOUringStatus") {
       // A new stream, or one that lacks something: what was known of its rings may be wrong now.
       if (record.phase === "start") this.#memory.clear();
-      if (record.phase !== "end") this.#rings.clear();
+      if (record.phase !== "end") {
+        this.#rings.clear();
+        this.#ringsVersion++;
+      }
       return record;
     }
     if (!JUDGED.has(record.type)) return record;
@@ -160,6 +180,7 @@ export class Classifier {
   }
 
   #noteRing(entry: Fields): void {
+    this.#ringsVersion++;
     const { ctx_addr: address } = entry;
     if (typeof address !== "string" || address.length > MAX_ADDRESS) return;
     const holders = holdersOf(entry);
@@ -182,11 +203,15 @@ export class Classifier {
     }
   }
 
-  #judgeRequests(record: Fields, memory: RingMemory, found: number[]): void {
+  #judgeRequests(record: Fields, facts: number, memory: RingMemory, found: number[]): void {
     // A completion is not another request.
     const isNew = record.type !== "IOUringResult";
     for (const request of requestsOf(record)) {
-      const candidates = this.#candidatesOf(request.opcode ?? NO_OPCODE);
+      const earlier = memory.isEmpty ? 0 : EARLIER;
+      const candidates = this.#candidatesOf(
+        request.opcode ?? NO_OPCODE,
+        facts | earlier | requestFacts(request),
+      );
       for (const { rule, ofRecord, ofRequest } of candidates.of(request)) {
         if (found.includes(rule) || !isAll(ofRecord, record)) continue;
         if (isAllOfRequest(ofRequest, request, memory)) found.push(rule);
@@ -195,10 +220,16 @@ export class Classifier {
     }
   }
 
-  #candidatesOf(opcode: number): Candidates {
-    const alternatives = this.#byOpcode[opcode];
-    if (alternatives === undefined) return NO_CANDIDATES;
-    return this.#candidates[opcode] ??= new Candidates(alternatives);
+  #candidatesOf(opcode: number, facts: number): Candidates {
+    const key = opcode * MAX_FACTS + facts;
+    let candidates = this.#candidates.get(key);
+    if (candidates === undefined) {
+      const alternatives = this.#byOpcode[opcode];
+      if (alternatives === undefined) return NO_CANDIDATES;
+      candidates = new Candidates(having(alternatives, facts));
+      this.#candidates.set(key, candidates);
+    }
+    return candidates;
   }
 
   /** The same object for the same rules: there are few combinations, and many records. */
@@ -251,7 +282,7 @@ export class Classifier {
       ofRequest.push(({ request }) => errno.includes(String(fieldsOf(request.result).errno)));
     }
     if (other_credentials !== undefined) {
-      ofRequest.push((request) => hasOtherCredentials(request) === other_credentials);
+      ofRequest.push((request) => hasOtherCredentials(request.request) === other_credentials);
     }
     if (sqe_flags !== undefined) {
       ofRequest.push(({ request }) =>
@@ -276,19 +307,22 @@ export class Classifier {
     }
     const counts = countCondition(condition, this.#conditions++);
     if (counts !== undefined) ofRequest.push(counts);
-    return { rule, ofRecord, heads: headsOf(condition.path), ofRequest };
+    return {
+      rule,
+      ofRecord,
+      heads: headsOf(condition.path),
+      ofRequest,
+      needs: factsNeeded(condition),
+    };
   }
 
   /** Who uses or holds the record's ring beside its creator. */
   #strangerOf(record: Fields): "foreign" | "inherited" | undefined {
     if (record.type === "IOUringEntry") return strangerOfEntry(record);
     if (this.#rings.isEmpty) return undefined;
-    const ctx = fieldsOf(record.io_uring).ctx;
     const { pid, ppid, binary_path } = fieldsOf(record.process);
-    const ring = typeof ctx === "string" ? this.#rings.get(ctx) : undefined;
-    if (ring === undefined || ring.holders.size === 0 || !isPid(pid) || ring.holders.has(pid)) {
-      return undefined;
-    }
+    const ring = this.#ringOfOthers(fieldsOf(record.io_uring).ctx, pid);
+    if (ring === undefined) return undefined;
     if (ring.family.has(ppid) && binary_path === ring.executable) {
       if (ring.family.size < MAX_STRANGERS) ring.family.add(pid);
       return "inherited";
@@ -297,6 +331,54 @@ export class Classifier {
     const since = ring.strangers.get(pid);
     if (since === undefined && ring.strangers.size < MAX_STRANGERS) ring.strangers.set(pid, now);
     return since !== undefined && now - since > SETTLED_MS ? "foreign" : undefined;
+  }
+
+  /** The ring at an address, if it is known that others hold it and the process does not. */
+  #ringOfOthers(address: unknown, pid: unknown): RingUse | undefined {
+    const ring = typeof address === "string" ? this.#rings.get(address) : undefined;
+    const isOfOthers = ring !== undefined && ring.holders.size > 0 && isPid(pid) &&
+      !ring.holders.has(pid);
+    return isOfOthers ? ring : undefined;
+  }
+
+  /**
+   * The opcodes whose requests may be quiet, see {@linkcode QuietEvents}: no rule asks for more than
+   * their paths, and these must have one of the first components.
+   */
+  quietOpcodes(): Map<number, Set<string>> {
+    const opcodes = new Map<number, Set<string>>();
+    if (this.#ofAny[0]!.length > 0) return opcodes;
+    for (const { number, category } of OPCODES) {
+      const asked = having(this.#byOpcode[number]!, 0);
+      const isTold = category === "network" || this.#remembered.has(number) ||
+        asked.some(({ heads }) => heads === undefined);
+      if (!isTold) opcodes.set(number, new Set(asked.flatMap(({ heads }) => [...heads!])));
+    }
+    return opcodes;
+  }
+
+  get knowsRings(): boolean {
+    return !this.#rings.isEmpty;
+  }
+
+  /** Changes with what is known of rings. */
+  get ringsVersion(): number {
+    return this.#ringsVersion;
+  }
+
+  /** Whether a process that is not known to hold a ring uses it. */
+  isStranger(pid: number, address: string): boolean {
+    return this.#ringOfOthers(address, pid) !== undefined;
+  }
+
+  /** Whether anything is remembered of a descriptor. */
+  remembers(pid: number, fd: number): boolean {
+    return this.#memory.remembers(pid, fd);
+  }
+
+  /** Whether a name that is used may stop to count. */
+  get remembersNames(): boolean {
+    return this.#memory.countsLookups;
   }
 }
 
@@ -327,6 +409,11 @@ class Candidates {
       heads === undefined || paths.some((path) => hasHead(path, heads))
     );
   }
+}
+
+/** Alternatives that may hold with these facts. */
+function having(alternatives: readonly Alternative[], facts: number): Alternative[] {
+  return alternatives.filter(({ needs }) => (needs & ~facts) === 0);
 }
 
 const NO_CANDIDATES = new Candidates([]);
@@ -383,11 +470,6 @@ function isWithoutFd(record: Fields): boolean {
   const routes = arrayOf(record.found_by);
   return !routes.includes("fd") && !routes.includes("create") &&
     routes.some((route) => HIDDEN_ROUTES.includes(String(route)));
-}
-
-function hasOtherCredentials({ request }: RequestView): boolean {
-  const { personality, cred } = fieldsOf(request.io_uring ?? request);
-  return cred !== undefined || typeof personality === "number" && personality !== 0;
 }
 
 /** The processes that hold a ring. */

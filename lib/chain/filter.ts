@@ -2,6 +2,7 @@ import type { Config } from "../config/config.ts";
 import type { Transform } from "./chain.ts";
 import { eventFilter } from "./event_filter.ts";
 import { processFilter, type Verdict } from "./process_filter.ts";
+import { requestConditions } from "./request_filter.ts";
 import { count } from "./tally.ts";
 
 /** Types of the records that there is something to judge of. All others pass as they are. */
@@ -32,12 +33,16 @@ export class Filter {
   readonly transform: Transform;
   /** Whether a process's events are left out, where all of it could be read. */
   readonly isLeftOut: (process: unknown) => boolean;
+  /** Whether a process's events pass, where all of it could be read, whatever else they say. */
+  readonly passesUnread: (process: unknown) => boolean;
   #unreadable = 0;
 
   constructor(config: Config) {
     const judge = recordFilter(config);
     const byProcess = processFilter(config.process_filter ?? {});
+    const asksOfEvents = requestConditions(config.event_filter ?? {}).length > 0;
     this.isLeftOut = (process) => byProcess({ process }) === "drop";
+    this.passesUnread = (process) => !asksOfEvents && byProcess({ process }) === "pass";
     this.transform = (record) => {
       if (!JUDGED.has(record.type)) return record;
       const verdict = judge(record);

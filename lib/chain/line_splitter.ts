@@ -5,7 +5,18 @@ export const NO_PROCESS = -1;
 /** In place of a process's number: the line is not in the array. */
 export const NOT_TAKEN = -2;
 /** Numbers of a row: see {@linkcode SplitLines.rows}. */
-export const ROW = 6;
+export const ROW = 10;
+/** Where in a row its kind is. */
+export const KIND = 6;
+/** Kinds: an event of a process that has a number, of which nothing is missing. */
+export const EVENT = 1;
+/** The same, and quiet; whether it names a path. */
+export const QUIET = 2;
+export const QUIET_WITH_PATH = 3;
+/** One that is left out. */
+export const LEFT_OUT = 4;
+/** In place of a descriptor: there is none. */
+export const NO_FD = -2;
 
 /** Lines of a block, one after another, of which some need not be read. */
 export interface SplitLines {
@@ -15,18 +26,46 @@ export interface SplitLines {
   /** Events that were left out for their process. */
   readonly skipped: number;
   /**
-   * Six numbers for each line that has to be read: where it begins and where it ends, behind its
+   * Ten numbers for each line that has to be read: where it begins and where it ends, behind its
    * newline; its number among these lines, from 0; the number of its process, or why there is none;
-   * where the text of that process begins and ends.
+   * where the text of that process begins and ends; its kind, or 0. Of a quiet event: its
+   * descriptor, or NO_FD; the lower and the upper half of its ring's address, or 0.
    */
-  readonly rows: Int32Array;
-  /**
-   * One array of JSON, as ASCII, with the object of each row that says so, in their order; with 0
-   * as `process`, where that has a number. Empty where there is no such row.
-   */
-  readonly json: Uint8Array;
-  /** Numbers of processes mean others where this is another than before. */
+  readonly rows: Int32Array<ArrayBuffer>;
+  /** Where this is another than before, processes are numbered anew, from 0. */
   readonly generation: number;
+  /** Not 0 where processes came that have no number yet; they have the next ones. */
+  readonly texts: number;
+}
+
+/**
+ * What words are by which quiet events are known, in the order of the shim's `enum word_kind`. The
+ * first are keys, by what their values have to be; an event with other keys is not quiet.
+ */
+export const WORD_KINDS = [
+  "any",
+  "object",
+  "nothing",
+  "path",
+  "target",
+  "opcode",
+  "opcode_number",
+  "fd",
+  "ring",
+  "opcode_name",
+  "path_head",
+  "target_kind",
+] as const;
+
+/** A key or a value of an event, ASCII. */
+export interface Word {
+  readonly kind: typeof WORD_KINDS[number];
+  /** Only the first 29 characters count. */
+  readonly text: string;
+  /** The opcode of an `opcode_name`. */
+  readonly number?: number;
+  /** Opcodes whose paths that have a `path_head` are told. */
+  readonly opcodes?: Iterable<number>;
 }
 
 /** Splits blocks into lines, and knows processes that came before by their text. */
@@ -39,6 +78,18 @@ export interface LineSplitter {
    * @returns What is valid until the next call.
    */
   split(bytes: Uint8Array<ArrayBuffer>, at: number): SplitLines;
+  /** The processes that got a number, as an array of JSON, ASCII; `texts` is what the split gave. */
+  processes(texts: number): Uint8Array;
+  /**
+   * Puts the lines of rows together as one array of JSON: those that have a process's number, with 0
+   * in its place, or none, and whose kind comes before QUIET.
+   *
+   * @param bytes What was split, and `rows` what that gave.
+   * @returns ASCII, empty where there is no such row; valid until the next call.
+   */
+  join(bytes: Uint8Array<ArrayBuffer>, rows: Int32Array<ArrayBuffer>): Uint8Array;
+  /** Begins a stream, with the words by which quiet events are known. */
+  begin(words: readonly Word[]): void;
   /** Leaves out the events of a process from now on. */
   leaveOut(process: number): void;
 }
@@ -47,8 +98,11 @@ export interface LineSplitter {
 export const PLAIN_SPLITTER: LineSplitter = {
   split(bytes, at) {
     const next = bytes.indexOf(NEWLINE, at) + 1;
-    const rows = Int32Array.of(at, next, 0, NOT_TAKEN, 0, 0);
-    return { next, lines: 1, skipped: 0, rows, json: bytes.subarray(0, 0), generation: 0 };
+    const rows = Int32Array.of(at, next, 0, NOT_TAKEN, 0, 0, 0, 0, 0, 0);
+    return { next, lines: 1, skipped: 0, rows, generation: 0, texts: 0 };
   },
+  processes: () => new Uint8Array(),
+  join: (bytes) => bytes.subarray(0, 0),
+  begin() {},
   leaveOut() {},
 };

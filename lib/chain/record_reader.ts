@@ -1,11 +1,16 @@
 import { LineReader, type LineReaderOptions, type ReadBytes } from "../record/line_reader.ts";
 import type { StreamRecord } from "../record/records.ts";
-import type { RecordBatch } from "./chain.ts";
+import type { PartlyReadBatch } from "./chain.ts";
+import type { QuietEvent, QuietEvents } from "./quiet_events.ts";
 import {
+  EVENT,
+  KIND,
+  LEFT_OUT,
   type LineSplitter,
   NO_PROCESS,
   NOT_TAKEN,
   PLAIN_SPLITTER,
+  QUIET,
   ROW,
   type SplitLines,
 } from "./line_splitter.ts";
@@ -38,6 +43,16 @@ export interface RecordReaderOptions extends LineReaderOptions {
   readonly splitter?: LineSplitter;
   /** Which processes' events are left out, whatever else they say; by default none. */
   readonly isLeftOut?: (process: unknown) => boolean;
+  /** Which events need not be read; by default none. */
+  readonly quietEvents?: QuietEvents;
+}
+
+/** A process that the splitter has given a number. Many records share it. */
+interface KnownProcess {
+  readonly process: unknown;
+  /** Stands for its quiet events, if it may have any. */
+  readonly quiet: QuietEvent | undefined;
+  readonly isLeftOut: boolean;
 }
 
 /**
@@ -49,22 +64,25 @@ export class RecordReader {
   readonly #onBadLine: RecordReaderOptions["onBadLine"];
   readonly #splitter: LineSplitter;
   readonly #isLeftOut: (process: unknown) => boolean;
-  /** By the numbers that the splitter gives them. Many records share one. */
-  #processes: unknown[] = [];
+  readonly #quietEvents: QuietEvents | undefined;
+  /** By the numbers that the splitter gives them. */
+  #processes: KnownProcess[] = [];
   #generation = 0;
   /** Lines that were read. */
   #line = 0;
 
   constructor(read: ReadBytes, options: RecordReaderOptions) {
-    const { onBadLine, splitter = PLAIN_SPLITTER, isLeftOut = () => false } = options;
+    const { onBadLine, splitter = PLAIN_SPLITTER, isLeftOut = () => false, quietEvents } = options;
     this.#lines = new LineReader(read, options);
     this.#onBadLine = onBadLine;
     this.#splitter = splitter;
     this.#isLeftOut = isLeftOut;
+    this.#quietEvents = quietEvents;
+    splitter.begin(quietEvents?.words() ?? []);
   }
 
   /** The records, in batches that end where a read ended, or sooner. */
-  async *batches(): AsyncGenerator<RecordBatch> {
+  async *batches(): AsyncGenerator<PartlyReadBatch> {
     for await (const { bytes, tooLong } of this.#lines.blocks()) {
       if (tooLong) this.#onBadLine(++this.#line, "is too long");
       for (let at = 0; at < bytes.length;) {
@@ -76,53 +94,91 @@ export class RecordReader {
   }
 
   #batchOf(
-    { lines, rows, json, skipped, generation }: SplitLines,
-    bytes: Uint8Array,
-  ): RecordBatch {
+    { lines, rows, skipped, generation, texts }: SplitLines,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): PartlyReadBatch {
     if (generation !== this.#generation) {
       this.#generation = generation;
       this.#processes = [];
     }
+    if (texts !== 0) this.#meet(JSON.parse(LENIENT.decode(this.#splitter.processes(texts))));
+    const leftOut = this.#leaveUnread(rows);
+    const json = this.#splitter.join(bytes, rows);
     const objects: StreamRecord[] = json.length === 0 ? [] : JSON.parse(LENIENT.decode(json));
-    const records: StreamRecord[] = [];
+    const records: (StreamRecord | QuietEvent)[] = [];
     const starts: number[] = [];
     const ends: number[] = [];
+    const rowOf: number[] = [];
     let taken = 0;
-    for (let i = 0; i < rows.length; i += ROW) {
-      const start = rows[i]!;
-      const end = rows[i + 1]!;
-      const line = this.#line + rows[i + 2]! + 1;
-      const process = rows[i + 3]!;
-      let record: StreamRecord | undefined;
-      if (process === NOT_TAKEN) {
-        record = this.#recordOf(bytes.subarray(start, end - 1), line);
-      } else {
-        record = objects[taken++]!;
-        if (process !== NO_PROCESS) {
-          // What any record may hold; only some types name it.
-          (record as { process?: unknown }).process = this.#processes[process] ??
-            this.#meet(process, bytes.subarray(rows[i + 4], rows[i + 5]));
-        }
-        if (typeof record.type !== "string") {
-          this.#onBadLine(line, NO_RECORD);
-          continue;
-        }
-      }
+    for (let row = 0; row < rows.length; row += ROW) {
+      const kind = rows[row + KIND]!;
+      if (kind === LEFT_OUT) continue;
+      const start = rows[row]!;
+      const end = rows[row + 1]!;
+      const line = this.#line + rows[row + 2]! + 1;
+      const process = rows[row + 3]!;
+      const record = kind >= QUIET
+        ? this.#processes[process]!.quiet
+        : process === NOT_TAKEN
+        ? this.#recordOf(bytes.subarray(start, end - 1), line)
+        : this.#recordWith(process, objects[taken++]!, line);
       if (record === undefined) continue;
       records.push(record);
       starts.push(start);
       ends.push(end);
+      rowOf.push(row);
     }
     this.#line += lines;
-    return Object.assign(records, { lines: { bytes, starts, ends }, skipped });
+    return Object.assign(records, {
+      lines: { bytes, starts, ends },
+      skipped: skipped + leftOut,
+      settle: (event: QuietEvent, i: number) =>
+        this.#quietEvents!.isQuiet(event, rows, rowOf[i]!)
+          ? event
+          : JSON.parse(LENIENT.decode(bytes.subarray(starts[i], ends[i]))),
+    });
   }
 
-  /** The process that a text describes, whose number was not met yet. */
-  #meet(number: number, text: Uint8Array): unknown {
-    const process = Object.freeze(JSON.parse(LENIENT.decode(text)));
-    this.#processes[number] = process;
-    if (this.#isLeftOut(process)) this.#splitter.leaveOut(number);
-    return process;
+  /** An object of the array, if it is a record, with its process. */
+  #recordWith(process: number, record: StreamRecord, line: number): StreamRecord | undefined {
+    if (typeof record.type !== "string") {
+      this.#onBadLine(line, NO_RECORD);
+      return undefined;
+    }
+    if (process !== NO_PROCESS) {
+      // What any record may hold; only some types name it.
+      (record as { process?: unknown }).process = this.#processes[process]!.process;
+    }
+    return record;
+  }
+
+  /** Marks which events are not to be read; gives how many of them are left out. */
+  #leaveUnread(rows: Int32Array): number {
+    let leftOut = 0;
+    for (let row = 0; row < rows.length; row += ROW) {
+      const kind = rows[row + KIND]!;
+      if (kind < EVENT) continue;
+      const { quiet, isLeftOut } = this.#processes[rows[row + 3]!]!;
+      if (isLeftOut) {
+        rows[row + KIND] = LEFT_OUT;
+        leftOut++;
+      } else if (
+        kind >= QUIET && (quiet === undefined || !this.#quietEvents!.mayBeQuiet(rows, row))
+      ) {
+        rows[row + KIND] = EVENT;
+      }
+    }
+    return leftOut;
+  }
+
+  /** Processes that come for the first time, in the order of their numbers. */
+  #meet(processes: readonly object[]): void {
+    for (const process of processes) {
+      const isLeftOut = this.#isLeftOut(process);
+      if (isLeftOut) this.#splitter.leaveOut(this.#processes.length);
+      const quiet = isLeftOut ? undefined : this.#quietEvents?.of(process);
+      this.#processes.push({ process: Object.freeze(process), quiet, isLeftOut });
+    }
   }
 
   /** The record of a line; undefined, and it is said why, where there is none. */

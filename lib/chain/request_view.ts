@@ -163,7 +163,8 @@ export class RequestView {
 
   #findPeers(): readonly Peer[] {
     const { info } = this;
-    const [named, ofTarget] = [peerOf(info), peerOf(fieldsOf(info.target))];
+    const named = peerOf(info);
+    const ofTarget = peerOf(fieldsOf(info.target));
     if (info.target_in !== undefined) {
       const ofInput = peerOf(fieldsOf(info.target_in));
       return [named, ofTarget, ofInput].filter((peer) => peer !== undefined);

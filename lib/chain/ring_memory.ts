@@ -78,7 +78,8 @@ export class RingMemory {
     if (!this.#lookups.isEmpty) this.#discount(request);
     if (opcode === undefined) return;
     if (opcode === CLOSE) {
-      this.#forget(placeOf(request));
+      // One that does not tell may be of anything.
+      if (request.descriptor !== undefined) this.#forget(placeOf(request));
     } else if (OPENING.has(opcode)) {
       const { res } = fieldsOf(request.request.result);
       if (typeof res === "number") this.#forget(placeOf(request, { fd: res, isFixed: false }));
@@ -112,6 +113,25 @@ export class RingMemory {
       if (peersOf(request).some((peer) => places.has(peer))) return true;
     }
     return false;
+  }
+
+  /** Whether nothing is remembered that {@linkcode hasDone} is asked for. */
+  get isEmpty(): boolean {
+    return this.#done.size === 0;
+  }
+
+  /** Whether anything is remembered of a descriptor of a process. */
+  remembers(pid: number, fd: number): boolean {
+    const place = placeOfFd(pid, fd);
+    for (const places of this.#done.values()) {
+      if (places.has(place)) return true;
+    }
+    return false;
+  }
+
+  /** Whether there are names that count until something else is done with them. */
+  get countsLookups(): boolean {
+    return !this.#lookups.isEmpty;
   }
 
   /**
@@ -190,8 +210,8 @@ function peersOf(request: RequestView): Place[] {
   for (const { address, text, port } of peers) {
     if (address === undefined) continue;
     // One that is IPv4 may be written as IPv6, too.
-    const [high, low, ...rest] = address;
-    places.push(`${program} to ${rest.length === 0 ? `${high}:${low}` : text} ${port}`);
+    const host = address.length === 2 ? `${address[0]}:${address[1]}` : text;
+    places.push(`${program} to ${host} ${port}`);
   }
   return places;
 }
@@ -202,6 +222,10 @@ function placeOf(request: RequestView, descriptor = request.descriptor): Place {
   if (isFixed || typeof pid !== "number") {
     return `${ringOf(request)} ${isFixed ? "slot" : ""} ${fd}`;
   }
+  return placeOfFd(pid, fd);
+}
+
+function placeOfFd(pid: number, fd: number): Place {
   // A small number is put together and looked up ten times faster than a text.
   const isUsual = fd >= -1 && fd < MAX_FD && pid >= 0 && pid < MAX_PID;
   return isUsual && Number.isInteger(fd) && Number.isInteger(pid)
@@ -219,8 +243,9 @@ function isLocal({ info }: RequestView): boolean {
 }
 
 /** Whether a request connects its socket by sending: sendto(2), MSG_FASTOPEN. */
-function isFastOpen({ info }: RequestView): boolean {
-  return typeof info.flags === "string" && info.flags.includes("MSG_FASTOPEN");
+function isFastOpen(request: RequestView): boolean {
+  const { flags } = request.info;
+  return isOfSocket(request) && typeof flags === "string" && flags.includes("MSG_FASTOPEN");
 }
 
 function hasFailed({ request }: RequestView): boolean {

@@ -50,6 +50,12 @@ export class Tally {
     }
   }
 
+  /** Counts an event that passed, and of which no more is known. */
+  addEvent(pid: number): void {
+    this.#events++;
+    this.#see(pid);
+  }
+
   /** The highest severity of what passed, if any rule fired. */
   get severity(): Severity | undefined {
     return this.#severity;

@@ -1,6 +1,7 @@
 import { runChainAsync } from "../chain/chain.ts";
 import { Classifier } from "../chain/classifier.ts";
 import { Filter } from "../chain/filter.ts";
+import { QuietEvents } from "../chain/quiet_events.ts";
 import { BadLineError, RecordReader } from "../chain/record_reader.ts";
 import { StreamEnds } from "../chain/stream_ends.ts";
 import { count, Tally } from "../chain/tally.ts";
@@ -36,6 +37,7 @@ export async function filter(args: CommandArgs, host: Host): Promise<number> {
   const input = operand === undefined || operand === "-" ? host.stdin : host.openInput(operand);
   const stoppable = new StoppableInput(input, host);
   const selection = new Filter(config);
+  const classifier = new Classifier(config.classifier ?? {});
   let badLines = 0;
   const reader = new RecordReader((buffer) => stoppable.read(buffer), {
     onBadLine(line, problem) {
@@ -44,8 +46,9 @@ export async function filter(args: CommandArgs, host: Host): Promise<number> {
     },
     splitter: host.openSplitter(),
     isLeftOut: selection.isLeftOut,
+    // Other formats want what is in them.
+    ...(output.format === "ndjson" ? { quietEvents: new QuietEvents(selection, classifier) } : {}),
   });
-  const classifier = new Classifier(config.classifier ?? {});
   const ends = new StreamEnds();
   const tally = new Tally();
   try {

@@ -10,7 +10,7 @@ export class RecordOutput {
   readonly #host: Host;
   readonly #path: string | undefined;
   readonly #append: boolean;
-  readonly #format: string;
+  readonly format: string;
   readonly #color: boolean;
   readonly #detail: boolean;
   #file: OutputFile | undefined;
@@ -25,18 +25,18 @@ export class RecordOutput {
     this.#path = flags.get("output");
     this.#append = flags.has("append");
     const toTerminal = this.#path === undefined && host.stdout.isTerminal;
-    this.#format = flags.get("format") ?? (toTerminal ? "table" : "ndjson");
+    this.format = flags.get("format") ?? (toTerminal ? "table" : "ndjson");
     const color = flags.get("color") ?? "auto";
     this.#color = color === "always" ||
       color === "auto" && toTerminal && !host.env("NO_COLOR") && host.env("TERM") !== "dumb";
     this.#detail = flags.has("detail");
-    if (this.#detail && this.#format !== "table") {
+    if (this.#detail && this.format !== "table") {
       throw new UsageError('Flag "--detail" needs --format table');
     }
     if (this.#append && this.#path === undefined) {
       throw new UsageError('Flag "--append" needs -o FILE');
     }
-    if (this.#append && this.#format === "json") {
+    if (this.#append && this.format === "json") {
       throw new UsageError("Cannot append to a JSON array, use --format ndjson");
     }
     if (this.#path !== undefined && !this.#append && host.exists(this.#path)) {
@@ -65,7 +65,7 @@ export class RecordOutput {
     this.#isUsed = true;
     const output = this.#file ?? this.#host.stdout;
     const write = (bytes: Uint8Array) => output.write(bytes);
-    switch (this.#format) {
+    switch (this.format) {
       case "json":
         return new JsonSink(write);
       case "table":

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import type { RecordBatch } from "../../lib/chain/chain.ts";
+import type { PartlyReadBatch } from "../../lib/chain/chain.ts";
 import { RecordReader, type RecordReaderOptions } from "../../lib/chain/record_reader.ts";
 
-function lineOf({ lines }: RecordBatch, i: number): string {
-  const { bytes, starts, ends } = lines!;
+function lineOf({ lines }: PartlyReadBatch, i: number): string {
+  const { bytes, starts, ends } = lines;
   const line = new TextDecoder().decode(bytes.subarray(starts[i], ends[i]));
   assert.ok(line.endsWith("\n"));
   return line.slice(0, -1);

@@ -14,20 +14,46 @@
 
 static uint8_t left_out[MAX_PROCESSES];
 
+static const struct word all[] = {
+	{ KEY_OBJECT, 7, 0, "op_info", { 0 } },
+	{ KEY_OBJECT, 6, 0, "target", { 0 } },
+	{ KEY_OBJECT, 8, 0, "io_uring", { 0 } },
+	{ KEY_ANY, 9, 0, "timestamp", { 0 } },
+	{ KEY_ANY, 3, 0, "len", { 0 } },
+	{ KEY_ANY, 1, 0, "x", { 0 } },
+	{ KEY_NOTHING, 9, 0, "sqe_flags", { 0 } },
+	{ KEY_PATH, 4, 0, "path", { 0 } },
+	{ KEY_TARGET, 4, 0, "kind", { 0 } },
+	{ KEY_OPCODE, 6, 0, "opcode", { 0 } },
+	{ KEY_OPCODE_NUMBER, 13, 0, "opcode_number", { 0 } },
+	{ KEY_FD, 2, 0, "fd", { 0 } },
+	{ KEY_RING, 3, 0, "ctx", { 0 } },
+	{ OPCODE_NAME, 1, 255, "N", { 0 } },
+	{ OPCODE_NAME, 14, 22, "IORING_OP_READ", { 0 } },
+	{ PATH_HEAD, 2, 0, "/b", { 255, 255, 255, 255 } },
+	{ TARGET_KIND, 6, 0, "socket", { 0 } },
+};
+
 /* Splits `length` bytes, and leaves out every other process from then on. */
-static void split_all(const uint8_t *bytes, uint32_t length, uint8_t *json)
+static void split_all(const uint8_t *bytes, uint32_t length)
 {
 	struct row *rows = malloc(ROWS * sizeof(*rows));
 	struct split split;
 
 	for (uint32_t at = 0; at < length; at = split.next) {
-		if (iouring_lines_split(bytes, length, at, left_out, rows, ROWS, json, MAX_JSON,
-					&split))
+		uint8_t *json = malloc(MAX_JSON);
+
+		if (iouring_lines_split(bytes, length, at, left_out, rows, ROWS, MAX_JSON, &split))
 			abort();
+		iouring_lines_processes(split.texts, json);
 		for (uint32_t i = 0; i < split.rows; i++) {
 			if (rows[i].process >= 0 && rows[i].process % 2)
 				left_out[rows[i].process] = 1;
+			if (rows[i].line % 2)
+				rows[i].kind = EVENT;
 		}
+		iouring_lines_join(bytes, rows, split.rows, json);
+		free(json);
 	}
 	free(rows);
 }
@@ -35,12 +61,11 @@ static void split_all(const uint8_t *bytes, uint32_t length, uint8_t *json)
 int main(int argc, char **argv)
 {
 	FILE *file = argc == 2 ? fopen(argv[1], "r") : NULL;
-	uint8_t *json = malloc(MAX_JSON);
 	char *line = NULL, *lines = NULL;
 	size_t room = 0, length = 0;
 	ssize_t read;
 
-	if (!file)
+	if (!file || iouring_lines_begin(all, sizeof(all) / sizeof(all[0])))
 		return 2;
 	for (int count = 1; (read = getline(&line, &room, file)) > 0; count++) {
 		lines = realloc(lines, length + (size_t)read);
@@ -48,7 +73,7 @@ int main(int argc, char **argv)
 		length += (size_t)read;
 		if (count % LINES)
 			continue;
-		split_all((uint8_t *)lines, (uint32_t)length, json);
+		split_all((uint8_t *)lines, (uint32_t)length);
 		free(lines);
 		lines = NULL;
 		length = 0;
@@ -56,6 +81,5 @@ int main(int argc, char **argv)
 	fclose(file);
 	free(lines);
 	free(line);
-	free(json);
 	return 0;
 }
