@@ -80,7 +80,7 @@ enum word_kind {
 	/* keys */
 	KEY_ANY, /* anything */
 	KEY_OBJECT, /* an object with such keys */
-	KEY_NOTHING, /* 0, false, "" or [] */
+	KEY_NOTHING, /* 0, false, "" or []; what seccomp is for a process without filter */
 	KEY_PATH, /* absolute and plain */
 	KEY_TARGET, /* the kind of a file */
 	KEY_OPCODE, /* a name that is among the words */
@@ -89,19 +89,30 @@ enum word_kind {
 	KEY_RING, /* an address */
 	/* values */
 	OPCODE_NAME, /* of a request that may be quiet */
-	PATH_HEAD, /* first component of a path that is not */
+	PATH_HEAD, /* first component of a path that may be told of */
 	TARGET_KIND, /* of a file that is not */
 };
 
 struct word {
 	uint8_t kind;
 	uint8_t length;
-	uint8_t number; /* the opcode of its name */
-	char text[29];
-	uint8_t opcodes[32]; /* a bit for each opcode that a path is told of */
+	uint8_t number; /* the opcode of its name; of a head the first of its beginnings */
+	uint8_t count; /* of its beginnings; 0 where every path with it is told of */
+	char text[28];
+	uint8_t opcodes[32]; /* of a head: a bit for each opcode that a path is told of */
+};
+
+/* What a path begins with, and has somewhere behind that, which is told of. */
+struct beginning {
+	uint8_t length;
+	uint8_t within_length;
+	char text[46];
+	char within[16];
+	uint8_t opcodes[32];
 };
 
 #define MAX_WORDS 255u
+#define MAX_BEGINNINGS 255u
 #define WORD_SLOTS 1024u
 #define NO_OPCODE -1
 #define MAX_FD 254
@@ -117,7 +128,8 @@ struct slot {
 static struct {
 	struct word all[MAX_WORDS];
 	uint8_t slots[WORD_SLOTS]; /* 1 and the place in `all`, or 0 */
-} words;
+	struct beginning beginnings[MAX_BEGINNINGS];
+} vocabulary;
 
 static struct {
 	struct slot slots[SLOTS];
@@ -390,9 +402,9 @@ static const struct word *find_word(uint8_t kind, const uint8_t *text, const uin
 {
 	size_t length = (size_t)(end - text);
 
-	for (uint32_t slot = word_slot(kind, text, length); words.slots[slot];
+	for (uint32_t slot = word_slot(kind, text, length); vocabulary.slots[slot];
 	     slot = (slot + 1) % WORD_SLOTS) {
-		const struct word *word = &words.all[words.slots[slot] - 1];
+		const struct word *word = &vocabulary.all[vocabulary.slots[slot] - 1];
 
 		if (word->length == length && !memcmp(word->text, text, length) &&
 		    (word->kind == kind || (is_key_kind(word->kind) && is_key_kind(kind))))
@@ -431,6 +443,31 @@ struct line {
  * What comes twice has to be the same.
  */
 
+static bool contains(const uint8_t *at, const uint8_t *end, const char *text, size_t length)
+{
+	if (!length)
+		return true;
+	for (; (size_t)(end - at) >= length; at++) {
+		at = memchr(at, text[0], (size_t)(end - at) - length + 1);
+		if (!at)
+			return false;
+		if (!memcmp(at, text, length))
+			return true;
+	}
+	return false;
+}
+
+/* A path is told of, in requests of these opcodes. */
+static void tell(const uint8_t *opcodes, struct line *line)
+{
+	for (int i = 0; i < 4; i++) {
+		uint64_t some;
+
+		memcpy(&some, opcodes + 8 * i, sizeof(some));
+		line->told[i] |= some;
+	}
+}
+
 static bool is_quiet_path(const uint8_t *at, const uint8_t *after, struct line *line)
 {
 	const uint8_t *start = at + 1, *end = after - 1, *head_end = NULL;
@@ -449,11 +486,14 @@ static bool is_quiet_path(const uint8_t *at, const uint8_t *after, struct line *
 	if ((size_t)(head_end - start) > sizeof(head->text))
 		head_end = start + sizeof(head->text);
 	head = find_word(PATH_HEAD, start, head_end);
-	for (int i = 0; head && i < 4; i++) {
-		uint64_t opcodes;
+	if (head && !head->count)
+		tell(head->opcodes, line);
+	for (uint32_t i = 0; head && i < head->count; i++) {
+		const struct beginning *it = &vocabulary.beginnings[head->number + i];
 
-		memcpy(&opcodes, head->opcodes + 8 * i, sizeof(opcodes));
-		line->told[i] |= opcodes;
+		if ((size_t)(end - start) >= it->length && !memcmp(start, it->text, it->length) &&
+		    contains(start + it->length, end, it->within, it->within_length))
+			tell(it->opcodes, line);
 	}
 	line->has_path = true;
 	return true;
@@ -524,7 +564,8 @@ static bool is_quiet_value(uint8_t kind, const uint8_t *at, const uint8_t *after
 		return is_text(at, after, "{}");
 	case KEY_NOTHING:
 		return is_text(at, after, "0") || is_text(at, after, "false") ||
-		       is_text(at, after, "\"\"") || is_text(at, after, "[]");
+		       is_text(at, after, "\"\"") || is_text(at, after, "[]") ||
+		       is_text(at, after, "{\"mode\":0,\"filters\":0}");
 	case KEY_PATH:
 		return is_quiet_path(at, after, line);
 	case KEY_TARGET:
@@ -653,28 +694,38 @@ static uint8_t *append(uint8_t *out, const uint8_t *start, const uint8_t *end)
 }
 
 /*
- * Begins a stream, with the words by which quiet events are known; without any there are none.
+ * Begins a stream, with the words by which quiet events are known, and the beginnings that heads of
+ * paths refer to. Without any there are no such events.
  *
  * Returns 0, or -EINVAL.
  */
-int32_t iouring_lines_begin(const struct word *all, uint32_t count)
+int32_t iouring_lines_begin(const struct word *all, uint32_t count,
+			    const struct beginning *beginnings, uint32_t beginnings_count)
 {
-	if (count > MAX_WORDS)
+	if (count > MAX_WORDS || beginnings_count > MAX_BEGINNINGS)
 		return -EINVAL;
 	forget_processes();
 	known.generation = 0;
-	memset(&words, 0, sizeof(words));
+	memset(&vocabulary, 0, sizeof(vocabulary));
+	for (uint32_t i = 0; i < beginnings_count; i++) {
+		const struct beginning *it = &beginnings[i];
+
+		if (it->length > sizeof(it->text) || it->within_length > sizeof(it->within))
+			return -EINVAL;
+		vocabulary.beginnings[i] = *it;
+	}
 	for (uint32_t i = 0; i < count; i++) {
-		const uint8_t *text = (const uint8_t *)all[i].text;
+		const struct word *word = &all[i];
 		uint32_t slot;
 
-		if (all[i].length > sizeof(all[i].text))
+		if (word->length > sizeof(word->text) ||
+		    (word->kind == PATH_HEAD && word->number + word->count > beginnings_count))
 			return -EINVAL;
-		words.all[i] = all[i];
-		slot = word_slot(all[i].kind, text, all[i].length);
-		while (words.slots[slot])
+		vocabulary.all[i] = *word;
+		slot = word_slot(word->kind, (const uint8_t *)word->text, word->length);
+		while (vocabulary.slots[slot])
 			slot = (slot + 1) % WORD_SLOTS;
-		words.slots[slot] = (uint8_t)(i + 1);
+		vocabulary.slots[slot] = (uint8_t)(i + 1);
 	}
 	return 0;
 }

@@ -8,13 +8,14 @@ import {
   type LineSplitter,
   ROW,
   type SplitLines,
-  type Word,
+  type Vocabulary,
   WORD_KINDS,
 } from "../lib/chain/line_splitter.ts";
 
 const SYMBOLS = {
-  // int32_t iouring_lines_begin(const struct word *all, uint32_t count)
-  iouring_lines_begin: { parameters: ["buffer", "u32"], result: "i32" },
+  // int32_t iouring_lines_begin(const struct word *all, uint32_t count,
+  //   const struct beginning *beginnings, uint32_t beginnings_count)
+  iouring_lines_begin: { parameters: ["buffer", "u32", "buffer", "u32"], result: "i32" },
   // int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at,
   //   uint8_t *left_out, struct row *rows, uint32_t max_rows, uint32_t max_json,
   //   struct split *split)
@@ -35,10 +36,9 @@ const MAX_PROCESSES = 1 << 14;
 const MAX_ROWS = 512;
 /** Room for the array: more than `MAX_LINE` of the shim. */
 const MAX_JSON = 2 << 20;
-/** `struct word` of the shim: its size, and where the text and the opcodes are. */
-const WORD_SIZE = 64;
-const WORD_TEXT = 3;
-const WORD_OPCODES = 32;
+/** `struct word` and `struct beginning` of the shim: their sizes, and where their texts and opcodes are. */
+const WORD = { size: 64, text: 4, opcodes: 32 };
+const BEGINNING = { size: 96, text: 2, within: 48, opcodes: 64 };
 const ENCODER = new TextEncoder();
 
 /** The splitter of the one stream that a process reads. */
@@ -55,18 +55,32 @@ export class NativeSplitter implements LineSplitter {
     this.#symbols = Deno.dlopen(path, SYMBOLS).symbols;
   }
 
-  begin(words: readonly Word[]): void {
+  begin({ words, beginnings }: Vocabulary): void {
     this.#leftOut.fill(0);
-    const all = new Uint8Array(words.length * WORD_SIZE);
-    for (const [i, { kind, text, number = 0, opcodes = [] }] of words.entries()) {
-      const word = all.subarray(i * WORD_SIZE, (i + 1) * WORD_SIZE);
-      const { written } = ENCODER.encodeInto(text, word.subarray(WORD_TEXT, WORD_OPCODES));
-      word.set([WORD_KINDS.indexOf(kind), written, number]);
-      for (const opcode of opcodes) word[WORD_OPCODES + (opcode >> 3)]! |= 1 << (opcode & 7);
+    const all = new Uint8Array(words.length * WORD.size);
+    for (const [i, { kind, text, number = 0, count = 0, opcodes }] of words.entries()) {
+      const word = all.subarray(i * WORD.size, (i + 1) * WORD.size);
+      const { written } = ENCODER.encodeInto(text, word.subarray(WORD.text, WORD.opcodes));
+      word.set([WORD_KINDS.indexOf(kind), written, number, count]);
+      if (opcodes !== undefined) word.set(opcodes, WORD.opcodes);
     }
-    if (this.#symbols.iouring_lines_begin(all, words.length) !== 0) {
-      throw new RangeError(`Cannot begin with ${words.length} words: they are too many`);
+    const starts = new Uint8Array(beginnings.length * BEGINNING.size);
+    for (const [i, { text, within, opcodes }] of beginnings.entries()) {
+      const { size, text: textAt, within: withinAt, opcodes: opcodesAt } = BEGINNING;
+      const beginning = starts.subarray(i * size, (i + 1) * size);
+      beginning.set([
+        ENCODER.encodeInto(text, beginning.subarray(textAt, withinAt)).written,
+        ENCODER.encodeInto(within, beginning.subarray(withinAt, opcodesAt)).written,
+      ]);
+      beginning.set(opcodes, opcodesAt);
     }
+    const failed = this.#symbols.iouring_lines_begin(
+      all,
+      words.length,
+      starts,
+      beginnings.length,
+    );
+    if (failed !== 0) throw new RangeError("Cannot begin to split lines: too many words");
   }
 
   split(bytes: Uint8Array<ArrayBuffer>, at: number): SplitLines {

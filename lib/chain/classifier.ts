@@ -1,4 +1,4 @@
-import { opcodeNumbers } from "../config/event_filter.ts";
+import { opcodeNumbers, type PathConfig } from "../config/event_filter.ts";
 import {
   type ClassifierConfig,
   conditionScope,
@@ -50,6 +50,8 @@ const SETTLED_MS = 1000;
 /** Opcodes are one byte; the place after the last is for requests whose opcode is not known. */
 const NO_OPCODE = 256;
 const ALL_OPCODES = Array.from({ length: NO_OPCODE + 1 }, (_, number) => number);
+/** Those that do something to a path. */
+const ACCESSING = ALL_OPCODES.filter((number) => possibleAccess(number).length > 0);
 /** The routes that find a ring through what a process holds beside descriptors. */
 const HIDDEN_ROUTES: readonly string[] = ["tctx", "registered", "sqpoll", "vma", "unix"];
 
@@ -72,6 +74,8 @@ interface Alternative {
   readonly ofRecord: readonly ((record: Fields) => boolean)[];
   /** First components that a path of the request must have one of; undefined where any may do. */
   readonly heads: ReadonlySet<string> | undefined;
+  /** What a path of the request must be. */
+  readonly path: PathConfig | undefined;
   /** What one request must be, cheapest first; the last may take note that it was asked. */
   readonly ofRequest: readonly ((request: RequestView, memory: RingMemory) => boolean)[];
   /** The facts without which it does not hold: see `facts.ts`. */
@@ -311,6 +315,7 @@ export class Classifier {
       rule,
       ofRecord,
       heads: headsOf(condition.path),
+      path: condition.path,
       ofRequest,
       needs: factsNeeded(condition),
     };
@@ -343,16 +348,16 @@ export class Classifier {
 
   /**
    * The opcodes whose requests may be quiet, see {@linkcode QuietEvents}: no rule asks for more than
-   * their paths, and these must have one of the first components.
+   * their paths, which have to be such as these.
    */
-  quietOpcodes(): Map<number, Set<string>> {
-    const opcodes = new Map<number, Set<string>>();
+  quietOpcodes(): Map<number, Set<PathConfig>> {
+    const opcodes = new Map<number, Set<PathConfig>>();
     if (this.#ofAny[0]!.length > 0) return opcodes;
     for (const { number, category } of OPCODES) {
       const asked = having(this.#byOpcode[number]!, 0);
       const isTold = category === "network" || this.#remembered.has(number) ||
         asked.some(({ heads }) => heads === undefined);
-      if (!isTold) opcodes.set(number, new Set(asked.flatMap(({ heads }) => [...heads!])));
+      if (!isTold) opcodes.set(number, new Set(asked.map(({ path }) => path!)));
     }
     return opcodes;
   }
@@ -442,8 +447,9 @@ function severityOf({ id, severity }: Rule, config: ClassifierConfig): Severity 
 }
 
 /** The opcodes whose requests can fulfil a condition, and {@linkcode NO_OPCODE}. */
-function opcodesOf({ opcode = [], access = [] }: RuleCondition): number[] {
-  const numbers = opcode.length === 0 ? ALL_OPCODES : [...opcodeNumbers(opcode)];
+function opcodesOf({ opcode = [], access = [] }: RuleCondition): readonly number[] {
+  const all = access.length === 0 ? ALL_OPCODES : ACCESSING;
+  const numbers = opcode.length === 0 ? all : [...opcodeNumbers(opcode)];
   if (access.length === 0) return numbers;
   return numbers.filter((number) =>
     possibleAccess(number).some((possible) => access.includes(possible))

@@ -60,13 +60,36 @@ export const WORD_KINDS = [
 /** A key or a value of an event, ASCII. */
 export interface Word {
   readonly kind: typeof WORD_KINDS[number];
-  /** Only the first 29 characters count. */
+  /** Only the first {@linkcode MAX_WORD} characters count. */
   readonly text: string;
-  /** The opcode of an `opcode_name`. */
+  /** The opcode of an `opcode_name`; the first of the beginnings that have a `path_head`. */
   readonly number?: number;
-  /** Opcodes whose paths that have a `path_head` are told. */
-  readonly opcodes?: Iterable<number>;
+  /** How many beginnings have a `path_head`; every path with it is told where that is 0. */
+  readonly count?: number;
+  /** Opcodes that such a path is told of: 32 bytes, a bit for each. */
+  readonly opcodes?: Uint8Array;
 }
+
+/** How a path begins that is told, ASCII. */
+export interface Beginning {
+  /** Only the first 46 characters count. */
+  readonly text: string;
+  /** What comes somewhere behind it; only the first 16 characters count. */
+  readonly within: string;
+  /** Opcodes that it is told of: 32 bytes, a bit for each. */
+  readonly opcodes: Uint8Array;
+}
+
+/** By what quiet events are known; without words there are none. */
+export interface Vocabulary {
+  readonly words: readonly Word[];
+  readonly beginnings: readonly Beginning[];
+}
+
+/** At most so many of either. */
+export const MAX_VOCABULARY = 255;
+/** Characters of a word that count. */
+export const MAX_WORD = 28;
 
 /** Splits blocks into lines, and knows processes that came before by their text. */
 export interface LineSplitter {
@@ -88,8 +111,8 @@ export interface LineSplitter {
    * @returns ASCII, empty where there is no such row; valid until the next call.
    */
   join(bytes: Uint8Array<ArrayBuffer>, rows: Int32Array<ArrayBuffer>): Uint8Array;
-  /** Begins a stream, with the words by which quiet events are known. */
-  begin(words: readonly Word[]): void;
+  /** Begins a stream. */
+  begin(vocabulary: Vocabulary): void;
   /** Leaves out the events of a process from now on. */
   leaveOut(process: number): void;
 }

@@ -33,14 +33,13 @@ interface Patterns {
 /** Matches paths against `exact`, `prefix` and `glob` of a config. */
 export class PathMatcher {
   readonly #config: PathConfig;
-  readonly #heads: ReadonlySet<string> | undefined;
   // Each is made when a path first needs it: many rules never see one.
+  #heads: { readonly any: ReadonlySet<string> | undefined } | undefined;
   #text: Patterns | undefined;
   #bytes: Patterns | undefined;
 
   constructor(config: PathConfig) {
     this.#config = config;
-    this.#heads = headsOf(config);
   }
 
   /** Whether there is anything to match: an empty config is no condition. */
@@ -49,7 +48,8 @@ export class PathMatcher {
   }
 
   matches(path: MatchablePath): boolean {
-    if (this.#heads !== undefined && !hasHead(path, this.#heads)) return false;
+    const { any } = this.#heads ??= { any: headsOf(this.#config) };
+    if (any !== undefined && !hasHead(path, any)) return false;
     const patterns = path.bytes
       ? this.#bytes ??= patternsOf(this.#config, byteText)
       : this.#text ??= patternsOf(this.#config, (text) => text);
@@ -72,6 +72,18 @@ export function headsOf(config: PathConfig | undefined): ReadonlySet<string> | u
   if (!beginnings.every((beginning) => /^\/[^/]*\//.test(beginning))) return undefined;
   const heads = beginnings.map(headOf);
   return new Set([...heads, ...heads.map(byteText)]);
+}
+
+/**
+ * How all paths begin that match, and what they have somewhere behind that, of those that are text.
+ * Paths of bytes may begin otherwise.
+ */
+export function beginningsOf(config: PathConfig): { text: string; within: string }[] {
+  const { exact, prefixes, globs } = patternsOf(config, (text) => text);
+  return [
+    ...[...exact, ...prefixes].map((text) => ({ text, within: "" })),
+    ...globs.map(({ literal, within }) => ({ text: literal, within })),
+  ];
 }
 
 /** Whether one of a path's forms begins with one of these components. */

@@ -1,8 +1,20 @@
+import type { PathConfig } from "../config/event_filter.ts";
 import { OPCODES } from "../uapi/opcodes.ts";
 import type { Classifier } from "./classifier.ts";
 import { fieldsOf } from "./fields.ts";
 import type { Filter } from "./filter.ts";
-import { KIND, NO_FD, QUIET_WITH_PATH, type Word, WORD_KINDS } from "./line_splitter.ts";
+import {
+  type Beginning,
+  KIND,
+  MAX_VOCABULARY,
+  MAX_WORD,
+  NO_FD,
+  QUIET_WITH_PATH,
+  type Vocabulary,
+  type Word,
+  WORD_KINDS,
+} from "./line_splitter.ts";
+import { beginningsOf, headOf } from "./path_matcher.ts";
 
 /**
  * Quiet events: those that pass a filter for their process alone, and hold nothing that a rule asks
@@ -15,18 +27,18 @@ import { KIND, NO_FD, QUIET_WITH_PATH, type Word, WORD_KINDS } from "./line_spli
 
 /** Keys of a quiet event that may have any value: nothing that judges a record looks at them. */
 const ANY = [
-  ..."timestamp unverified user_data sq_thread cpu seq filters".split(" "),
-  ..."offset len flags access_flags creation_flags dfd dfd_path mask iovecs".split(" "),
+  ..."timestamp unverified user_data sq_thread cpu seq".split(" "),
+  ..."offset len flags access_flags creation_flags dfd dfd_path mode mask iovecs".split(" "),
   ..."buf_group buf_index injected_result advice address".split(" "),
   ..."events epfd op sec nsec count target_user_data new_user_data".split(" "),
   ..."fd_in fd_out off_in off_out".split(" "),
 ];
 
-/** The other keys of a quiet event. `mode` is that of seccomp, where it is a number. */
+/** The other keys of a quiet event. */
 const KEYS: Partial<Record<Word["kind"], readonly string[]>> = {
   any: ANY,
-  object: ["op_info", "io_uring", "seccomp", "target", "target_in"],
-  nothing: ["fixed_file", "sqe_flags", "mode"],
+  object: ["op_info", "io_uring", "target", "target_in"],
+  nothing: ["fixed_file", "sqe_flags", "seccomp"],
   path: ["path"],
   target: ["kind"],
   opcode: ["opcode"],
@@ -38,9 +50,8 @@ const KEYS: Partial<Record<Word["kind"], readonly string[]>> = {
 
 /** Below these a path may lead elsewhere: `/proc/self/root/etc`, `/dev/fd/3`. */
 const MAGIC_HEADS = ["/proc", "/dev"];
+const MAGIC = /^\/(?:proc|dev)\//;
 const ASCII = /^\p{ASCII}*$/u;
-/** What `lines.c` has room for. */
-const MAX_WORDS = 255;
 
 /** Stands for the quiet events of a process: it is all that is known of them. */
 export class QuietEvent {
@@ -69,27 +80,49 @@ export class QuietEvents {
     this.#classifier = classifier;
   }
 
-  /** The words of quiet events, for a splitter; none where there may be no such events. */
-  words(): Word[] {
+  /** What quiet events are known by; no words where there may be no such events. */
+  vocabulary(): Vocabulary {
     const opcodes = this.#classifier.quietOpcodes();
-    const told = new Map<string, number[]>();
-    for (const [opcode, heads] of opcodes) {
-      for (const head of new Set([...heads, ...MAGIC_HEADS])) {
-        // A quiet event is ASCII.
-        if (!ASCII.test(head)) continue;
-        const before = told.get(head);
-        if (before === undefined) told.set(head, [opcode]);
-        else before.push(opcode);
+    const all = new Uint8Array(32);
+    const askedOf = new Map<PathConfig, Uint8Array>();
+    for (const [opcode, paths] of opcodes) {
+      addBit(all, opcode);
+      for (const path of paths) {
+        let bits = askedOf.get(path);
+        if (bits === undefined) askedOf.set(path, bits = new Uint8Array(32));
+        addBit(bits, opcode);
       }
+    }
+    const byHead = new Map<string, Beginning[]>();
+    for (const [path, opcodes] of askedOf) {
+      const glob = path.glob?.filter((glob) => !MAGIC.test(glob));
+      for (const { text, within } of beginningsOf({ ...path, ...(glob ? { glob } : {}) })) {
+        // A quiet event is ASCII.
+        if (!ASCII.test(text + within)) continue;
+        const head = headOf(text).slice(0, MAX_WORD);
+        const some = byHead.get(head);
+        if (some === undefined) byHead.set(head, [{ text, within, opcodes }]);
+        else some.push({ text, within, opcodes });
+      }
+    }
+    const heads: Word[] = MAGIC_HEADS.map((text) => {
+      return { kind: "path_head", text, opcodes: all };
+    });
+    const beginnings: Beginning[] = [];
+    for (const [text, some] of byHead) {
+      if (MAGIC_HEADS.includes(text)) continue;
+      heads.push({ kind: "path_head", text, number: beginnings.length, count: some.length });
+      beginnings.push(...some);
     }
     const words: Word[] = [
       ...WORD_KINDS.flatMap((kind) => (KEYS[kind] ?? []).map((text) => ({ kind, text }))),
       ...[...opcodes.keys()].map((number) => {
         return { kind: "opcode_name", text: OPCODES[number]!.name, number } as const;
       }),
-      ...[...told].map(([text, opcodes]) => ({ kind: "path_head", text, opcodes }) as const),
+      ...heads,
     ];
-    return words.length > MAX_WORDS ? [] : words;
+    const isTooMuch = words.length > MAX_VOCABULARY || beginnings.length > MAX_VOCABULARY;
+    return isTooMuch ? { words: [], beginnings: [] } : { words, beginnings };
   }
 
   /** What stands for the quiet events of a process; undefined where all its events must be read. */
@@ -126,4 +159,8 @@ export class QuietEvents {
     }
     return true;
   }
+}
+
+function addBit(bits: Uint8Array, bit: number): void {
+  bits[bit >> 3]! |= 1 << (bit & 7);
 }

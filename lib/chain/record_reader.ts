@@ -78,7 +78,7 @@ export class RecordReader {
     this.#splitter = splitter;
     this.#isLeftOut = isLeftOut;
     this.#quietEvents = quietEvents;
-    splitter.begin(quietEvents?.words() ?? []);
+    splitter.begin(quietEvents?.vocabulary() ?? { words: [], beginnings: [] });
   }
 
   /** The records, in batches that end where a read ended, or sooner. */

@@ -15,23 +15,29 @@
 static uint8_t left_out[MAX_PROCESSES];
 
 static const struct word all[] = {
-	{ KEY_OBJECT, 7, 0, "op_info", { 0 } },
-	{ KEY_OBJECT, 6, 0, "target", { 0 } },
-	{ KEY_OBJECT, 8, 0, "io_uring", { 0 } },
-	{ KEY_ANY, 9, 0, "timestamp", { 0 } },
-	{ KEY_ANY, 3, 0, "len", { 0 } },
-	{ KEY_ANY, 1, 0, "x", { 0 } },
-	{ KEY_NOTHING, 9, 0, "sqe_flags", { 0 } },
-	{ KEY_PATH, 4, 0, "path", { 0 } },
-	{ KEY_TARGET, 4, 0, "kind", { 0 } },
-	{ KEY_OPCODE, 6, 0, "opcode", { 0 } },
-	{ KEY_OPCODE_NUMBER, 13, 0, "opcode_number", { 0 } },
-	{ KEY_FD, 2, 0, "fd", { 0 } },
-	{ KEY_RING, 3, 0, "ctx", { 0 } },
-	{ OPCODE_NAME, 1, 255, "N", { 0 } },
-	{ OPCODE_NAME, 14, 22, "IORING_OP_READ", { 0 } },
-	{ PATH_HEAD, 2, 0, "/b", { 255, 255, 255, 255 } },
-	{ TARGET_KIND, 6, 0, "socket", { 0 } },
+	{ KEY_OBJECT, 7, 0, 0, "op_info", { 0 } },
+	{ KEY_OBJECT, 6, 0, 0, "target", { 0 } },
+	{ KEY_OBJECT, 8, 0, 0, "io_uring", { 0 } },
+	{ KEY_ANY, 9, 0, 0, "timestamp", { 0 } },
+	{ KEY_ANY, 3, 0, 0, "len", { 0 } },
+	{ KEY_ANY, 1, 0, 0, "x", { 0 } },
+	{ KEY_NOTHING, 9, 0, 0, "sqe_flags", { 0 } },
+	{ KEY_PATH, 4, 0, 0, "path", { 0 } },
+	{ KEY_TARGET, 4, 0, 0, "kind", { 0 } },
+	{ KEY_OPCODE, 6, 0, 0, "opcode", { 0 } },
+	{ KEY_OPCODE_NUMBER, 13, 0, 0, "opcode_number", { 0 } },
+	{ KEY_FD, 2, 0, 0, "fd", { 0 } },
+	{ KEY_RING, 3, 0, 0, "ctx", { 0 } },
+	{ OPCODE_NAME, 1, 255, 0, "N", { 0 } },
+	{ OPCODE_NAME, 14, 22, 0, "IORING_OP_READ", { 0 } },
+	{ PATH_HEAD, 2, 0, 0, "/b", { 255, 255, 255, 255 } },
+	{ PATH_HEAD, 2, 0, 2, "/a", { 0 } },
+	{ TARGET_KIND, 6, 0, 0, "socket", { 0 } },
+};
+
+static const struct beginning beginnings[] = {
+	{ 2, 0, "/a", "", { 1 } },
+	{ 3, 3, "/a/", "b/c", { 255, 255, 255, 255 } },
 };
 
 /* Splits `length` bytes, and leaves out every other process from then on. */
@@ -65,7 +71,7 @@ int main(int argc, char **argv)
 	size_t room = 0, length = 0;
 	ssize_t read;
 
-	if (!file || iouring_lines_begin(all, sizeof(all) / sizeof(all[0])))
+	if (!file || iouring_lines_begin(all, sizeof(all) / sizeof(all[0]), beginnings, 2))
 		return 2;
 	for (int count = 1; (read = getline(&line, &room, file)) > 0; count++) {
 		lines = realloc(lines, length + (size_t)read);
