@@ -117,6 +117,8 @@ struct beginning {
 #define NO_OPCODE -1
 #define MAX_FD 254
 #define NO_FD -2
+/* The longest path that is compared, in bytes: PATH_MAX. */
+#define MAX_PATH 4096
 
 struct slot {
 	uint64_t hash;
@@ -473,7 +475,8 @@ static bool is_quiet_path(const uint8_t *at, const uint8_t *after, struct line *
 	const uint8_t *start = at + 1, *end = after - 1, *head_end = NULL;
 	const struct word *head;
 
-	if (*at != '"' || end - start < 2 || *start != '/' || end[-1] == '/')
+	if (*at != '"' || end - start < 2 || end - start > MAX_PATH || *start != '/' ||
+	    end[-1] == '/')
 		return false;
 	for (at = start; at < end; at++) {
 		if (*at == '\\' || (*at == '/' && (at[1] == '/' || at[1] == '.')))
