@@ -15,6 +15,10 @@ export const QUIET = 2;
 export const QUIET_WITH_PATH = 3;
 /** One that is left out. */
 export const LEFT_OUT = 4;
+/** Where in the row of a quiet event its descriptor and the halves of its ring's address are. */
+export const FD = 7;
+export const RING_LOW = 8;
+export const RING_HIGH = 9;
 /** In place of a descriptor: there is none. */
 export const NO_FD = -2;
 

@@ -5,11 +5,14 @@ import { fieldsOf } from "./fields.ts";
 import type { Filter } from "./filter.ts";
 import {
   type Beginning,
+  FD,
   KIND,
   MAX_VOCABULARY,
   MAX_WORD,
   NO_FD,
   QUIET_WITH_PATH,
+  RING_HIGH,
+  RING_LOW,
   type Vocabulary,
   type Word,
   WORD_KINDS,
@@ -142,11 +145,11 @@ export class QuietEvents {
   isQuiet(event: QuietEvent, rows: Int32Array, row: number): boolean {
     if (!this.mayBeQuiet(rows, row)) return false;
     const classifier = this.#classifier;
-    const fd = rows[row + 7]!;
+    const fd = rows[row + FD]!;
     if (fd !== NO_FD && classifier.remembers(event.pid, fd)) return false;
     if (!classifier.knowsRings) return true;
-    const low = rows[row + 8]!;
-    const high = rows[row + 9]!;
+    const low = rows[row + RING_LOW]!;
+    const high = rows[row + RING_HIGH]!;
     if (
       low !== event.ringLow || high !== event.ringHigh ||
       event.ringsVersion !== classifier.ringsVersion

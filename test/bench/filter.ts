@@ -3,7 +3,8 @@ import { mb, median, print } from "../report.ts";
 /**
  * `deno task bench`, the rows of `filter`: 200,000 events of about 430 bytes, of which few, some or
  * many pass, through a filter on uid with the classifier on, beside `jq` with the same condition on
- * the same file, in turns; then 1 GB through a pipe to each, with the memory that ours holds on the
+ * the same file, in turns. Rules fire for connections: every hundredth event is one, or every third,
+ * each to another address. Then 1 GB through a pipe to each, with the memory that ours holds on the
  * way.
  *
  * @module
@@ -15,8 +16,11 @@ const PROCESSES = 4000;
 const PIPED_BYTES = 1_000_000_000;
 const ENCODER = new TextEncoder();
 
-/** Events as the published tools' are, of thousands of processes; so many per cent have uid 1000. */
-function events(count: number, passing: number): Uint8Array {
+/**
+ * Events as the published tools' are, of thousands of processes; so many per cent have uid 1000, and
+ * one in so many is a connection.
+ */
+function events(count: number, passing: number, connections: number): Uint8Array {
   const lines: string[] = [];
   for (let i = 0; i < count; i++) {
     const at = i * 7919 % PROCESSES;
@@ -26,11 +30,11 @@ function events(count: number, passing: number): Uint8Array {
       `"uid":${uid},"euid":${uid},"auid":1000,"cap_inheritable":"","cap_permitted":"",` +
       `"cap_effective":"","secureexec":"","filename":"server","binary_path":"/usr/sbin/server",` +
       `"args":"","container_id":""}`;
-    const [opcode, info] = [
-      ["CONNECT", `{"addr":"2001:db8::${(i % 65536).toString(16)}","port":443}`],
-      ["READ", `{"fd":5,"offset":${i * 4096},"len":4096}`],
-      ["OPENAT", `{"path":"/srv/data/${i}","access_flags":"O_RDONLY"}`],
-    ][i % 3]!;
+    const [opcode, info] = i % connections === 0
+      ? ["CONNECT", `{"addr":"2001:db8::${(i % 65536).toString(16)}","port":443}`]
+      : i % 2 === 0
+      ? ["READ", `{"fd":5,"offset":${i * 4096},"len":4096}`]
+      : ["OPENAT", `{"path":"/srv/data/${i}","access_flags":"O_RDONLY"}`];
     lines.push(
       `{"type":"IOUringEvent","process":${process},"opcode":"IORING_OP_${opcode}",` +
         `"op_info":${info},"timestamp":"2026-01-02T03:04:05.${100 + i % 900}Z"}\n`,
@@ -83,26 +87,27 @@ try {
   Deno.writeTextFileSync(config, "process_filter: { uid: [1000] }\n");
 
   const rate = (ms: number) => `${(EVENTS / ms / 1000).toFixed(2)} M lines/s`;
-  for (const passing of [5, 25, 60]) {
-    const block = events(EVENTS, passing);
-    Deno.writeFileSync(input, block);
-    const ours: number[] = [];
-    const theirs: number[] = [];
-    for (let i = 0; i < RUNS; i++) {
-      ours.push(time(PROGRAM, ["filter", "--config", config, input]));
-      theirs.push(time("jq", ["-c", "select(.process.uid==1000)", input]));
+  for (const connections of [100, 3]) {
+    for (const passing of [5, 25, 60]) {
+      const block = events(EVENTS, passing, connections);
+      Deno.writeFileSync(input, block);
+      const ours: number[] = [];
+      const theirs: number[] = [];
+      for (let i = 0; i < RUNS; i++) {
+        ours.push(time(PROGRAM, ["filter", "--config", config, input]));
+        theirs.push(time("jq", ["-c", "select(.process.uid==1000)", input]));
+      }
+      print(
+        `filter, ${EVENTS} events of ${Math.round(block.length / EVENTS)} bytes, ` +
+          `1 connection in ${connections}, ${passing} % pass: ` +
+          `median ${median(ours).toFixed(0)} ms of ${RUNS} (${rate(median(ours))}); ` +
+          `jq ${median(theirs).toFixed(0)} ms (${rate(median(theirs))}); ` +
+          `${(median(theirs) / median(ours)).toFixed(1)} times jq`,
+      );
     }
-    print(
-      `filter, ${EVENTS} events of ${
-        Math.round(block.length / EVENTS)
-      } bytes, ${passing} % pass: ` +
-        `median ${median(ours).toFixed(0)} ms of ${RUNS} (${rate(median(ours))}); ` +
-        `jq ${median(theirs).toFixed(0)} ms (${rate(median(theirs))}); ` +
-        `${(median(theirs) / median(ours)).toFixed(1)} times jq`,
-    );
   }
 
-  const block = events(EVENTS, 25);
+  const block = events(EVENTS, 25, 3);
   const ours = await pipe(PROGRAM, ["filter", "--config", config], block);
   const theirs = await pipe("jq", ["-c", "select(.process.uid==1000)"], block);
   const { memory } = ours;
