@@ -54,6 +54,8 @@ struct row {
 	/* The ring's address, 0 where it has none. */
 	uint32_t ring_low;
 	uint32_t ring_high;
+	/* Of an event that is not quiet: the number of what it says, NO_REPEAT where it has none. */
+	int32_t repeat;
 };
 
 /* What is known of a line. From QUIET on it is not in the array. */
@@ -62,8 +64,11 @@ enum row_kind {
 	EVENT, /* of a process that has a number, and with all of it */
 	QUIET,
 	QUIET_WITH_PATH,
-	LEFT_OUT, /* by who gets the row */
+	/* Who gets the row says so: */
+	LEFT_OUT,
+	REPEATED, /* says what an event before it said */
 };
+#define NO_REPEAT -1
 
 /* What came of a call. */
 struct split {
@@ -73,6 +78,7 @@ struct split {
 	uint32_t rows;
 	uint32_t generation; /* of the numbers of processes */
 	uint32_t texts; /* bytes of the texts of the processes that are new */
+	uint32_t repeat_generation; /* of the numbers of what events say */
 };
 
 /* What words are. Of the keys of a quiet event each says what its value has to be. */
@@ -87,6 +93,7 @@ enum word_kind {
 	KEY_OPCODE_NUMBER,
 	KEY_FD,
 	KEY_RING, /* an address */
+	KEY_VARYING, /* anything, and another event may say the same with another value */
 	/* values */
 	OPCODE_NAME, /* of a request that may be quiet */
 	PATH_HEAD, /* first component of a path that may be told of */
@@ -116,6 +123,7 @@ struct beginning {
 #define WORD_SLOTS 1024u
 #define NO_OPCODE -1
 #define MAX_FD 254
+#define MAX_CUTS 8u
 #define NO_FD -2
 /* The longest path that is compared, in bytes: PATH_MAX. */
 #define MAX_PATH 4096
@@ -131,6 +139,7 @@ static struct {
 	struct word all[MAX_WORDS];
 	uint8_t slots[WORD_SLOTS]; /* 1 and the place in `all`, or 0 */
 	struct beginning beginnings[MAX_BEGINNINGS];
+	bool is_known; /* whether there are any words */
 } vocabulary;
 
 static struct {
@@ -141,6 +150,24 @@ static struct {
 	/* How often they were all forgotten, and numbers started with 0 again. */
 	uint32_t generation;
 } known;
+
+/* What events say that are not quiet: all but their varying values. */
+static struct {
+	struct slot slots[SLOTS];
+	uint8_t texts[MAX_TEXTS];
+	uint32_t used;
+	uint32_t count;
+	uint32_t generation;
+} said;
+
+static void forget_said(void)
+{
+	if (said.count)
+		memset(said.slots, 0, sizeof(said.slots));
+	said.used = 0;
+	said.count = 0;
+	said.generation++;
+}
 
 static void forget_processes(void)
 {
@@ -153,9 +180,12 @@ static void forget_processes(void)
 /* Makes room for processes where there may be none for the next. */
 static void make_room(uint8_t *left_out)
 {
+	if (said.count == MAX_PROCESSES || said.used > MAX_TEXTS - MAX_TEXT)
+		forget_said();
 	if (known.count < MAX_PROCESSES && known.used < MAX_TEXTS - MAX_TEXT)
 		return;
 	forget_processes();
+	forget_said();
 	memset(left_out, 0, MAX_PROCESSES);
 	known.generation++;
 }
@@ -429,6 +459,7 @@ struct line {
 	bool has_missing;
 	int32_t process;
 	const uint8_t *text, *text_end;
+	bool is_left_out;
 	/* Nothing was found yet that a rule may ask for. */
 	bool is_quiet;
 	bool has_path;
@@ -438,6 +469,11 @@ struct line {
 	uint64_t ring;
 	/* Opcodes that one of the paths is told of. */
 	uint64_t told[4];
+	/* Its varying values; one more than fit where there are more. */
+	uint32_t cuts;
+	struct {
+		const uint8_t *start, *end;
+	} cut[MAX_CUTS];
 };
 
 /*
@@ -595,14 +631,22 @@ static const uint8_t *skip_members(const uint8_t *at, const uint8_t *end, int de
 static const uint8_t *skip_member(const uint8_t *key, const uint8_t *key_end, const uint8_t *value,
 				  const uint8_t *end, int depth, struct line *line)
 {
-	const struct word *word = line->is_quiet ? find_word(KEY_ANY, key, key_end) : NULL;
+	const struct word *word = line->is_left_out ? NULL : find_word(KEY_ANY, key, key_end);
 	const uint8_t *after;
 
 	if (word && word->kind == KEY_OBJECT && *value == '{' && value[1] != '}' && depth)
 		return skip_members(value, end, depth - 1, line);
 	after = skip_value(value, end, depth);
-	if (!word || !after || !is_quiet_value(word->kind, value, after, line))
+	if (!word || !after) {
 		line->is_quiet = false;
+	} else if (word->kind != KEY_VARYING) {
+		line->is_quiet = line->is_quiet && is_quiet_value(word->kind, value, after, line);
+	} else if (line->cuts < MAX_CUTS) {
+		line->cut[line->cuts].start = value;
+		line->cut[line->cuts++].end = after;
+	} else {
+		line->cuts = MAX_CUTS + 1;
+	}
 	return after;
 }
 
@@ -640,13 +684,12 @@ static bool walk(const uint8_t *at, const uint8_t *end, const uint8_t *left_out,
 {
 	bool has_type = false, has_process = false;
 
-	*line = (struct line){
-		.process = NO_PROCESS,
-		.is_quiet = true,
-		.opcode = NO_OPCODE,
-		.opcode_number = NO_OPCODE,
-		.fd = NO_FD,
-	};
+	memset(line, 0, offsetof(struct line, cut));
+	line->process = NO_PROCESS;
+	line->is_quiet = true;
+	line->opcode = NO_OPCODE;
+	line->opcode_number = NO_OPCODE;
+	line->fd = NO_FD;
 	if (*at != '{')
 		return false;
 	do {
@@ -667,8 +710,7 @@ static bool walk(const uint8_t *at, const uint8_t *end, const uint8_t *left_out,
 			if (!at)
 				return false;
 			line->text_end = at;
-			if (line->process >= 0 && left_out[line->process])
-				line->is_quiet = false;
+			line->is_left_out = line->process >= 0 && left_out[line->process];
 		} else if (is_text(key, key_end, "type")) {
 			at = skip_value(value, end, MAX_DEPTH);
 			if (!at || has_type)
@@ -690,6 +732,71 @@ static bool walk(const uint8_t *at, const uint8_t *end, const uint8_t *left_out,
 	return at + 1 == end;
 }
 
+static uint64_t hash_bytes(const uint8_t *bytes, size_t length)
+{
+	uint64_t hash = length;
+
+	for (size_t i = 0; i < length; i += 8) {
+		uint64_t word = 0;
+
+		memcpy(&word, bytes + i, length - i < 8 ? length - i : 8);
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 29;
+	}
+	return hash;
+}
+
+/* The number of what an event says, whose line begins at `at`; the same for the same process only. */
+static int32_t number_of_said(const uint8_t *at, const uint8_t *end, const struct line *line)
+{
+	uint8_t text[MAX_TEXT];
+	size_t length = sizeof(line->process);
+	bool is_process_next = true;
+	uint32_t cut = 0;
+	uint64_t hash;
+
+	if (line->cuts > MAX_CUTS || said.count == MAX_PROCESSES)
+		return NO_REPEAT;
+	memcpy(text, &line->process, length);
+	/* What is cut out comes in the order of the line. */
+	while (at < end) {
+		const uint8_t *next = end, *after = end;
+
+		if (is_process_next) {
+			next = line->text;
+			after = line->text_end;
+		}
+		if (cut < line->cuts && line->cut[cut].start < next) {
+			next = line->cut[cut].start;
+			after = line->cut[cut++].end;
+		} else {
+			is_process_next = false;
+		}
+		if ((size_t)(next - at) > sizeof(text) - length)
+			return NO_REPEAT;
+		memcpy(text + length, at, (size_t)(next - at));
+		length += (size_t)(next - at);
+		at = after;
+	}
+	if (length > MAX_TEXTS - said.used)
+		return NO_REPEAT;
+	hash = hash_bytes(text, length);
+	for (uint32_t probe = 0; probe < MAX_PROBES; probe++) {
+		struct slot *slot = &said.slots[((hash >> 32) + probe) % SLOTS];
+
+		if (!slot->length) {
+			memcpy(said.texts + said.used, text, length);
+			*slot = (struct slot){ hash, said.used, (uint32_t)length, (int32_t)said.count };
+			said.used += (uint32_t)length;
+			return (int32_t)said.count++;
+		}
+		if (slot->hash == hash && slot->length == length &&
+		    !memcmp(said.texts + slot->start, text, length))
+			return slot->process;
+	}
+	return NO_REPEAT;
+}
+
 static uint8_t *append(uint8_t *out, const uint8_t *start, const uint8_t *end)
 {
 	memcpy(out, start, (size_t)(end - start));
@@ -709,7 +816,10 @@ int32_t iouring_lines_begin(const struct word *all, uint32_t count,
 		return -EINVAL;
 	forget_processes();
 	known.generation = 0;
+	forget_said();
+	said.generation = 0;
 	memset(&vocabulary, 0, sizeof(vocabulary));
+	vocabulary.is_known = count > 0;
 	for (uint32_t i = 0; i < beginnings_count; i++) {
 		const struct beginning *it = &beginnings[i];
 
@@ -741,10 +851,11 @@ int32_t iouring_lines_begin(const struct word *all, uint32_t count,
  *           All are cleared when another generation begins.
  * rows:     `max_rows` of them.
  * max_json: the room that iouring_lines_join() will have for them; at least 1 MiB and 2.
+ * names:    whether what quiet events say that name a path is given a number, too.
  * Returns 0, or -EINVAL.
  */
 int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, uint8_t *left_out,
-			    struct row *rows, uint32_t max_rows, uint32_t max_json,
+			    struct row *rows, uint32_t max_rows, uint32_t max_json, bool names,
 			    struct split *split)
 {
 	const uint8_t *const all_end = bytes + length;
@@ -756,6 +867,7 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 		return -EINVAL;
 	make_room(left_out);
 	split->generation = known.generation;
+	split->repeat_generation = said.generation;
 	used = known.used;
 	while (split->next < length && split->rows < max_rows) {
 		const uint8_t *start = bytes + split->next;
@@ -787,6 +899,7 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 			.end = split->next,
 			.line = split->lines++,
 			.process = NOT_TAKEN,
+			.repeat = NO_REPEAT,
 		};
 		if (!is_taken)
 			continue;
@@ -800,6 +913,8 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 		row->fd = line.fd;
 		row->ring_low = (uint32_t)line.ring;
 		row->ring_high = (uint32_t)(line.ring >> 32);
+		if (vocabulary.is_known && (kind == EVENT || (names && kind == QUIET_WITH_PATH)))
+			row->repeat = number_of_said(start, end, &line);
 	}
 	split->texts = known.used - used;
 	return 0;

@@ -17,10 +17,10 @@ const SYMBOLS = {
   //   const struct beginning *beginnings, uint32_t beginnings_count)
   iouring_lines_begin: { parameters: ["buffer", "u32", "buffer", "u32"], result: "i32" },
   // int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at,
-  //   uint8_t *left_out, struct row *rows, uint32_t max_rows, uint32_t max_json,
+  //   uint8_t *left_out, struct row *rows, uint32_t max_rows, uint32_t max_json, bool names,
   //   struct split *split)
   iouring_lines_split: {
-    parameters: ["buffer", "u32", "u32", "buffer", "buffer", "u32", "u32", "buffer"],
+    parameters: ["buffer", "u32", "u32", "buffer", "buffer", "u32", "u32", "bool", "buffer"],
     result: "i32",
   },
   // uint32_t iouring_lines_processes(uint32_t texts, uint8_t *json)
@@ -48,7 +48,7 @@ export class NativeSplitter implements LineSplitter {
   readonly #rows = new Int32Array(MAX_ROWS * ROW);
   readonly #json = new Uint8Array(MAX_JSON);
   /** `struct split` */
-  readonly #split = new Uint32Array(6);
+  readonly #split = new Uint32Array(7);
 
   /** Loads the shim from `path`. */
   constructor(path: string) {
@@ -83,7 +83,7 @@ export class NativeSplitter implements LineSplitter {
     if (failed !== 0) throw new RangeError("Cannot begin to split lines: too many words");
   }
 
-  split(bytes: Uint8Array<ArrayBuffer>, at: number): SplitLines {
+  split(bytes: Uint8Array<ArrayBuffer>, at: number, names: boolean): SplitLines {
     const failed = this.#symbols.iouring_lines_split(
       bytes,
       bytes.length,
@@ -92,11 +92,20 @@ export class NativeSplitter implements LineSplitter {
       this.#rows,
       MAX_ROWS,
       MAX_JSON,
+      names,
       this.#split,
     );
     if (failed !== 0) throw new RangeError("Cannot split lines: the last one has no newline");
-    const [next = 0, lines = 0, skipped = 0, rows = 0, generation = 0, texts = 0] = this.#split;
-    return { next, lines, skipped, rows: this.#rows.subarray(0, rows * ROW), generation, texts };
+    const [next, lines, skipped, rows, generation, texts, repeatGeneration] = this.#split;
+    return {
+      next: next!,
+      lines: lines!,
+      skipped: skipped!,
+      rows: this.#rows.subarray(0, rows! * ROW),
+      generation: generation!,
+      texts: texts!,
+      repeatGeneration: repeatGeneration!,
+    };
   }
 
   processes(texts: number): Uint8Array {

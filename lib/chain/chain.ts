@@ -1,6 +1,6 @@
 import { classificationMember, withClassification } from "../record/line_classification.ts";
 import type { Classification, StreamRecord } from "../record/records.ts";
-import { QuietEvent } from "./quiet_events.ts";
+import { UnreadEvent } from "./unread_events.ts";
 import type { LineBuffer, Sink } from "./sink.ts";
 import type { Tally } from "./tally.ts";
 
@@ -22,14 +22,16 @@ export interface RecordBatch extends ReadonlyArray<StreamRecord> {
 }
 
 /** The same, from a source that has not read all of them. */
-export interface PartlyReadBatch extends ReadonlyArray<StreamRecord | QuietEvent> {
+export interface PartlyReadBatch extends ReadonlyArray<StreamRecord | UnreadEvent> {
   readonly lines: EncodedLines;
   readonly skipped: number;
   /**
-   * Reads a quiet event after all, where what came before it makes that necessary: to be asked
-   * when that has been judged.
+   * Reads an event after all, where what came before it makes that necessary: to be asked when that
+   * has been judged.
    */
-  readonly settle: (event: QuietEvent, i: number) => StreamRecord | QuietEvent;
+  readonly settle: (i: number) => StreamRecord | UnreadEvent;
+  /** To be told what became of a record that was read and passes. */
+  readonly judged: (i: number, original: StreamRecord, record: StreamRecord) => void;
 }
 
 const DECODER = new TextDecoder();
@@ -97,13 +99,16 @@ class ChainRun {
     const pass = lines === undefined || out === undefined
       ? undefined
       : new PassingLines(lines, out);
+    const partly = "settle" in batch ? batch : undefined;
     for (let i = 0; i < batch.length; i++) {
       let original = batch[i]!;
-      if (original instanceof QuietEvent) {
-        original = (batch as PartlyReadBatch).settle(original, i);
-        if (original instanceof QuietEvent) {
-          tally.addEvent(original.pid);
-          pass!.add(i);
+      if (original instanceof UnreadEvent) {
+        original = partly!.settle(i);
+        if (original instanceof UnreadEvent) {
+          const { pid, classification } = original;
+          tally.addEvent(pid, classification);
+          if (classification === undefined) pass!.add(i);
+          else pass!.addClassified(i, classification);
           continue;
         }
       }
@@ -112,6 +117,7 @@ class ChainRun {
         tally.leaveOut(original.type, 1);
         continue;
       }
+      partly?.judged(i, original, record);
       tally.add(record);
       if (lines === undefined) {
         sink.write(record);

@@ -107,6 +107,8 @@ export class Classifier {
   /** By the ring's address. */
   readonly #rings = new BoundedMap<string, RingUse>(MAX_RINGS);
   #ringsVersion = 0;
+  #metStranger = false;
+  #isRepeatable = false;
 
   constructor(config: ClassifierConfig) {
     const disabled = new Set(config.disable);
@@ -176,7 +178,11 @@ export class Classifier {
       return record;
     }
     if (!JUDGED.has(record.type)) return record;
+    const { version } = this;
+    this.#metStranger = this.#memory.hasCounted = false;
     const classification = this.classify(record);
+    this.#isRepeatable = version === this.version && !this.#metStranger &&
+      !this.#memory.hasCounted;
     if (classification !== undefined) return { ...record, classification };
     if (record.classification === undefined) return record;
     const { classification: _, ...rest } = record;
@@ -328,6 +334,7 @@ export class Classifier {
     const { pid, ppid, binary_path } = fieldsOf(record.process);
     const ring = this.#ringOfOthers(fieldsOf(record.io_uring).ctx, pid);
     if (ring === undefined) return undefined;
+    this.#metStranger = true;
     if (ring.family.has(ppid) && binary_path === ring.executable) {
       if (ring.family.size < MAX_STRANGERS) ring.family.add(pid);
       return "inherited";
@@ -347,7 +354,7 @@ export class Classifier {
   }
 
   /**
-   * The opcodes whose requests may be quiet, see {@linkcode QuietEvents}: no rule asks for more than
+   * The opcodes whose requests may be quiet, see {@linkcode UnreadEvents}: no rule asks for more than
    * their paths, which have to be such as these.
    */
   quietOpcodes(): Map<number, Set<PathConfig>> {
@@ -360,6 +367,16 @@ export class Classifier {
       if (!isTold) opcodes.set(number, new Set(asked.map(({ path }) => path!)));
     }
     return opcodes;
+  }
+
+  /** Changes with all that verdicts depend on beside the record, but for time. */
+  get version(): number {
+    return this.#memory.version + this.#ringsVersion;
+  }
+
+  /** Whether the last verdict is that of any such record, until `version` changes. */
+  get isRepeatable(): boolean {
+    return this.#isRepeatable;
   }
 
   get knowsRings(): boolean {

@@ -5,7 +5,7 @@ export const NO_PROCESS = -1;
 /** In place of a process's number: the line is not in the array. */
 export const NOT_TAKEN = -2;
 /** Numbers of a row: see {@linkcode SplitLines.rows}. */
-export const ROW = 10;
+export const ROW = 11;
 /** Where in a row its kind is. */
 export const KIND = 6;
 /** Kinds: an event of a process that has a number, of which nothing is missing. */
@@ -13,12 +13,16 @@ export const EVENT = 1;
 /** The same, and quiet; whether it names a path. */
 export const QUIET = 2;
 export const QUIET_WITH_PATH = 3;
-/** One that is left out. */
+/** One that is left out, and one that says what another did; the splitter gives neither. */
 export const LEFT_OUT = 4;
+export const REPEATED = 5;
 /** Where in the row of a quiet event its descriptor and the halves of its ring's address are. */
 export const FD = 7;
 export const RING_LOW = 8;
 export const RING_HIGH = 9;
+/** Where in the row of an event the number of what it says is, and what is there without one. */
+export const REPEAT = 10;
+export const NO_REPEAT = -1;
 /** In place of a descriptor: there is none. */
 export const NO_FD = -2;
 
@@ -30,16 +34,19 @@ export interface SplitLines {
   /** Events that were left out for their process. */
   readonly skipped: number;
   /**
-   * Ten numbers for each line that has to be read: where it begins and where it ends, behind its
+   * Eleven numbers for each line that has to be read: where it begins and where it ends, behind its
    * newline; its number among these lines, from 0; the number of its process, or why there is none;
    * where the text of that process begins and ends; its kind, or 0. Of a quiet event: its
-   * descriptor, or NO_FD; the lower and the upper half of its ring's address, or 0.
+   * descriptor, or NO_FD; the lower and the upper half of its ring's address, or 0. The number of
+   * what an event says, which is the same for the same but for values that vary, or NO_REPEAT.
    */
   readonly rows: Int32Array<ArrayBuffer>;
   /** Where this is another than before, processes are numbered anew, from 0. */
   readonly generation: number;
   /** Not 0 where processes came that have no number yet; they have the next ones. */
   readonly texts: number;
+  /** Where this is another than before, what events say is numbered anew. */
+  readonly repeatGeneration: number;
 }
 
 /**
@@ -56,6 +63,7 @@ export const WORD_KINDS = [
   "opcode_number",
   "fd",
   "ring",
+  "varying",
   "opcode_name",
   "path_head",
   "target_kind",
@@ -102,9 +110,10 @@ export interface LineSplitter {
    *
    * @param bytes Whole lines, each with its newline.
    * @param at Where a line begins.
+   * @param names Whether what quiet events say gets a number, too, where they name a path.
    * @returns What is valid until the next call.
    */
-  split(bytes: Uint8Array<ArrayBuffer>, at: number): SplitLines;
+  split(bytes: Uint8Array<ArrayBuffer>, at: number, names: boolean): SplitLines;
   /** The processes that got a number, as an array of JSON, ASCII; `texts` is what the split gave. */
   processes(texts: number): Uint8Array;
   /**
@@ -125,8 +134,8 @@ export interface LineSplitter {
 export const PLAIN_SPLITTER: LineSplitter = {
   split(bytes, at) {
     const next = bytes.indexOf(NEWLINE, at) + 1;
-    const rows = Int32Array.of(at, next, 0, NOT_TAKEN, 0, 0, 0, 0, 0, 0);
-    return { next, lines: 1, skipped: 0, rows, generation: 0, texts: 0 };
+    const rows = Int32Array.of(at, next, 0, NOT_TAKEN, 0, 0, 0, 0, 0, 0, NO_REPEAT);
+    return { next, lines: 1, skipped: 0, rows, generation: 0, texts: 0, repeatGeneration: 0 };
   },
   processes: () => new Uint8Array(),
   join: (bytes) => bytes.subarray(0, 0),

@@ -1,16 +1,19 @@
 import { LineReader, type LineReaderOptions, type ReadBytes } from "../record/line_reader.ts";
 import type { StreamRecord } from "../record/records.ts";
 import type { PartlyReadBatch } from "./chain.ts";
-import type { QuietEvent, QuietEvents } from "./quiet_events.ts";
+import type { QuietEvent, RepeatedEvent, UnreadEvent, UnreadEvents } from "./unread_events.ts";
 import {
   EVENT,
   KIND,
   LEFT_OUT,
   type LineSplitter,
   NO_PROCESS,
+  NO_REPEAT,
   NOT_TAKEN,
   PLAIN_SPLITTER,
   QUIET,
+  REPEAT,
+  REPEATED,
   ROW,
   type SplitLines,
 } from "./line_splitter.ts";
@@ -44,7 +47,7 @@ export interface RecordReaderOptions extends LineReaderOptions {
   /** Which processes' events are left out, whatever else they say; by default none. */
   readonly isLeftOut?: (process: unknown) => boolean;
   /** Which events need not be read; by default none. */
-  readonly quietEvents?: QuietEvents;
+  readonly unreadEvents?: UnreadEvents;
 }
 
 /** A process that the splitter has given a number. Many records share it. */
@@ -64,21 +67,24 @@ export class RecordReader {
   readonly #onBadLine: RecordReaderOptions["onBadLine"];
   readonly #splitter: LineSplitter;
   readonly #isLeftOut: (process: unknown) => boolean;
-  readonly #quietEvents: QuietEvents | undefined;
+  readonly #unreadEvents: UnreadEvents | undefined;
   /** By the numbers that the splitter gives them. */
   #processes: KnownProcess[] = [];
   #generation = 0;
+  /** By the numbers of what they say. */
+  #repeated: (RepeatedEvent | undefined)[] = [];
+  #repeatGeneration = 0;
   /** Lines that were read. */
   #line = 0;
 
   constructor(read: ReadBytes, options: RecordReaderOptions) {
-    const { onBadLine, splitter = PLAIN_SPLITTER, isLeftOut = () => false, quietEvents } = options;
+    const { onBadLine, splitter = PLAIN_SPLITTER, isLeftOut = () => false, unreadEvents } = options;
     this.#lines = new LineReader(read, options);
     this.#onBadLine = onBadLine;
     this.#splitter = splitter;
     this.#isLeftOut = isLeftOut;
-    this.#quietEvents = quietEvents;
-    splitter.begin(quietEvents?.vocabulary() ?? { words: [], beginnings: [] });
+    this.#unreadEvents = unreadEvents;
+    splitter.begin(unreadEvents?.vocabulary() ?? { words: [], beginnings: [] });
   }
 
   /** The records, in batches that end where a read ended, or sooner. */
@@ -86,7 +92,7 @@ export class RecordReader {
     for await (const { bytes, tooLong } of this.#lines.blocks()) {
       if (tooLong) this.#onBadLine(++this.#line, "is too long");
       for (let at = 0; at < bytes.length;) {
-        const split = this.#splitter.split(bytes, at);
+        const split = this.#splitter.split(bytes, at, this.#unreadEvents?.asksNames ?? false);
         at = split.next;
         yield this.#batchOf(split, bytes);
       }
@@ -94,18 +100,22 @@ export class RecordReader {
   }
 
   #batchOf(
-    { lines, rows, skipped, generation, texts }: SplitLines,
+    { lines, rows, skipped, generation, texts, repeatGeneration }: SplitLines,
     bytes: Uint8Array<ArrayBuffer>,
   ): PartlyReadBatch {
     if (generation !== this.#generation) {
       this.#generation = generation;
       this.#processes = [];
     }
+    if (repeatGeneration !== this.#repeatGeneration) {
+      this.#repeatGeneration = repeatGeneration;
+      this.#repeated = [];
+    }
     if (texts !== 0) this.#meet(JSON.parse(LENIENT.decode(this.#splitter.processes(texts))));
     const leftOut = this.#leaveUnread(rows);
     const json = this.#splitter.join(bytes, rows);
     const objects: StreamRecord[] = json.length === 0 ? [] : JSON.parse(LENIENT.decode(json));
-    const records: (StreamRecord | QuietEvent)[] = [];
+    const records: (StreamRecord | UnreadEvent)[] = [];
     const starts: number[] = [];
     const ends: number[] = [];
     const rowOf: number[] = [];
@@ -117,7 +127,9 @@ export class RecordReader {
       const end = rows[row + 1]!;
       const line = this.#line + rows[row + 2]! + 1;
       const process = rows[row + 3]!;
-      const record = kind >= QUIET
+      const record = kind === REPEATED
+        ? this.#repeated[rows[row + REPEAT]!]
+        : kind >= QUIET
         ? this.#processes[process]!.quiet
         : process === NOT_TAKEN
         ? this.#recordOf(bytes.subarray(start, end - 1), line)
@@ -132,11 +144,35 @@ export class RecordReader {
     return Object.assign(records, {
       lines: { bytes, starts, ends },
       skipped: skipped + leftOut,
-      settle: (event: QuietEvent, i: number) =>
-        this.#quietEvents!.isQuiet(event, rows, rowOf[i]!)
-          ? event
-          : JSON.parse(LENIENT.decode(bytes.subarray(starts[i], ends[i]))),
+      settle: (i: number) =>
+        this.#stillUnread(rows, rowOf[i]!) ??
+          JSON.parse(LENIENT.decode(bytes.subarray(starts[i], ends[i]))),
+      judged: (i: number, original: StreamRecord, record: StreamRecord) =>
+        this.#learn(rows, rowOf[i]!, original, record),
     });
+  }
+
+  #stillUnread(rows: Int32Array, row: number): UnreadEvent | undefined {
+    if (rows[row + KIND] === REPEATED) return this.#repeatedEvent(rows[row + REPEAT]!);
+    const { quiet } = this.#processes[rows[row + 3]!]!;
+    return this.#unreadEvents!.isQuiet(quiet!, rows, row) ? quiet : undefined;
+  }
+
+  /** What stands for events that say the same, as long as their verdict is the same. */
+  #repeatedEvent(repeat: number): RepeatedEvent | undefined {
+    const repeated = repeat === NO_REPEAT ? undefined : this.#repeated[repeat];
+    return repeated !== undefined && this.#unreadEvents!.isRepeated(repeated)
+      ? repeated
+      : undefined;
+  }
+
+  /** Remembers the verdict on an event for those that say the same. */
+  #learn(rows: Int32Array, row: number, original: StreamRecord, record: StreamRecord): void {
+    const repeat = rows[row + REPEAT]!;
+    if (repeat === NO_REPEAT || record.type !== "IOUringEvent") return;
+    const { quiet } = this.#processes[rows[row + 3]!]!;
+    if (quiet === undefined || "classification" in original) return;
+    this.#repeated[repeat] = this.#unreadEvents!.repeatOf(quiet.pid, record.classification);
   }
 
   /** An object of the array, if it is a record, with its process. */
@@ -162,10 +198,10 @@ export class RecordReader {
       if (isLeftOut) {
         rows[row + KIND] = LEFT_OUT;
         leftOut++;
-      } else if (
-        kind >= QUIET && (quiet === undefined || !this.#quietEvents!.mayBeQuiet(rows, row))
-      ) {
+      } else if (quiet === undefined) {
         rows[row + KIND] = EVENT;
+      } else if (kind === EVENT || !this.#unreadEvents!.mayBeQuiet(rows, row)) {
+        rows[row + KIND] = this.#repeatedEvent(rows[row + REPEAT]!) ? REPEATED : EVENT;
       }
     }
     return leftOut;
@@ -176,7 +212,7 @@ export class RecordReader {
     for (const process of processes) {
       const isLeftOut = this.#isLeftOut(process);
       if (isLeftOut) this.#splitter.leaveOut(this.#processes.length);
-      const quiet = isLeftOut ? undefined : this.#quietEvents?.of(process);
+      const quiet = isLeftOut ? undefined : this.#unreadEvents?.of(process);
       this.#processes.push({ process: Object.freeze(process), quiet, isLeftOut });
     }
   }

@@ -66,6 +66,10 @@ export class RingMemory {
   /** Names that count no more, by count and name. */
   readonly #left = new BoundedMap<string, true>(MAX_LEFT);
   #nextId = 0;
+  /** Changes with what is remembered, but for counts. */
+  version = 0;
+  /** Set when a count was asked, whose answer depends on the time. */
+  hasCounted = false;
 
   /** @param remembered The opcodes that {@linkcode hasDone} is asked for. */
   constructor(remembered: ReadonlySet<number>) {
@@ -88,14 +92,24 @@ export class RingMemory {
       if (!this.#remembered.has(done) || hasFailed(request) || isLocal(request)) return;
       let places = this.#done.get(done);
       if (places === undefined) this.#done.set(done, places = new BoundedMap(MAX_PLACES));
-      places.set(placeOf(request), true);
-      for (const peer of peersOf(request)) places.set(peer, true);
+      this.#add(places, placeOf(request));
+      for (const peer of peersOf(request)) this.#add(places, peer);
     }
   }
 
   /** What was done there was done with something else. */
   #forget(place: Place): void {
-    for (const places of this.#done.values()) places.delete(place);
+    for (const places of this.#done.values()) {
+      if (!places.has(place)) continue;
+      places.delete(place);
+      this.version++;
+    }
+  }
+
+  #add(places: BoundedMap<Place, true>, place: Place): void {
+    if (places.has(place)) return;
+    places.set(place, true);
+    this.version++;
   }
 
   /**
@@ -140,6 +154,7 @@ export class RingMemory {
    * @param condition Tells the condition from others.
    */
   reaches(request: RequestView, condition: number, counting: Counting): boolean {
+    this.hasCounted = true;
     const { least, group, name, lookupsOnly } = counting;
     const whose = group === undefined ? ringOf(request) : programOf(request);
     const key = `${condition} ${whose} ${group ?? ""}`;
@@ -157,6 +172,7 @@ export class RingMemory {
       if (name !== undefined) count.names.add(name);
       if (name !== undefined && lookupsOnly) {
         this.#lookups.set(`${programOf(request)} ${name}`, count);
+        this.version++;
       }
     }
     return count.times >= least;
@@ -171,6 +187,7 @@ export class RingMemory {
       const key = `${program} ${name}`;
       const count = this.#lookups.get(key);
       if (count === undefined || count.last === request.id) continue;
+      this.version++;
       this.#lookups.delete(key);
       if (count.names.delete(name)) count.times--;
       this.#left.set(`${count.id} ${name}`, true);
@@ -178,6 +195,7 @@ export class RingMemory {
   }
 
   clear(): void {
+    this.version++;
     this.#done.clear();
     this.#counts.clear();
     this.#lookups.clear();

@@ -1,4 +1,4 @@
-import type { Severity, StreamRecord } from "../record/records.ts";
+import type { Classification, Severity, StreamRecord } from "../record/records.ts";
 import { severityRank } from "../config/rule.ts";
 
 /** Processes that are told apart; a stream may name more, and memory stays bounded. */
@@ -20,20 +20,17 @@ export class Tally {
 
   /** Counts a record that passed. */
   add(record: StreamRecord): void {
+    if (record.type === "IOUringEvent") {
+      return this.addEvent(record.process?.pid, record.classification || undefined);
+    }
     if (record.type !== "IOUringStatus" && record.classification) {
-      const { severity } = record.classification;
-      if (severityRank(severity) > severityRank(this.#severity)) this.#severity = severity;
+      this.#weigh(record.classification);
     }
     switch (record.type) {
       case "IOUringEntry":
         this.#rings++;
         this.#see(record.pid);
         if (record.bypasses_seccomp || record.classification?.suspicious) this.#suspicious++;
-        break;
-      case "IOUringEvent":
-        this.#events++;
-        this.#see(record.process?.pid);
-        if (record.classification?.suspicious) this.#suspicious++;
         break;
       case "IOUringResult":
       case "IOUringRegister":
@@ -50,10 +47,17 @@ export class Tally {
     }
   }
 
-  /** Counts an event that passed, and of which no more is known. */
-  addEvent(pid: number): void {
+  /** Counts an event that passed. */
+  addEvent(pid: unknown, classification: Classification | undefined): void {
     this.#events++;
     this.#see(pid);
+    if (classification === undefined) return;
+    this.#weigh(classification);
+    if (classification.suspicious) this.#suspicious++;
+  }
+
+  #weigh({ severity }: Classification): void {
+    if (severityRank(severity) > severityRank(this.#severity)) this.#severity = severity;
   }
 
   /** The highest severity of what passed, if any rule fired. */

@@ -1,7 +1,7 @@
 import { runChainAsync } from "../chain/chain.ts";
 import { Classifier } from "../chain/classifier.ts";
 import { Filter } from "../chain/filter.ts";
-import { QuietEvents } from "../chain/quiet_events.ts";
+import { UnreadEvents } from "../chain/unread_events.ts";
 import { BadLineError, RecordReader } from "../chain/record_reader.ts";
 import { StreamEnds } from "../chain/stream_ends.ts";
 import { count, Tally } from "../chain/tally.ts";
@@ -47,7 +47,9 @@ export async function filter(args: CommandArgs, host: Host): Promise<number> {
     splitter: host.openSplitter(),
     isLeftOut: selection.isLeftOut,
     // Other formats want what is in them.
-    ...(output.format === "ndjson" ? { quietEvents: new QuietEvents(selection, classifier) } : {}),
+    ...(output.format === "ndjson"
+      ? { unreadEvents: new UnreadEvents(selection, classifier) }
+      : {}),
   });
   const ends = new StreamEnds();
   const tally = new Tally();

@@ -18,7 +18,7 @@ static const struct word all[] = {
 	{ KEY_OBJECT, 7, 0, 0, "op_info", { 0 } },
 	{ KEY_OBJECT, 6, 0, 0, "target", { 0 } },
 	{ KEY_OBJECT, 8, 0, 0, "io_uring", { 0 } },
-	{ KEY_ANY, 9, 0, 0, "timestamp", { 0 } },
+	{ KEY_VARYING, 9, 0, 0, "timestamp", { 0 } },
 	{ KEY_ANY, 3, 0, 0, "len", { 0 } },
 	{ KEY_ANY, 1, 0, 0, "x", { 0 } },
 	{ KEY_NOTHING, 9, 0, 0, "sqe_flags", { 0 } },
@@ -49,7 +49,8 @@ static void split_all(const uint8_t *bytes, uint32_t length)
 	for (uint32_t at = 0; at < length; at = split.next) {
 		uint8_t *json = malloc(MAX_JSON);
 
-		if (iouring_lines_split(bytes, length, at, left_out, rows, ROWS, MAX_JSON, &split))
+		if (iouring_lines_split(bytes, length, at, left_out, rows, ROWS, MAX_JSON, true,
+					&split))
 			abort();
 		iouring_lines_processes(split.texts, json);
 		for (uint32_t i = 0; i < split.rows; i++) {

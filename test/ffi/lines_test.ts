@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import type { PartlyReadBatch } from "../../lib/chain/chain.ts";
 import { Filter, type RecordFilter, recordFilter } from "../../lib/chain/filter.ts";
-import { QuietEvent } from "../../lib/chain/quiet_events.ts";
 import { RecordReader } from "../../lib/chain/record_reader.ts";
+import { UnreadEvent } from "../../lib/chain/unread_events.ts";
 import { NativeSplitter } from "../../ffi/lines.ts";
 import { locateLibraries } from "../../ffi/libraries.ts";
-import { NOT_TAKEN, ROW } from "../../lib/chain/line_splitter.ts";
+import { NO_REPEAT, NOT_TAKEN, ROW } from "../../lib/chain/line_splitter.ts";
 import { event } from "../chain/records.ts";
 import { run } from "../command.ts";
 import { ROOT } from "../paths.ts";
@@ -37,7 +37,7 @@ const OURS = JSON.stringify({
 /** What is found in a text of a few whole lines. */
 function split(splitter: NativeSplitter, text: string) {
   const bytes = ENCODER.encode(text);
-  const found = splitter.split(bytes, 0);
+  const found = splitter.split(bytes, 0, false);
   assert.equal(found.next, bytes.length);
   const rows = Array.from(
     { length: found.rows.length / ROW },
@@ -104,7 +104,7 @@ Deno.test("NativeSplitter tells where each line is, and gives the rest of it", (
   assert.deepEqual(status!.slice(0, 3), [length + 4, length + 5 + other.length, 2]);
   assert.deepEqual(again!.slice(2, 4), [3, first![3]]);
   const odd = split(splitter, "\n \t\r\n{]\n");
-  assert.deepEqual([odd.lines, odd.rows], [3, [[5, 8, 2, NOT_TAKEN, 0, 0, 0, 0, 0, 0]]]);
+  assert.deepEqual([odd.lines, odd.rows], [3, [[5, 8, 2, NOT_TAKEN, 0, 0, 0, 0, 0, 0, NO_REPEAT]]]);
 });
 
 Deno.test("NativeSplitter tells processes apart, and forgets when there are too many", () => {
@@ -147,7 +147,7 @@ Deno.test("NativeSplitter asks anew about processes that it forgot", () => {
 
 Deno.test("NativeSplitter refuses lines without an end", () => {
   const splitter = new NativeSplitter(LIBRARY);
-  assert.throws(() => splitter.split(ENCODER.encode("{}"), 0), /no newline/);
+  assert.throws(() => splitter.split(ENCODER.encode("{}"), 0, false), /no newline/);
 });
 
 function lineOf({ lines }: PartlyReadBatch, i: number): string {
@@ -364,7 +364,7 @@ for (
     for await (const batch of reader.batches()) {
       skipped += batch.skipped;
       batch.forEach((record, i) => {
-        assert.ok(!(record instanceof QuietEvent));
+        assert.ok(!(record instanceof UnreadEvent));
         if (filter.transform(record) === undefined) actual.leftOut++;
         else actual.passed.push({ text: lineOf(batch, i), record });
       });

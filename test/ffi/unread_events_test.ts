@@ -4,7 +4,7 @@ import { locateLibraries } from "../../ffi/libraries.ts";
 import { type PartlyReadBatch, runChainAsync } from "../../lib/chain/chain.ts";
 import { Classifier } from "../../lib/chain/classifier.ts";
 import { Filter } from "../../lib/chain/filter.ts";
-import { QuietEvent, QuietEvents } from "../../lib/chain/quiet_events.ts";
+import { QuietEvent, UnreadEvent, UnreadEvents } from "../../lib/chain/unread_events.ts";
 import { RecordReader } from "../../lib/chain/record_reader.ts";
 import { NdjsonSink } from "../../lib/chain/sink.ts";
 import { Tally } from "../../lib/chain/tally.ts";
@@ -17,7 +17,11 @@ const LIBRARY = locateLibraries("source", []).libraries.lines;
 const ENCODER = new TextEncoder();
 
 /** What `filter` makes of a text, where some events need not be read or where all are. */
-async function filtered(text: string, config: Config, { quietly }: { quietly: boolean }) {
+async function filtered(
+  text: string,
+  config: Config,
+  { quietly, chunk = 100_000 }: { quietly: boolean; chunk?: number },
+) {
   const input = ENCODER.encode(text);
   const filter = new Filter(config);
   const classifier = new Classifier(config.classifier ?? {});
@@ -29,22 +33,24 @@ async function filtered(text: string, config: Config, { quietly }: { quietly: bo
     at += part.length;
     return Promise.resolve(part.length === 0 ? null : part.length);
   }, {
-    chunk: 100_000,
+    chunk,
     onBadLine: (line, problem) => void badLines.push(`${line} ${problem}`),
     isLeftOut: filter.isLeftOut,
     ...(quietly
       ? {
         splitter: new NativeSplitter(LIBRARY),
-        quietEvents: new QuietEvents(filter, classifier),
+        unreadEvents: new UnreadEvents(filter, classifier),
       }
       : {}),
   });
   let quiet = 0;
+  let repeated = 0;
   async function* batches(): AsyncGenerator<PartlyReadBatch> {
     for await (const batch of reader.batches()) {
-      const settle = (event: QuietEvent, i: number) => {
-        const settled = batch.settle(event, i);
-        if (settled === event) quiet++;
+      const settle = (i: number) => {
+        const settled = batch.settle(i);
+        if (settled instanceof QuietEvent) quiet++;
+        else if (settled instanceof UnreadEvent) repeated++;
         return settled;
       };
       yield Object.assign([...batch], { ...batch, settle });
@@ -59,7 +65,11 @@ async function filtered(text: string, config: Config, { quietly }: { quietly: bo
     live: true,
   });
   const output = new TextDecoder().decode(await new Blob(written as BlobPart[]).bytes());
-  return { quiet, found: { badLines, lines: output.split("\n"), summary: tally.summary() } };
+  return {
+    quiet,
+    repeated,
+    found: { badLines, lines: output.split("\n"), summary: tally.summary() },
+  };
 }
 
 function configOf(yaml: string): Config {
@@ -103,7 +113,7 @@ const OPENAT = op("OPENAT", {
   creation_flags: "O_CLOEXEC",
 });
 
-Deno.test("QuietEvents knows events that no rule asks about", async () => {
+Deno.test("UnreadEvents knows events that no rule asks about", async () => {
   for (
     const quiet of [
       op("NOP"),
@@ -120,7 +130,7 @@ Deno.test("QuietEvents knows events that no rule asks about", async () => {
   ) assert.ok(await isQuiet([quiet]), JSON.stringify(quiet));
 });
 
-Deno.test("QuietEvents leaves events to be read that a rule may ask about", async () => {
+Deno.test("UnreadEvents leaves events to be read that a rule may ask about", async () => {
   const uring = (over: object) => ({ ...OURS, io_uring: { ...URING, ...over } });
   const info = (record: object, over: object) => ({
     ...record,
@@ -181,7 +191,7 @@ Deno.test("QuietEvents leaves events to be read that a rule may ask about", asyn
   ) assert.ok(!await isQuiet([told]), JSON.stringify(told));
 });
 
-Deno.test("QuietEvents asks what came before an event", async () => {
+Deno.test("UnreadEvents asks what came before an event", async () => {
   const connect = op("CONNECT", { addr: "192.0.2.1", port: 1 }, { io_uring: { fd: 5 } });
   assert.ok(!await isQuiet([connect, READ]));
   assert.ok(await isQuiet([connect, op("READ", { fd: 6, len: 1 })]));
@@ -201,6 +211,35 @@ Deno.test("QuietEvents asks what came before an event", async () => {
   assert.ok(await isQuiet([entry, status({ phase: "lost" } as object), OURS]));
 });
 
+Deno.test("UnreadEvents knows what was said before", async () => {
+  const at = (record: ReturnType<typeof op>, seq: number) => ({
+    ...record,
+    timestamp: `2025-08-04T12:09:0${seq}.984Z`,
+    io_uring: { cpu: seq % 2, seq, user_data: `0x${seq}`, fd: 5 },
+  });
+  const repeated = async (...records: ReturnType<typeof op>[]) => {
+    const lines = records.map((record, i) => `${JSON.stringify(at(record, i))}\n`);
+    // Each is judged before the next is split.
+    return (await filtered(lines.join(""), {}, { quietly: true, chunk: 1 })).repeated;
+  };
+  const told = op("OPENAT", { path: "/etc/shadow" });
+  assert.equal(await repeated(told, told, told), 2);
+  assert.equal(await repeated(told, op("OPENAT", { path: "/etc/passwd-" })), 0);
+  assert.equal(await repeated(told, { ...told, process: { ...told.process, pid: 43 } }), 0);
+  // What changes what is known has to be judged once more.
+  const connect = op("CONNECT", { addr: "192.0.2.1", port: 1 });
+  const close = op("CLOSE", { fd: 5 });
+  const send = op("SEND", { fd: 5 });
+  assert.equal(await repeated(connect, connect, connect), 1);
+  assert.equal(await repeated(connect, send, send), 1);
+  assert.equal(await repeated(connect, send, close, send), 0);
+  // What is counted depends on the time.
+  const statx = op("STATX", { path: "/usr/bin/su" });
+  assert.equal(await repeated(statx, statx, statx), 0);
+  // A quiet event that names a path, where names are counted.
+  assert.equal(await repeated(statx, OPENAT, OPENAT), 1);
+});
+
 const RULES = {
   "an opcode": "{ opcode: [IORING_OP_READ] }",
   "a key": "{ op_info: { len: [4096] } }",
@@ -215,7 +254,7 @@ const RULES = {
 };
 
 for (const [about, condition] of Object.entries(RULES)) {
-  Deno.test(`QuietEvents heeds a rule of the config: ${about}`, async () => {
+  Deno.test(`UnreadEvents heeds a rule of the config: ${about}`, async () => {
     const config =
       `classifier: { rules: [{ id: own, title: t, severity: low, when: [${condition}] }] }`;
     const quiet = about === "another path";
@@ -223,7 +262,7 @@ for (const [about, condition] of Object.entries(RULES)) {
   });
 }
 
-Deno.test("QuietEvents heeds the filter", async () => {
+Deno.test("UnreadEvents heeds the filter", async () => {
   assert.ok(await isQuiet([READ], "process_filter: { uid: [1000] }"));
   assert.ok(!await isQuiet([READ], "process_filter: { uid: [1] }"));
   assert.ok(!await isQuiet([READ], "event_filter: { opcode: [IORING_OP_READ] }"));
@@ -363,15 +402,28 @@ function* stream(random: Random, count: number): Generator<string> {
   }
 }
 
+/** What a stream says, again and again, at other times. */
+function* repetitions(random: Random, count: number): Generator<string> {
+  const lines = [...stream(random, count)];
+  const some = lines.slice(0, 20 + random.below(200));
+  let now = Date.parse("2025-08-04T12:09:05.984Z");
+  for (let i = 0; i < count; i++) {
+    now += random.one([0, 1, 50, 400]);
+    const line = random.below(20) === 0 ? random.one(lines) : random.one(some);
+    yield line.replace(/(?<="timestamp":")[^"]*/, () => new Date(now).toISOString())
+      .replace(/(?<="io_uring":\{)(?=")/, () => `"cpu":${random.below(2)},"seq":${i},`);
+  }
+}
+
 const CONFIGS = [
-  ["no config", "{}", 300],
-  ["a user", "process_filter: { uid: [1000] }", 200],
-  ["users but one", "process_filter: { deny_list: true, uid: [0] }", 200],
+  ["no config", "{}", 150],
+  ["a user", "process_filter: { uid: [1000] }", 100],
+  ["users but one", "process_filter: { deny_list: true, uid: [0] }", 100],
   ["opcodes", "event_filter: { opcode: [IORING_OP_READ] }", 0],
   [
     "few rules",
     "classifier: { disable: [foreign-ring, inherited-ring, suid-hunt, credential-access] }",
-    300,
+    150,
   ],
   ...Object.entries(RULES).map(([about, condition]) =>
     [
@@ -383,12 +435,16 @@ const CONFIGS = [
 ] as const;
 
 for (const [i, [about, yaml, least]] of CONFIGS.entries()) {
-  Deno.test(`QuietEvents changes nothing of what is written: ${about}`, async () => {
+  Deno.test(`UnreadEvents changes nothing of what is written: ${about}`, async () => {
     const config = configOf(yaml);
-    const text = [...stream(new Random(1 + i), 8000)].join("\n") + "\n";
-    const { found, quiet } = await filtered(text, config, { quietly: true });
-    assert.deepEqual(found, (await filtered(text, config, { quietly: false })).found);
-    assert.ok(quiet >= least, `${quiet} of them are quiet`);
-    assert.ok(found.badLines.length > 50 && found.lines.length > 300);
+    for (const lines of [stream, repetitions]) {
+      const text = [...lines(new Random(1 + i), 6000)].join("\n") + "\n";
+      const { found, quiet, repeated } = await filtered(text, config, { quietly: true });
+      assert.deepEqual(found, (await filtered(text, config, { quietly: false })).found);
+      assert.ok(quiet >= (lines === stream ? least : 0), `${quiet} of them are quiet`);
+      const mayRepeat = lines === repetitions && config.event_filter === undefined;
+      assert.ok(repeated > (mayRepeat ? 100 : -1), `${repeated} of them are repeated`);
+      assert.ok(found.badLines.length > 0 && found.lines.length > 100);
+    }
   });
 }

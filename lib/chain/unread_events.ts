@@ -1,3 +1,4 @@
+import type { Classification } from "../record/records.ts";
 import type { PathConfig } from "../config/event_filter.ts";
 import { OPCODES } from "../uapi/opcodes.ts";
 import type { Classifier } from "./classifier.ts";
@@ -20,17 +21,20 @@ import {
 import { beginningsOf, headOf } from "./path_matcher.ts";
 
 /**
- * Quiet events: those that pass a filter for their process alone, and hold nothing that a rule asks
- * for or that the classifier takes note of. Most of a stream are. They are known by their text, and
- * pass without being read.
+ * Events that pass a filter for their process alone, and that need not be read.
  *
- * What an event must be for that is told to the splitter as words; what came before it is asked of
- * the classifier. Whatever is not known to be quiet is read, so that nothing is missed.
+ * Quiet ones hold nothing that a rule asks for or that the classifier takes note of. Most of a
+ * stream are. What an event must be for that is told to the splitter as words; what came before it
+ * is asked of the classifier.
+ *
+ * Repeated ones say what one before them said, and nothing that its verdict depends on has changed.
+ *
+ * Whatever is not known to be either is read, so that nothing is missed.
  */
 
 /** Keys of a quiet event that may have any value: nothing that judges a record looks at them. */
 const ANY = [
-  ..."timestamp unverified user_data sq_thread cpu seq".split(" "),
+  ..."unverified sq_thread".split(" "),
   ..."offset len flags access_flags creation_flags dfd dfd_path mode mask iovecs".split(" "),
   ..."buf_group buf_index injected_result advice address".split(" "),
   ..."events epfd op sec nsec count target_user_data new_user_data".split(" "),
@@ -48,6 +52,7 @@ const KEYS: Partial<Record<Word["kind"], readonly string[]>> = {
   opcode_number: ["opcode_number"],
   fd: ["fd"],
   ring: ["ctx"],
+  varying: ["timestamp", "user_data", "cpu", "seq"],
   target_kind: ["socket", "pipe"],
 };
 
@@ -56,25 +61,43 @@ const MAGIC_HEADS = ["/proc", "/dev"];
 const MAGIC = /^\/(?:proc|dev)\//;
 const ASCII = /^\p{ASCII}*$/u;
 
-/** Stands for the quiet events of a process: it is all that is known of them. */
-export class QuietEvent {
-  readonly type = "IOUringEvent";
-  readonly process: object;
+/** An event that is not read: what is known of it. No record is one, whatever it says. */
+export abstract class UnreadEvent {
   readonly pid: number;
+  readonly classification: Classification | undefined;
+
+  constructor(pid: number, classification: Classification | undefined) {
+    this.pid = pid;
+    this.classification = classification;
+  }
+}
+
+/** Stands for the events of a process that say the same. */
+export class RepeatedEvent extends UnreadEvent {
+  /** What {@linkcode Classifier.version} was when one of them was judged. */
+  readonly version: number;
+
+  constructor(pid: number, classification: Classification | undefined, version: number) {
+    super(pid, classification);
+    this.version = version;
+  }
+}
+
+/** Stands for the quiet events of a process. */
+export class QuietEvent extends UnreadEvent {
   /** The halves of the address of the ring that it was found to be no stranger to. */
   ringLow = 0;
   ringHigh = 0;
   /** What {@linkcode Classifier.ringsVersion} was then. */
   ringsVersion = -1;
 
-  constructor(process: object, pid: number) {
-    this.process = process;
-    this.pid = pid;
+  constructor(pid: number) {
+    super(pid, undefined);
   }
 }
 
-/** Tells which events are quiet for a filter and a classifier. */
-export class QuietEvents {
+/** Tells which events need not be read for a filter and a classifier. */
+export class UnreadEvents {
   readonly #filter: Filter;
   readonly #classifier: Classifier;
 
@@ -133,7 +156,23 @@ export class QuietEvents {
     const { pid } = fieldsOf(process);
     const isNumber = typeof pid === "number" && Number.isInteger(pid);
     if (!isNumber || !this.#filter.passesUnread(process)) return undefined;
-    return new QuietEvent(process as object, pid);
+    return new QuietEvent(pid);
+  }
+
+  /** Whether names matter, of those that quiet events use. */
+  get asksNames(): boolean {
+    return this.#classifier.remembersNames;
+  }
+
+  /** What stands for events that say what the last did that was judged; undefined if it depends. */
+  repeatOf(pid: number, classification: Classification | undefined): RepeatedEvent | undefined {
+    const { isRepeatable, version } = this.#classifier;
+    return isRepeatable ? new RepeatedEvent(pid, classification, version) : undefined;
+  }
+
+  /** Whether the verdict on such events is still the same. */
+  isRepeated(event: RepeatedEvent): boolean {
+    return event.version === this.#classifier.version;
   }
 
   /** Whether an event that is quiet by its text, that of a row, may be so after what came before. */
