@@ -231,11 +231,12 @@ export class Classifier {
   }
 
   #candidatesOf(opcode: number, facts: number): Candidates {
+    // A stream may name opcodes that are no whole numbers.
+    const alternatives = this.#byOpcode[opcode];
+    if (alternatives === undefined) return NO_CANDIDATES;
     const key = opcode * MAX_FACTS + facts;
     let candidates = this.#candidates.get(key);
     if (candidates === undefined) {
-      const alternatives = this.#byOpcode[opcode];
-      if (alternatives === undefined) return NO_CANDIDATES;
       candidates = new Candidates(having(alternatives, facts));
       this.#candidates.set(key, candidates);
     }

@@ -661,6 +661,20 @@ classifier:
   );
 });
 
+Deno.test("Classifier knows no opcode that is no whole number", () => {
+  const records = [0, 0.25, 0.5, 0.75].flatMap((part) =>
+    [{}, { port: 1 }].map((over) =>
+      op("OPENAT", { path: "/srv/data", ...over }, {
+        seccomp: FILTERED,
+        uring: { opcode_number: opcodeNumber("IORING_OP_OPENAT")! + part },
+      })
+    )
+  );
+  const connect = op("CONNECT", { addr: "192.0.2.1", port: 443 });
+  const [, ...found] = fired([connect, ...records]);
+  assert.deepEqual(found.map(({ length }) => length), [1, 1, 0, 0, 0, 0, 0, 0]);
+});
+
 Deno.test("Classifier takes records of any shape, and rings full of requests", () => {
   const odd = [
     { type: "IOUringEvent" },
