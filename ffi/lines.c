@@ -2,8 +2,9 @@
 /*
  * Splits NDJSON into lines and finds, without reading it all, what need not be read: events of
  * processes that are left out, descriptions of processes that came before, and quiet events, which
- * hold nothing that a rule asks for. The other lines are put together as one array, as JSON is
- * parsed faster so than line by line.
+ * hold nothing that a rule asks for. What other events say gets a number, by which one that says the
+ * same is known. The other lines are put together as one array, as JSON is parsed faster so than line
+ * by line.
  *
  * It knows a part of JSON: ASCII, keys without escapes, integers, at most one blank where some
  * programs put one. What it takes is JSON; what it does not take may be, and is handed over as it

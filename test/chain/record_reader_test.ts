@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { PartlyReadBatch } from "../../lib/chain/chain.ts";
 import { RecordReader, type RecordReaderOptions } from "../../lib/chain/record_reader.ts";
+import { readBytes } from "./read_bytes.ts";
 
 function lineOf({ lines }: PartlyReadBatch, i: number): string {
   const { bytes, starts, ends } = lines;
@@ -18,14 +19,10 @@ async function read(
   const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
   const bad: string[] = [];
   const lines: string[] = [];
-  let at = 0;
-  const reader = new RecordReader((buffer) => {
-    if (at === bytes.length) return Promise.resolve(null);
-    const part = bytes.subarray(at, at + Math.min(step, buffer.length));
-    buffer.set(part);
-    at += part.length;
-    return Promise.resolve(part.length);
-  }, { onBadLine: (line, problem) => void bad.push(`${line} ${problem}`), ...over });
+  const reader = new RecordReader(readBytes(bytes, step), {
+    onBadLine: (line, problem) => void bad.push(`${line} ${problem}`),
+    ...over,
+  });
   for await (const batch of reader.batches()) {
     batch.forEach((record, i) => {
       const line = lineOf(batch, i);

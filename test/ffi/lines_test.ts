@@ -6,6 +6,7 @@ import { UnreadEvent } from "../../lib/chain/unread_events.ts";
 import { NativeSplitter } from "../../ffi/lines.ts";
 import { locateLibraries } from "../../ffi/libraries.ts";
 import { NO_REPEAT, NOT_TAKEN, ROW } from "../../lib/chain/line_splitter.ts";
+import { readBytes } from "../chain/read_bytes.ts";
 import { event } from "../chain/records.ts";
 import { run } from "../command.ts";
 import { ROOT } from "../paths.ts";
@@ -349,13 +350,7 @@ for (
     }
     const actual = { bad: [] as string[], passed: [] as object[], leftOut: 0 };
     let skipped = 0;
-    let at = 0;
-    const reader = new RecordReader((buffer) => {
-      const part = input.subarray(at, at + buffer.length);
-      buffer.set(part);
-      at += part.length;
-      return Promise.resolve(part.length === 0 ? null : part.length);
-    }, {
+    const reader = new RecordReader(readBytes(input), {
       onBadLine: (line, problem) => void actual.bad.push(`${line} ${problem}`),
       splitter: new NativeSplitter(LIBRARY),
       isLeftOut: filter.isLeftOut,

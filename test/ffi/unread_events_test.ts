@@ -10,6 +10,7 @@ import { NdjsonSink } from "../../lib/chain/sink.ts";
 import { Tally } from "../../lib/chain/tally.ts";
 import { type Config, parseConfig } from "../../lib/config/config.ts";
 import { OPCODES } from "../../lib/uapi/opcodes.ts";
+import { readBytes } from "../chain/read_bytes.ts";
 import { event, ring, status } from "../chain/records.ts";
 import { Random } from "../scan/mutations.ts";
 
@@ -22,17 +23,10 @@ async function filtered(
   config: Config,
   { quietly, chunk = 100_000 }: { quietly: boolean; chunk?: number },
 ) {
-  const input = ENCODER.encode(text);
   const filter = new Filter(config);
   const classifier = new Classifier(config.classifier ?? {});
   const badLines: string[] = [];
-  let at = 0;
-  const reader = new RecordReader((buffer) => {
-    const part = input.subarray(at, at + buffer.length);
-    buffer.set(part);
-    at += part.length;
-    return Promise.resolve(part.length === 0 ? null : part.length);
-  }, {
+  const reader = new RecordReader(readBytes(ENCODER.encode(text)), {
     chunk,
     onBadLine: (line, problem) => void badLines.push(`${line} ${problem}`),
     isLeftOut: filter.isLeftOut,
