@@ -362,14 +362,17 @@ static void sqpoll(void)
 		ring_truth(&r[i]);
 }
 
-/* The thread that polls a ring, as the kernel names it; -1 while it is busy. */
-static int sq_thread_of(int fd)
+/*
+ * The thread that polls a ring, as the kernel names it: -1 while it is busy,
+ * and the task that made the ring until the thread has begun.
+ */
+static int sq_thread_of(int fd, int creator)
 {
 	char path[64], line[128];
 	int tid = -1;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	for (int i = 0; i < 200 && tid < 0; i++) {
+	for (int i = 0; i < 3000 && (tid < 0 || tid == creator); i++) {
 		FILE *file = fopen(path, "r");
 
 		if (!file)
@@ -405,9 +408,9 @@ static void sqpoll_family(void)
 		r[1].params.wq_fd = r[0].fd;
 		r[1].params.sq_thread_idle = 20;
 		if (ring_setup_params(&r[1], "sqpoll_child", 4)) {
-			r[1].sq_tid = sq_thread_of(r[1].fd);
+			r[1].sq_tid = sq_thread_of(r[1].fd, getpid());
 			r[1].sq_pid = r[1].sq_tid;
-			if (r[1].sq_tid == sq_thread_of(r[0].fd)) {
+			if (r[1].sq_tid == sq_thread_of(r[0].fd, parent)) {
 				r[1].serves[0] = parent;
 				r[1].serves[1] = getpid();
 			} else {
@@ -425,7 +428,7 @@ static void sqpoll_family(void)
 	}
 	if (read(done[0], &c, 1) != 1)
 		die("sqpoll_child");
-	r[0].sq_tid = sq_thread_of(r[0].fd);
+	r[0].sq_tid = sq_thread_of(r[0].fd, parent);
 	/* Before 5.12 it is a process of the kernel's. */
 	r[0].sq_pid = find_thread("iou-sqp") ? parent : r[0].sq_tid;
 	r[0].serves[0] = parent;
