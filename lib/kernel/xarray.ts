@@ -24,15 +24,21 @@ const LARGEST_MARKER = 4096n;
  * @throws {MemoryFault} when a node cannot be read.
  */
 export function* xaForEach(xarray: KernelObject): Generator<XarrayEntry> {
-  const budget = { left: MAX_ENTRIES };
-  yield* walk(xarray, xarray.pointer("xa_head"), { index: 0n, below: MAX_SHIFT + 1 }, budget);
+  const all = { index: 0n, below: MAX_SHIFT + 1, budget: { left: MAX_ENTRIES } };
+  yield* walk(xarray, xarray.pointer("xa_head"), all);
+}
+
+/** Where an entry stands: its first index, what its shift is below, how many may still follow. */
+interface EntryPlace {
+  readonly index: bigint;
+  readonly below: number;
+  readonly budget: { left: number };
 }
 
 function* walk(
   xarray: KernelObject,
   entry: bigint,
-  { index, below }: { index: bigint; below: number },
-  budget: { left: number },
+  { index, below, budget }: EntryPlace,
 ): Generator<XarrayEntry> {
   if (--budget.left < 0) throw new BrokenList(`xarray has more than ${MAX_ENTRIES} entries`);
   if (entry === 0n) return;
@@ -53,7 +59,7 @@ function* walk(
     const slot = view.getBigUint64(i * 8, true);
     if (slot === 0n) continue;
     const at = index | BigInt(i) << BigInt(shift);
-    yield* walk(xarray, slot, { index: BigInt.asUintN(64, at), below: shift }, budget);
+    yield* walk(xarray, slot, { index: BigInt.asUintN(64, at), below: shift, budget });
   }
 }
 
