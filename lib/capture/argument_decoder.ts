@@ -1,9 +1,9 @@
 import { type ArgumentName, type ArgumentReader, NO_MEMORY } from "../uapi/argument.ts";
+import { viewOf } from "../uapi/bytes.ts";
 import { withDirectories } from "../uapi/directories.ts";
 import { errnoName } from "../uapi/errno.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import { describeRequest } from "../uapi/op_info.ts";
-import { viewOf } from "../uapi/request_description.ts";
 import { readSqe, SQE_SIZE } from "../uapi/sqe.ts";
 import type { FileTable } from "./file_table.ts";
 import {

@@ -1,5 +1,5 @@
+import { viewOf } from "../uapi/bytes.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
-import { viewOf } from "../uapi/request_description.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -9,7 +9,7 @@ import {
   ipv6Text,
   parseSockaddr,
 } from "../uapi/socket_address.ts";
-import { decodeText, putText } from "../uapi/text.ts";
+import { putUnixName } from "../uapi/text.ts";
 import type { Section } from "./sections.ts";
 import type { Wire } from "./wire.ts";
 
@@ -94,12 +94,8 @@ function nameBehind(
   return sections.slice(index + 1, index + 3).find((section) => section.kind === kind)?.bytes;
 }
 
-/** A unix socket's name; abstract ones with a leading `@`, nothing for an unnamed socket. */
+/** A unix socket's name; nothing for an unnamed socket. */
 function putUnix(target: JsonObject, key: string, name: Uint8Array | undefined): void {
   const path = name === undefined ? undefined : parseSockaddr(name)?.path;
-  if (path === undefined) return;
-  if (path[0] !== 0) return putText(target, key, path);
-  const { text, hex } = decodeText(path);
-  target[key] = `@${text.slice(1)}`;
-  if (hex !== undefined) target[`${key}_hex`] = hex;
+  if (path !== undefined) putUnixName(target, key, path);
 }

@@ -1,3 +1,4 @@
+import { viewOf } from "../uapi/bytes.ts";
 import type { KernelObject, Program } from "./program.ts";
 import { BrokenList } from "./lists.ts";
 
@@ -82,6 +83,6 @@ function isNode(entry: bigint): boolean {
 }
 
 function values(bytes: Uint8Array): bigint[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   return Array.from({ length: bytes.byteLength / 8 }, (_, i) => view.getBigUint64(i * 8, true));
 }

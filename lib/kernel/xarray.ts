@@ -1,3 +1,4 @@
+import { viewOf } from "../uapi/bytes.ts";
 import type { KernelObject } from "./program.ts";
 import { BrokenList } from "./lists.ts";
 
@@ -54,7 +55,7 @@ function* walk(
     throw new BrokenList(`xarray node at 0x${node.address.toString(16)} has shift ${shift}`);
   }
   const slots = node.bytes("slots");
-  const view = new DataView(slots.buffer, slots.byteOffset, slots.byteLength);
+  const view = viewOf(slots);
   for (let i = 0; i < slots.byteLength / 8; i++) {
     const slot = view.getBigUint64(i * 8, true);
     if (slot === 0n) continue;
@@ -74,7 +75,7 @@ export function xaLoad(xarray: KernelObject, index: bigint): bigint | undefined 
     const count = BigInt(slots.byteLength / 8);
     if (depth === 0 && index >> shift >= count) return undefined;
     const slot = Number(index >> shift & (count - 1n));
-    const view = new DataView(slots.buffer, slots.byteOffset, slots.byteLength);
+    const view = viewOf(slots);
     entry = view.getBigUint64(slot * 8, true);
     // A sibling entry says which slot holds a multi-index entry.
     if (isInternal(entry) && entry <= LARGEST_MARKER && entry >> 2n < count) {
