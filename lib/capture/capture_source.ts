@@ -6,7 +6,7 @@ import type { Diagnostic, IOUringStatus, ProcessBlock } from "../record/records.
 import { type CaptureDevice, type StopSignal, UnsupportedHostError } from "./capture_device.ts";
 import { Decoder } from "./decoder.ts";
 import { LossCounter } from "./loss_counter.ts";
-import { PreparedCommands } from "./prepared.ts";
+import { PreparedCommands } from "./prepared_commands.ts";
 import type { ProcessDescription } from "./process_table.ts";
 
 /** Room for one batch. A record is at most 64 KiB, and two must fit. */
