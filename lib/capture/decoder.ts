@@ -11,7 +11,7 @@ import { type ArgumentReader, type KnownArguments, NO_MEMORY } from "../uapi/arg
 import { withDirectories } from "../uapi/directories.ts";
 import { errnoName } from "../uapi/errno.ts";
 import { describeRequest } from "../uapi/op_info.ts";
-import { opcodeName } from "../uapi/opcodes.ts";
+import { opcodeName, OPCODES } from "../uapi/opcodes.ts";
 import { registerOpName } from "../uapi/register_ops.ts";
 import type { RequestFields } from "../uapi/request_fields.ts";
 import { IOSQE_FIXED_FILE, sqeFlagNames } from "../uapi/ring_flags.ts";
@@ -440,11 +440,12 @@ export class Decoder {
     const sqe_flags = entryFlags === 0 ? NO_SQE_FLAGS : sqeFlagNames(entryFlags);
     const sq_thread = (bits & this.#bit.sqThread) !== 0;
     const seq = view.getUint32(at + o.seq, true);
-    const isPlain = fd !== undefined && personality === undefined && !differs && !rejected &&
-      !again;
+    const isPlain = personality === undefined && !differs && !rejected && !again;
     // The keys stand in their order. What most requests have is made at one go.
-    const uring: RequestBlock = isPlain
+    const uring: RequestBlock = isPlain && fd !== undefined
       ? { opcode_number: opcode, ctx, user_data, fd, fixed_file, sqe_flags, sq_thread, cpu, seq }
+      : isPlain
+      ? { opcode_number: opcode, ctx, user_data, fixed_file, sqe_flags, sq_thread, cpu, seq }
       : {
         opcode_number: opcode,
         ctx,
@@ -515,6 +516,7 @@ export class Decoder {
         case kinds.command: {
           if (section.length < COMMAND_BYTES) break;
           this.#commands.read(fields, section.view, section.at);
+          if (OPCODES[opcode]?.worksOnFile === true) facts.fd ??= fields.fd;
           if (fields.opFlags === undefined && READS_AND_WRITES.has(opcode)) {
             // Before 5.19 they are kept together with what the open file asks for.
             const kept = this.#commands.bytes(opcode, section.bytes, {
