@@ -6,21 +6,13 @@
  * same is known. The other lines are put together as one array, as JSON is parsed faster so than line
  * by line.
  *
- * It knows a part of JSON: ASCII, keys without escapes, integers, at most one blank where some
- * programs put one. What it takes is JSON; what it does not take may be, and is handed over as it
- * is. Input comes from anyone: every line ends with a newline, which ends every scan, and nothing
- * is read or written outside of the buffers that are given.
+ * What json.h does not know is handed over as it is. Input comes from anyone: every line ends with a
+ * newline, which ends every scan, and nothing is read or written outside of the buffers that are
+ * given.
  *
  * One stream per process.
  */
-#include <errno.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#include "quiet.h"
 
 /* How many objects and lists may lie in one another. */
 #define MAX_DEPTH 8
@@ -35,6 +27,8 @@
 /* Twice as many as processes, and how many are looked at for one. */
 #define SLOTS (2 * MAX_PROCESSES)
 #define MAX_PROBES 8u
+/* Varying values of an event that are cut out of what it says. */
+#define MAX_CUTS 8u
 
 /* What stands for a process in a row. */
 #define NO_PROCESS -1 /* the line is in the array, whole */
@@ -82,257 +76,47 @@ struct split {
 	uint32_t repeat_generation; /* of the numbers of what events say */
 };
 
-/* What words are. Of the keys of a quiet event each says what its value has to be. */
-enum word_kind {
-	/* keys */
-	KEY_ANY, /* anything */
-	KEY_OBJECT, /* an object with such keys */
-	KEY_NOTHING, /* 0, false, "" or []; what seccomp is for a process without filter */
-	KEY_PATH, /* absolute and plain */
-	KEY_TARGET, /* the kind of a file */
-	KEY_OPCODE, /* a name that is among the words */
-	KEY_OPCODE_NUMBER,
-	KEY_FD,
-	KEY_RING, /* an address */
-	KEY_VARYING, /* anything, and another event may say the same with another value */
-	/* values */
-	OPCODE_NAME, /* of a request that may be quiet */
-	PATH_HEAD, /* first component of a path that may be told of */
-	TARGET_KIND, /* of a file that is not */
-};
-
-struct word {
-	uint8_t kind;
-	uint8_t length;
-	uint8_t number; /* the opcode of its name; of a head the first of its beginnings */
-	uint8_t count; /* of its beginnings; 0 where every path with it is told of */
-	char text[28];
-	uint8_t opcodes[32]; /* of a head: a bit for each opcode that a path is told of */
-};
-
-/* What a path begins with, and has somewhere behind that, which is told of. */
-struct beginning {
-	uint8_t length;
-	uint8_t within_length;
-	char text[46];
-	char within[16];
-	uint8_t opcodes[32];
-};
-
-#define MAX_WORDS 255u
-#define MAX_BEGINNINGS 255u
-#define WORD_SLOTS 1024u
-#define NO_OPCODE -1
-#define MAX_FD 254
-#define MAX_CUTS 8u
-#define NO_FD -2
-/* The longest path that is compared, in bytes: PATH_MAX. */
-#define MAX_PATH 4096
-
 struct slot {
 	uint64_t hash;
 	uint32_t start; /* in texts */
 	uint32_t length; /* 0: free */
-	int32_t process;
+	int32_t number;
 };
 
-static struct {
-	struct word all[MAX_WORDS];
-	uint8_t slots[WORD_SLOTS]; /* 1 and the place in `all`, or 0 */
-	struct beginning beginnings[MAX_BEGINNINGS];
-	bool is_known; /* whether there are any words */
-} vocabulary;
-
-static struct {
-	struct slot slots[SLOTS];
-	uint8_t texts[MAX_TEXTS]; /* in the order of their numbers, a comma behind each */
-	uint32_t used;
-	uint32_t count;
-	/* How often they were all forgotten, and numbers started with 0 again. */
-	uint32_t generation;
-} known;
-
-/* What events say that are not quiet: all but their varying values. */
-static struct {
+/* Texts that have numbers, from 0. */
+struct numbered {
 	struct slot slots[SLOTS];
 	uint8_t texts[MAX_TEXTS];
 	uint32_t used;
 	uint32_t count;
+	/* How often they were all forgotten, and numbers started with 0 again. */
 	uint32_t generation;
-} said;
+};
 
-static void forget_said(void)
-{
-	if (said.count)
-		memset(said.slots, 0, sizeof(said.slots));
-	said.used = 0;
-	said.count = 0;
-	said.generation++;
-}
+/* Processes, in the order of their numbers, a comma behind each. */
+static struct numbered known;
+/* What events say that are not quiet: all but their varying values. */
+static struct numbered said;
 
-static void forget_processes(void)
+static void forget(struct numbered *all)
 {
-	if (known.count)
-		memset(known.slots, 0, sizeof(known.slots));
-	known.used = 0;
-	known.count = 0;
+	if (all->count)
+		memset(all->slots, 0, sizeof(all->slots));
+	all->used = 0;
+	all->count = 0;
+	all->generation++;
 }
 
 /* Makes room for processes where there may be none for the next. */
 static void make_room(uint8_t *left_out)
 {
 	if (said.count == MAX_PROCESSES || said.used > MAX_TEXTS - MAX_TEXT)
-		forget_said();
+		forget(&said);
 	if (known.count < MAX_PROCESSES && known.used < MAX_TEXTS - MAX_TEXT)
 		return;
-	forget_processes();
-	forget_said();
+	forget(&known);
+	forget(&said);
 	memset(left_out, 0, MAX_PROCESSES);
-	known.generation++;
-}
-
-/* Printable ASCII but `"` and `\`. */
-static bool is_ordinary(uint8_t byte)
-{
-	return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
-}
-
-/* The first byte from `at` on that is not ordinary; a newline is not. */
-static const uint8_t *ordinary_end(const uint8_t *at, const uint8_t *end)
-{
-#ifdef __SSE2__
-	const __m128i below = _mm_set1_epi8(0x1f), quote = _mm_set1_epi8('"');
-	const __m128i backslash = _mm_set1_epi8('\\'), delete = _mm_set1_epi8(0x7f);
-
-	for (; end - at >= 16; at += 16) {
-		__m128i bytes = _mm_loadu_si128((const __m128i *)at);
-		/* Signed, so that what is not ASCII is below, too. */
-		__m128i ordinary = _mm_cmpgt_epi8(bytes, below);
-		__m128i other = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote),
-					     _mm_or_si128(_mm_cmpeq_epi8(bytes, backslash),
-							  _mm_cmpeq_epi8(bytes, delete)));
-		unsigned int mask = (unsigned int)_mm_movemask_epi8(_mm_andnot_si128(other, ordinary));
-
-		if (mask != 0xffff)
-			return at + __builtin_ctz(~mask);
-	}
-#endif
-	while (at < end && is_ordinary(*at))
-		at++;
-	return at;
-}
-
-static bool is_digit(uint8_t byte)
-{
-	return byte >= '0' && byte <= '9';
-}
-
-static bool is_hex(uint8_t byte)
-{
-	return is_digit(byte) || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
-}
-
-/*
- * Each of these gets where something begins, before the newline that `end` points behind, and
- * gives what follows it, or NULL where it is nothing known.
- */
-
-static const uint8_t *skip_string(const uint8_t *at, const uint8_t *end)
-{
-	for (at++;;) {
-		at = ordinary_end(at, end);
-		if (*at == '"')
-			return at + 1;
-		if (*at != '\\')
-			return NULL;
-		at++;
-		if (*at == 'u') {
-			at++;
-			for (int digit = 0; digit < 4; digit++) {
-				if (!is_hex(*at))
-					return NULL;
-				at++;
-			}
-		} else {
-			if (!*at || !strchr("\"\\/bfnrt", *at))
-				return NULL;
-			at++;
-		}
-	}
-}
-
-/* Of a number with a fraction, what comes before it: neither a member nor an item ends there. */
-static const uint8_t *skip_integer(const uint8_t *at)
-{
-	if (*at == '-')
-		at++;
-	if (*at == '0')
-		return at + 1;
-	if (!is_digit(*at))
-		return NULL;
-	while (is_digit(*at))
-		at++;
-	return at;
-}
-
-static const uint8_t *skip_literal(const uint8_t *at, const uint8_t *end)
-{
-	static const char *const literals[] = { "true", "false", "null" };
-
-	for (size_t i = 0; i < sizeof(literals) / sizeof(literals[0]); i++) {
-		size_t length = strlen(literals[i]);
-
-		if ((size_t)(end - at) > length && !memcmp(at, literals[i], length))
-			return at + length;
-	}
-	return NULL;
-}
-
-static const uint8_t *skip_blank(const uint8_t *at)
-{
-	return *at == ' ' ? at + 1 : at;
-}
-
-/* A key and its colon; where its text ends goes to `key_end`. */
-static const uint8_t *skip_key(const uint8_t *at, const uint8_t *end, const uint8_t **key_end)
-{
-	if (*at != '"')
-		return NULL;
-	at = ordinary_end(at + 1, end);
-	*key_end = at;
-	if (*at != '"' || at[1] != ':')
-		return NULL;
-	return skip_blank(at + 2);
-}
-
-static const uint8_t *skip_value(const uint8_t *at, const uint8_t *end, int depth)
-{
-	const uint8_t *key_end;
-	uint8_t first = *at;
-	uint8_t last = first == '{' ? '}' : ']';
-
-	if (first == '"')
-		return skip_string(at, end);
-	if (is_digit(first) || first == '-')
-		return skip_integer(at);
-	if (first != '{' && first != '[')
-		return skip_literal(at, end);
-	if (!depth)
-		return NULL;
-	if (at[1] == last)
-		return at + 2;
-	do {
-		at = skip_blank(at + 1);
-		if (first == '{') {
-			at = skip_key(at, end, &key_end);
-			if (!at)
-				return NULL;
-		}
-		at = skip_value(at, end, depth - 1);
-		if (!at)
-			return NULL;
-	} while (*at == ',');
-	return *at == last ? at + 1 : NULL;
 }
 
 static uint64_t hash_of(const uint8_t *text)
@@ -386,7 +170,7 @@ static const uint8_t *skip_process(const uint8_t *at, const uint8_t *end, int32_
 				break;
 			if (slot->hash == hash && slot->length < (size_t)(end - at) &&
 			    !memcmp(at, known.texts + slot->start, slot->length)) {
-				*process = slot->process;
+				*process = slot->number;
 				return at + slot->length;
 			}
 			slot = NULL;
@@ -394,82 +178,20 @@ static const uint8_t *skip_process(const uint8_t *at, const uint8_t *end, int32_
 	}
 	text_end = learn(at, end, hash, slot);
 	if (text_end && slot && slot->length)
-		*process = slot->process;
+		*process = slot->number;
 	return text_end;
-}
-
-static bool is_text(const uint8_t *at, const uint8_t *end, const char *text)
-{
-	size_t length = strlen(text);
-
-	return (size_t)(end - at) == length && !memcmp(at, text, length);
-}
-
-static bool is_key_kind(uint8_t kind)
-{
-	return kind < OPCODE_NAME;
-}
-
-/* Where a word of a kind is looked for first; keys are of one kind here. */
-static uint32_t word_slot(uint8_t kind, const uint8_t *text, size_t length)
-{
-	uint64_t hash = is_key_kind(kind) ? 0 : kind;
-	uint64_t first = 0, last = 0;
-
-	if (length >= 8) {
-		memcpy(&first, text, 8);
-		memcpy(&last, text + length - 8, 8);
-	} else if (length >= 4) {
-		memcpy(&first, text, 4);
-		memcpy(&last, text + length - 4, 4);
-	} else if (length) {
-		first = text[0];
-		last = (uint64_t)text[length / 2] << 8 | text[length - 1];
-	}
-	hash = (hash ^ first ^ (uint64_t)length << 56) * 0x9e3779b97f4a7c15;
-	hash = (hash ^ last) * 0xc2b2ae3d27d4eb4f;
-	return (uint32_t)(hash >> 32) % WORD_SLOTS;
-}
-
-static const struct word *find_word(uint8_t kind, const uint8_t *text, const uint8_t *end)
-{
-	size_t length = (size_t)(end - text);
-
-	for (uint32_t slot = word_slot(kind, text, length); vocabulary.slots[slot];
-	     slot = (slot + 1) % WORD_SLOTS) {
-		const struct word *word = &vocabulary.all[vocabulary.slots[slot] - 1];
-
-		if (word->length == length && !memcmp(word->text, text, length) &&
-		    (word->kind == kind || (is_key_kind(word->kind) && is_key_kind(kind))))
-			return word;
-	}
-	return NULL;
-}
-
-/* Whether nothing is in a line. */
-static bool is_blank(const uint8_t *at)
-{
-	while (*at == ' ' || *at == '\t' || *at == '\r')
-		at++;
-	return *at == '\n';
 }
 
 /* What is found in a line. */
 struct line {
-	bool is_event;
+	/* By the number of a process, whether its events are left out. */
+	const uint8_t *left_out;
+	bool has_type, is_event;
 	bool has_missing;
+	bool has_process, is_left_out;
 	int32_t process;
 	const uint8_t *text, *text_end;
-	bool is_left_out;
-	/* Nothing was found yet that a rule may ask for. */
-	bool is_quiet;
-	bool has_path;
-	/* By its name and by its number. */
-	int32_t opcode, opcode_number;
-	int32_t fd;
-	uint64_t ring;
-	/* Opcodes that one of the paths is told of. */
-	uint64_t told[4];
+	struct quiet quiet;
 	/* Its varying values; one more than fit where there are more. */
 	uint32_t cuts;
 	struct {
@@ -477,171 +199,24 @@ struct line {
 	} cut[MAX_CUTS];
 };
 
-/*
- * Each of these takes a value and what follows it, and says whether an event may be quiet with it.
- * What comes twice has to be the same.
- */
-
-static bool contains(const uint8_t *at, const uint8_t *end, const char *text, size_t length)
-{
-	if (!length)
-		return true;
-	for (; (size_t)(end - at) >= length; at++) {
-		at = memchr(at, text[0], (size_t)(end - at) - length + 1);
-		if (!at)
-			return false;
-		if (!memcmp(at, text, length))
-			return true;
-	}
-	return false;
-}
-
-/* A path is told of, in requests of these opcodes. */
-static void tell(const uint8_t *opcodes, struct line *line)
-{
-	for (int i = 0; i < 4; i++) {
-		uint64_t some;
-
-		memcpy(&some, opcodes + 8 * i, sizeof(some));
-		line->told[i] |= some;
-	}
-}
-
-static bool is_quiet_path(const uint8_t *at, const uint8_t *after, struct line *line)
-{
-	const uint8_t *start = at + 1, *end = after - 1, *head_end = NULL;
-	const struct word *head;
-
-	if (*at != '"' || end - start < 2 || end - start > MAX_PATH || *start != '/' ||
-	    end[-1] == '/')
-		return false;
-	for (at = start; at < end; at++) {
-		if (*at == '\\' || (*at == '/' && (at[1] == '/' || at[1] == '.')))
-			return false;
-		if (*at == '/' && at > start && !head_end)
-			head_end = at;
-	}
-	if (!head_end)
-		head_end = end;
-	if ((size_t)(head_end - start) > sizeof(head->text))
-		head_end = start + sizeof(head->text);
-	head = find_word(PATH_HEAD, start, head_end);
-	if (head && !head->count)
-		tell(head->opcodes, line);
-	for (uint32_t i = 0; head && i < head->count; i++) {
-		const struct beginning *it = &vocabulary.beginnings[head->number + i];
-
-		if ((size_t)(end - start) >= it->length && !memcmp(start, it->text, it->length) &&
-		    contains(start + it->length, end, it->within, it->within_length))
-			tell(it->opcodes, line);
-	}
-	line->has_path = true;
-	return true;
-}
-
-static bool is_quiet_opcode(int32_t opcode, int32_t *before)
-{
-	if (opcode < 0 || (*before != NO_OPCODE && *before != opcode))
-		return false;
-	*before = opcode;
-	return true;
-}
-
-/* A number from -1 to MAX_FD, or NO_FD. */
-static int32_t small_number(const uint8_t *at, const uint8_t *after)
-{
-	int32_t number = 0;
-
-	if (is_text(at, after, "-1"))
-		return -1;
-	if (after - at > 3)
-		return NO_FD;
-	for (; at < after; at++) {
-		if (!is_digit(*at))
-			return NO_FD;
-		number = number * 10 + *at - '0';
-	}
-	return number <= MAX_FD ? number : NO_FD;
-}
-
-static bool is_quiet_fd(const uint8_t *at, const uint8_t *after, struct line *line)
-{
-	int32_t fd = small_number(at, after);
-
-	if (fd == NO_FD || (line->fd != NO_FD && line->fd != fd))
-		return false;
-	line->fd = fd;
-	return true;
-}
-
-static bool is_quiet_ring(const uint8_t *at, const uint8_t *after, struct line *line)
-{
-	const uint8_t *end = after - 1;
-	uint64_t ring = 0;
-
-	/* Without leading zeros, so that there is one text for each. */
-	if (after - at < 5 || after - at > 20 || memcmp(at, "\"0x", 3) || at[3] == '0')
-		return false;
-	for (at += 3; at < end; at++) {
-		if (!is_digit(*at) && !(*at >= 'a' && *at <= 'f'))
-			return false;
-		ring = ring << 4 | (uint64_t)(is_digit(*at) ? *at - '0' : *at - 'a' + 10);
-	}
-	if (line->ring && line->ring != ring)
-		return false;
-	line->ring = ring;
-	return true;
-}
-
-static bool is_quiet_value(uint8_t kind, const uint8_t *at, const uint8_t *after, struct line *line)
-{
-	const struct word *word;
-
-	switch (kind) {
-	case KEY_ANY:
-		return true;
-	case KEY_OBJECT:
-		return is_text(at, after, "{}");
-	case KEY_NOTHING:
-		return is_text(at, after, "0") || is_text(at, after, "false") ||
-		       is_text(at, after, "\"\"") || is_text(at, after, "[]") ||
-		       is_text(at, after, "{\"mode\":0,\"filters\":0}");
-	case KEY_PATH:
-		return is_quiet_path(at, after, line);
-	case KEY_TARGET:
-		return *at == '"' && !memchr(at, '\\', (size_t)(after - at)) &&
-		       !find_word(TARGET_KIND, at + 1, after - 1);
-	case KEY_OPCODE:
-		word = *at == '"' ? find_word(OPCODE_NAME, at + 1, after - 1) : NULL;
-		return word && is_quiet_opcode(word->number, &line->opcode);
-	case KEY_OPCODE_NUMBER:
-		return is_quiet_opcode(small_number(at, after), &line->opcode_number);
-	case KEY_FD:
-		return is_quiet_fd(at, after, line);
-	case KEY_RING:
-		return is_quiet_ring(at, after, line);
-	default:
-		return false;
-	}
-}
-
 static const uint8_t *skip_members(const uint8_t *at, const uint8_t *end, int depth,
 				   struct line *line);
 
-/* The value of a key of an event, or of an object in one. */
-static const uint8_t *skip_member(const uint8_t *key, const uint8_t *key_end, const uint8_t *value,
-				  const uint8_t *end, int depth, struct line *line)
+/* The value of a key that may be anything to the splitter itself. */
+static const uint8_t *skip_asked(const uint8_t *key, const uint8_t *key_end, const uint8_t *value,
+				 const uint8_t *end, int depth, struct line *line)
 {
 	const struct word *word = line->is_left_out ? NULL : find_word(KEY_ANY, key, key_end);
+	struct quiet *quiet = &line->quiet;
 	const uint8_t *after;
 
 	if (word && word->kind == KEY_OBJECT && *value == '{' && value[1] != '}' && depth)
 		return skip_members(value, end, depth - 1, line);
 	after = skip_value(value, end, depth);
 	if (!word || !after) {
-		line->is_quiet = false;
+		quiet->is_quiet = false;
 	} else if (word->kind != KEY_VARYING) {
-		line->is_quiet = line->is_quiet && is_quiet_value(word->kind, value, after, line);
+		quiet->is_quiet = quiet->is_quiet && is_quiet_value(word->kind, value, after, quiet);
 	} else if (line->cuts < MAX_CUTS) {
 		line->cut[line->cuts].start = value;
 		line->cut[line->cuts++].end = after;
@@ -651,6 +226,35 @@ static const uint8_t *skip_member(const uint8_t *key, const uint8_t *key_end, co
 	return after;
 }
 
+/* The value of a key of the record itself. Of a key that comes twice the last counts. */
+static const uint8_t *skip_own(const uint8_t *key, const uint8_t *key_end, const uint8_t *value,
+			       const uint8_t *end, struct line *line)
+{
+	const uint8_t *after;
+
+	if (is_text(key, key_end, "process")) {
+		if (line->has_process)
+			return NULL;
+		line->has_process = true;
+		line->text = value;
+		line->text_end = after = skip_process(value, end, &line->process);
+		line->is_left_out = line->process >= 0 && line->left_out[line->process];
+		return after;
+	}
+	if (is_text(key, key_end, "type")) {
+		after = skip_value(value, end, MAX_DEPTH);
+		if (!after || line->has_type)
+			return NULL;
+		line->has_type = true;
+		line->is_event = is_text(value, after, "\"IOUringEvent\"");
+		return after;
+	}
+	if (is_text(key, key_end, "missing"))
+		line->has_missing = true;
+	return skip_asked(key, key_end, value, end, MAX_DEPTH, line);
+}
+
+/* The members of an object: the record where the depth is the greatest, else of one in it. */
 static const uint8_t *skip_members(const uint8_t *at, const uint8_t *end, int depth,
 				   struct line *line)
 {
@@ -662,75 +266,46 @@ static const uint8_t *skip_members(const uint8_t *at, const uint8_t *end, int de
 		value = skip_key(at, end, &key_end);
 		if (!value)
 			return NULL;
-		at = skip_member(key, key_end, value, end, depth, line);
+		at = depth == MAX_DEPTH ? skip_own(key, key_end, value, end, line) :
+					  skip_asked(key, key_end, value, end, depth, line);
 		if (!at)
 			return NULL;
 	} while (*at == ',');
 	return *at == '}' ? at + 1 : NULL;
 }
 
-static enum row_kind kind_of(const struct line *line)
+/* Looks at the line from `at` to `end`, behind its newline: whether it is an object that is known. */
+static bool look_at(const uint8_t *at, const uint8_t *end, const uint8_t *left_out,
+		    struct line *line)
 {
-	if (!line->is_event || line->has_missing || line->process < 0)
-		return OTHER;
-	if (!line->is_quiet || line->opcode < 0 ||
-	    (line->opcode_number != NO_OPCODE && line->opcode_number != line->opcode) ||
-	    (line->told[line->opcode / 64] >> line->opcode % 64 & 1))
-		return EVENT;
-	return line->has_path ? QUIET_WITH_PATH : QUIET;
-}
-
-/* Walks the members of the object at `at`, in a line that `end` points behind. */
-static bool walk(const uint8_t *at, const uint8_t *end, const uint8_t *left_out, struct line *line)
-{
-	bool has_type = false, has_process = false;
-
 	memset(line, 0, offsetof(struct line, cut));
+	line->left_out = left_out;
 	line->process = NO_PROCESS;
-	line->is_quiet = true;
-	line->opcode = NO_OPCODE;
-	line->opcode_number = NO_OPCODE;
-	line->fd = NO_FD;
+	line->quiet.is_quiet = true;
+	line->quiet.opcode = NO_OPCODE;
+	line->quiet.opcode_number = NO_OPCODE;
+	line->quiet.fd = NO_FD;
 	if (*at != '{')
 		return false;
-	do {
-		const uint8_t *key, *key_end, *value;
-
-		at = skip_blank(at + 1);
-		key = at + 1;
-		value = skip_key(at, end, &key_end);
-		if (!value)
-			return false;
-		/* Of a key that comes twice the last counts. */
-		if (is_text(key, key_end, "process")) {
-			if (has_process)
-				return false;
-			has_process = true;
-			line->text = value;
-			at = skip_process(value, end, &line->process);
-			if (!at)
-				return false;
-			line->text_end = at;
-			line->is_left_out = line->process >= 0 && left_out[line->process];
-		} else if (is_text(key, key_end, "type")) {
-			at = skip_value(value, end, MAX_DEPTH);
-			if (!at || has_type)
-				return false;
-			has_type = true;
-			line->is_event = is_text(value, at, "\"IOUringEvent\"");
-		} else {
-			if (is_text(key, key_end, "missing"))
-				line->has_missing = true;
-			at = skip_member(key, key_end, value, end, MAX_DEPTH, line);
-			if (!at)
-				return false;
-		}
-	} while (*at == ',');
-	if (*at++ != '}')
+	at = skip_members(at, end, MAX_DEPTH, line);
+	if (!at)
 		return false;
 	if (*at == '\r')
 		at++;
 	return at + 1 == end;
+}
+
+static enum row_kind kind_of(const struct line *line)
+{
+	const struct quiet *quiet = &line->quiet;
+
+	if (!line->is_event || line->has_missing || line->process < 0)
+		return OTHER;
+	if (!quiet->is_quiet || quiet->opcode < 0 ||
+	    (quiet->opcode_number != NO_OPCODE && quiet->opcode_number != quiet->opcode) ||
+	    (quiet->told[quiet->opcode / 64] >> quiet->opcode % 64 & 1))
+		return EVENT;
+	return quiet->has_path ? QUIET_WITH_PATH : QUIET;
 }
 
 static uint64_t hash_bytes(const uint8_t *bytes, size_t length)
@@ -793,7 +368,7 @@ static int32_t number_of_said(const uint8_t *at, const uint8_t *end, const struc
 		}
 		if (slot->hash == hash && slot->length == length &&
 		    !memcmp(said.texts + slot->start, text, length))
-			return slot->process;
+			return slot->number;
 	}
 	return NO_REPEAT;
 }
@@ -813,35 +388,11 @@ static uint8_t *append(uint8_t *out, const uint8_t *start, const uint8_t *end)
 int32_t iouring_lines_begin(const struct word *all, uint32_t count,
 			    const struct beginning *beginnings, uint32_t beginnings_count)
 {
-	if (count > MAX_WORDS || beginnings_count > MAX_BEGINNINGS)
-		return -EINVAL;
-	forget_processes();
+	forget(&known);
 	known.generation = 0;
-	forget_said();
+	forget(&said);
 	said.generation = 0;
-	memset(&vocabulary, 0, sizeof(vocabulary));
-	vocabulary.is_known = count > 0;
-	for (uint32_t i = 0; i < beginnings_count; i++) {
-		const struct beginning *it = &beginnings[i];
-
-		if (it->length > sizeof(it->text) || it->within_length > sizeof(it->within))
-			return -EINVAL;
-		vocabulary.beginnings[i] = *it;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		const struct word *word = &all[i];
-		uint32_t slot;
-
-		if (word->length > sizeof(word->text) ||
-		    (word->kind == PATH_HEAD && word->number + word->count > beginnings_count))
-			return -EINVAL;
-		vocabulary.all[i] = *word;
-		slot = word_slot(word->kind, (const uint8_t *)word->text, word->length);
-		while (vocabulary.slots[slot])
-			slot = (slot + 1) % WORD_SLOTS;
-		vocabulary.slots[slot] = (uint8_t)(i + 1);
-	}
-	return 0;
+	return begin_vocabulary(all, count, beginnings, beginnings_count);
 }
 
 /*
@@ -887,7 +438,7 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 			split->lines++;
 			continue;
 		}
-		is_taken = size <= MAX_LINE && walk(start, end, left_out, &line);
+		is_taken = size <= MAX_LINE && look_at(start, end, left_out, &line);
 		kind = is_taken ? kind_of(&line) : OTHER;
 		if (kind != OTHER && left_out[line.process]) {
 			split->skipped++;
@@ -911,9 +462,9 @@ int32_t iouring_lines_split(const uint8_t *bytes, uint32_t length, uint32_t at, 
 		row->text_start = (uint32_t)(line.text - bytes);
 		row->text_end = (uint32_t)(line.text_end - bytes);
 		row->kind = kind;
-		row->fd = line.fd;
-		row->ring_low = (uint32_t)line.ring;
-		row->ring_high = (uint32_t)(line.ring >> 32);
+		row->fd = line.quiet.fd;
+		row->ring_low = (uint32_t)line.quiet.ring;
+		row->ring_high = (uint32_t)(line.quiet.ring >> 32);
 		if (vocabulary.is_known && (kind == EVENT || (names && kind == QUIET_WITH_PATH)))
 			row->repeat = number_of_said(start, end, &line);
 	}
