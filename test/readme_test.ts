@@ -55,12 +55,12 @@ testWith(
   "The README's commands do what they say",
   async () => {
     const workload = await buildWorkload();
-    // There is something to record, and a second is enough.
+    // There is something to record, and a few seconds are enough.
     const record =
       `while '${workload}' samples; do sleep 0.1; done > /dev/null & trap 'kill $!' EXIT\n`;
     const said = runBlocks(
       blocksOf("sh").map((block) =>
-        isLive(block) ? record + block.replace("-d 60", "-d 1") : block
+        isLive(block) ? record + block.replace("-d 60", "-d 4") : block
       ),
       () => {},
     );

@@ -6,7 +6,7 @@ import type { Diagnostic, IOUringStatus, ProcessBlock } from "../record/records.
 import { type CaptureDevice, type StopSignal, UnsupportedHostError } from "./capture_device.ts";
 import { Decoder } from "./decoder.ts";
 import { LossCounter } from "./loss_counter.ts";
-import { PreparedCommands } from "./prepared.ts";
+import { PreparedCommands } from "./prepared_commands.ts";
 import type { ProcessDescription } from "./process_table.ts";
 
 /** Room for one batch. A record is at most 64 KiB, and two must fit. */
@@ -67,7 +67,7 @@ export interface CaptureRun {
   readonly processFilter: ProcessFilterConfig;
   /** The process filter has a condition on the executable, which is judged here. */
   readonly judgeBinaries: boolean;
-  /** ms to run; undefined until told to stop. */
+  /** ms to run once everything is attached; undefined until told to stop. */
   readonly durationMs?: number;
   readonly stopSignal: StopSignal;
   /** Everything runs that takes a privilege to start. */
@@ -132,6 +132,7 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
   const batch = new Uint8Array(BATCH_BYTES);
   let nextLoss = startedAt + LOSS_INTERVAL_MS;
   let selfKnown = false;
+  let endsAt: number | undefined;
   for (;;) {
     // Read before the records: what had come by then is decoded before anything is given up.
     const clocks = device.clocks();
@@ -164,7 +165,9 @@ export function* captureSource(run: CaptureRun): Generator<RecordBatch> {
       }];
     }
     if (run.stopSignal() !== 0 || run.enough()) break;
-    if (run.durationMs !== undefined && time - startedAt >= run.durationMs) break;
+    // On a slow host it took long to start.
+    endsAt ??= time + (run.durationMs ?? Infinity);
+    if (time >= endsAt) break;
   }
 
   device.detach();

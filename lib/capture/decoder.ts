@@ -7,13 +7,12 @@ import type {
   RequestBlock,
   StreamRecord,
 } from "../record/records.ts";
-import { type ArgumentReader, type KnownArguments, NO_MEMORY } from "../uapi/argument.ts";
+import { type ArgumentReader, NO_MEMORY } from "../uapi/argument.ts";
 import { withDirectories } from "../uapi/directories.ts";
 import { errnoName } from "../uapi/errno.ts";
 import { describeRequest } from "../uapi/op_info.ts";
 import { opcodeName, OPCODES } from "../uapi/opcodes.ts";
 import { registerOpName } from "../uapi/register_ops.ts";
-import type { RequestFields } from "../uapi/request_fields.ts";
 import { IOSQE_FIXED_FILE, sqeFlagNames } from "../uapi/ring_flags.ts";
 import { readSqe, SQE_SIZE } from "../uapi/sqe.ts";
 import type { RecordBatch } from "../chain/chain.ts";
@@ -23,7 +22,11 @@ import type { Clocks } from "./capture_device.ts";
 import { type EventParts, EventWriter, writeAny } from "./event_line.ts";
 import { FileTable } from "./file_table.ts";
 import { LineWriter } from "./line_writer.ts";
-import { COMMAND_BYTES, type PreparedCommands } from "./prepared.ts";
+import {
+  COMMAND_BYTES,
+  type PreparedCommands,
+  type RequestArguments,
+} from "./prepared_commands.ts";
 import { ProcessDecoder } from "./process_decoder.ts";
 import { type ProcessDescription, ProcessTable, type ThreadBlock } from "./process_table.ts";
 import { RingDecoder } from "./ring_decoder.ts";
@@ -44,8 +47,6 @@ const WAITS = 0x0e;
 const SENDS: ReadonlySet<number> = new Set([9, 26, 47, 48]);
 const SEND = 26;
 const SEND_ZC = 47;
-const OPENS: ReadonlySet<number> = new Set([18, 28]);
-const EPOLL_CTL = 29;
 const LINKAT = 39;
 const TIMEOUTS: ReadonlySet<number> = new Set([11, 15]);
 const URING_CMDS: ReadonlySet<number> = new Set([46, 64]);
@@ -53,9 +54,6 @@ const NO_SQE_FLAGS: string[] = [];
 const SECCOMP_MODE_FILTER = 2;
 /** One that comes later than so many others is an event like any other. */
 const MAX_CANARIES = 64;
-const READS_AND_WRITES: ReadonlySet<number> = new Set([1, 2, 4, 5, 22, 23, 49, 60, 61]);
-/** RWF_HIPRI to RWF_APPEND, and the bits of `ki_flags` by the same meaning. */
-const RWF_KEPT = 0x1f;
 
 /** What the decoder is told. */
 export interface DecoderOptions {
@@ -494,13 +492,13 @@ export class Decoder {
   #arguments(sections: readonly Section[], facts: RequestFacts): void {
     const kinds = this.#section;
     const { opcode } = facts;
-    let fields: { -readonly [K in keyof RequestFields]: RequestFields[K] } = {
+    let fields: RequestArguments["fields"] = {
       opcode,
       flags: facts.flags & 0xff,
       fd: facts.fd,
       bufIndex: facts.bufIndex,
     };
-    const known: { -readonly [K in keyof KnownArguments]: KnownArguments[K] } = {};
+    const known: RequestArguments["known"] = {};
     let target: JsonObject | undefined;
     let targetUnsure = false;
     let input: JsonObject | undefined;
@@ -515,26 +513,9 @@ export class Decoder {
       switch (kind) {
         case kinds.command: {
           if (section.length < COMMAND_BYTES) break;
-          this.#commands.read(fields, section.view, section.at);
+          this.#commands.read({ fields, known }, section.view, section.at);
           if (OPCODES[opcode]?.worksOnFile === true) facts.fd ??= fields.fd;
-          if (fields.opFlags === undefined && READS_AND_WRITES.has(opcode)) {
-            // Before 5.19 they are kept together with what the open file asks for.
-            const kept = this.#commands.bytes(opcode, section.bytes, {
-              name: "kiocb.ki_flags",
-              length: 4,
-            });
-            if (kept === undefined || (kept[0]! & RWF_KEPT) !== 0) facts.miss("op_info.flags");
-          }
-          if (OPENS.has(opcode)) {
-            const how = this.#commands.bytes(opcode, section.bytes, { name: "how", length: 24 });
-            if (how !== undefined) known.open_how = { ok: true, bytes: how };
-          } else if (opcode === EPOLL_CTL) {
-            const event = this.#commands.bytes(opcode, section.bytes, {
-              name: "event",
-              length: 12,
-            });
-            if (event !== undefined) known.epoll_event = { ok: true, bytes: event };
-          } else if (SENDS.has(opcode)) {
+          if (SENDS.has(opcode)) {
             // Nobody is named unless a section says who.
             known.sockaddr = { ok: true, bytes: new Uint8Array() };
             if (opcode === SEND || opcode === SEND_ZC) fields.off = 0n;

@@ -1,14 +1,15 @@
 import { type FaultReason, MemoryFault } from "../kernel/memory_fault.ts";
 import type { KernelObject, Program } from "../kernel/program.ts";
+import {
+  type Command,
+  type CommandMember,
+  NARROWED,
+  type Slot,
+  type SlotMembers,
+} from "../kernel/request_commands.ts";
 import type { Argument, ArgumentName, KnownArguments, MissingReason } from "../uapi/argument.ts";
 import type { RequestFields } from "../uapi/request_fields.ts";
 import { isUnreadable, readable } from "./diagnostics.ts";
-
-/** Slots that a command struct fills. */
-export type SlotName = Exclude<keyof RequestFields, "opcode" | "flags" | "socket">;
-
-/** A member by its dotted path, or the names it has had, newest first. */
-export type Member = string | readonly string[];
 
 /** PATH_MAX, the NUL included. */
 const MAX_PATH = 4096;
@@ -21,21 +22,6 @@ const REASONS: { readonly [reason in FaultReason]: MissingReason } = {
   null: "null",
   // The end record says that not everything was read.
   over_budget: "not_in_image",
-};
-
-/** What a slot holds of an integer of any size and sign. */
-const NARROWED: { readonly [slot in SlotName]: (value: bigint) => number | bigint | boolean } = {
-  ioprio: (value) => Number(BigInt.asUintN(16, value)),
-  fd: (value) => Number(BigInt.asIntN(32, value)),
-  off: (value) => BigInt.asUintN(64, value),
-  addr: (value) => BigInt.asUintN(64, value),
-  len: (value) => Number(BigInt.asUintN(32, value)),
-  opFlags: (value) => Number(BigInt.asUintN(32, value)),
-  bufIndex: (value) => Number(BigInt.asUintN(16, value)),
-  fileIndex: (value) => Number(BigInt.asUintN(32, value)),
-  addr3: (value) => BigInt.asUintN(64, value),
-  byteLength: (value) => BigInt.asUintN(64, value),
-  compat: (value) => value !== 0n,
 };
 
 /** What is known of a request beyond its `struct io_kiocb`. */
@@ -56,7 +42,7 @@ export interface RequestContext {
  * (`io_kiocb_to_cmd()`, `include/linux/io_uring_types.h`). What cannot be read, or is not in this
  * kernel, leaves its slot out.
  */
-export class CommandReader {
+export class CommandReader implements Command {
   readonly kiocb: KernelObject;
   readonly program: Program;
   readonly opcode: number;
@@ -65,6 +51,8 @@ export class CommandReader {
   readonly context: RequestContext;
   /** `REQ_F_*` bits. */
   readonly flags: bigint;
+  /** As in {@linkcode RequestFields}. */
+  compat = false;
   #fields: Record<string, unknown> = {};
   #known: { [name in ArgumentName]?: Argument } = {};
   #command: KernelObject | undefined;
@@ -86,7 +74,8 @@ export class CommandReader {
 
   /** All slots filled so far. */
   fields(flags: number): RequestFields {
-    return { opcode: this.opcode, flags, ...this.#fields };
+    const compat = this.compat ? { compat: true } : {};
+    return { opcode: this.opcode, flags, ...this.#fields, ...compat };
   }
 
   /** The kernel's own copies of arguments found so far. */
@@ -96,9 +85,13 @@ export class CommandReader {
 
   /** Chooses the command struct: the first of these names that this kernel has. */
   overlay(names: readonly string[]): boolean {
-    const name = names.find((name) => this.program.types.struct(name) !== undefined);
+    const name = names.find((name) => this.hasStruct(name));
     this.#command = name === undefined ? undefined : this.kiocb.as(name);
     return this.#command !== undefined;
+  }
+
+  hasStruct(name: string): boolean {
+    return this.program.types.struct(name) !== undefined;
   }
 
   /** Whether the command struct has a member. */
@@ -107,13 +100,8 @@ export class CommandReader {
   }
 
   /** An integer or a pointer of the command struct. */
-  member(member: Member): bigint | undefined {
+  member(member: CommandMember): bigint | undefined {
     return this.#command && integerOf(this.#command, member);
-  }
-
-  /** A struct within the command struct. */
-  embedded(path: string): KernelObject | undefined {
-    return this.#command && readable(() => this.#command!.embedded(path));
   }
 
   /** Whether a pointer of the command struct is one to a struct. */
@@ -130,19 +118,19 @@ export class CommandReader {
   }
 
   /** Fills a slot, unless the value is not known. */
-  put(slot: SlotName, value: bigint | number | undefined): void {
+  put(slot: Slot, value: bigint | number | undefined): void {
     if (value !== undefined) this.#fields[slot] = NARROWED[slot](BigInt(value));
   }
 
   /** Fills slots from members of the command struct. */
-  putMembers(members: { readonly [slot in SlotName]?: Member }): void {
+  putMembers(members: SlotMembers): void {
     for (const [slot, member] of Object.entries(members)) {
-      this.put(slot as SlotName, this.member(member));
+      this.put(slot as Slot, this.member(member));
     }
   }
 
   /** The number that a slot was filled with. */
-  slot(slot: SlotName): number | undefined {
+  slot(slot: Slot): number | undefined {
     const value = this.#fields[slot];
     return typeof value === "number" ? value : undefined;
   }
@@ -159,6 +147,12 @@ export class CommandReader {
       const reason = error instanceof MemoryFault ? REASONS[error.reason] : "not_kept";
       this.#known[name] = { ok: false, reason };
     }
+  }
+
+  /** Keeps a struct within the command struct, where it has one. */
+  copy(name: ArgumentName, path: string): void {
+    const command = this.#command;
+    if (command?.has(path) === true) this.know(name, () => command.bytes(path));
   }
 
   /** Keeps a string of kernel memory. One that memory cuts short is none. */
@@ -202,7 +196,7 @@ export class CommandReader {
   /** The data beside a request in flight, as a struct. */
   asyncData(type: string): KernelObject | undefined {
     const address = this.asyncAddress();
-    if (address === undefined || this.program.types.struct(type) === undefined) return undefined;
+    if (address === undefined || !this.hasStruct(type)) return undefined;
     return this.program.object(type, address);
   }
 
@@ -222,7 +216,7 @@ export function taskOf(kiocb: KernelObject): KernelObject | undefined {
 }
 
 /** An integer or a pointer of a struct, by the first of its names that this kernel has. */
-export function integerOf(object: KernelObject, member: Member): bigint | undefined {
+export function integerOf(object: KernelObject, member: CommandMember): bigint | undefined {
   const path = typeof member === "string" ? member : member.find((path) => object.has(path));
   return path === undefined ? undefined : readable(() => object.bigint(path));
 }

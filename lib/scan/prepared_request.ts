@@ -1,7 +1,7 @@
 import type { KernelObject } from "../kernel/program.ts";
 import type { KnownArguments } from "../uapi/argument.ts";
 import type { RequestFields } from "../uapi/request_fields.ts";
-import { readCommand } from "./command_layouts.ts";
+import { readCommand } from "./read_command.ts";
 import { CommandReader, type RequestContext } from "./command_reader.ts";
 
 const IOSQE_IO_DRAIN = 1 << 1;

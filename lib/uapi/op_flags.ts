@@ -13,6 +13,15 @@ export const NOP_FLAGS: FlagTable = [
   [1 << 5, "IORING_NOP_CQE32"],
 ];
 
+/** The result is the one in `len`. */
+export const NOP_INJECT_RESULT = 1 << 0;
+
+/** `fd` is looked up. */
+export const NOP_FILE = 1 << 1;
+
+/** The registered buffer `buf_index` is looked up. */
+export const NOP_FIXED_BUFFER = 1 << 3;
+
 /** `rw_flags`. Source: include/uapi/linux/fs.h. */
 export const RW_FLAGS: FlagTable = [
   [0x001, "RWF_HIPRI"],
@@ -70,6 +79,12 @@ export const POLL_FLAGS: FlagTable = [
   [1 << 2, "IORING_POLL_UPDATE_USER_DATA"],
   [1 << 3, "IORING_POLL_ADD_LEVEL"],
 ];
+
+/** It goes on after the first event. */
+export const POLL_ADD_MULTI = 1 << 0;
+
+/** Level triggered. */
+export const POLL_ADD_LEVEL = 1 << 3;
 
 /** The POLL_REMOVE flag that makes it change the events. */
 export const POLL_UPDATE_EVENTS = 1 << 1;
@@ -351,6 +366,9 @@ export const URING_CMD_FLAGS: FlagTable = [
   [1 << 1, "IORING_URING_CMD_MULTISHOT"],
 ];
 
+/** It works on the registered buffer `buf_index`. */
+export const URING_CMD_FIXED = 1 << 0;
+
 /** `cmd_op` on a socket, at the index of its value: `enum io_uring_socket_op`. */
 export const SOCKET_COMMANDS: readonly string[] = [
   "SOCKET_URING_OP_SIOCINQ",
@@ -399,6 +417,9 @@ export const FUTEX_FLAGS: FlagTable = [
 
 /** `install_fd_flags`. */
 export const FIXED_FD_FLAGS: FlagTable = [[1 << 0, "IORING_FIXED_FD_NO_CLOEXEC"]];
+
+/** The descriptor outlives an execve(2). */
+export const FIXED_FD_NO_CLOEXEC = 1 << 0;
 
 /** `pipe_flags`: the open flags that pipe2(2) takes. O_NOTIFICATION_PIPE is O_EXCL's bit. */
 export const PIPE_FLAGS: FlagTable = [

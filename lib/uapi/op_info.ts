@@ -59,9 +59,9 @@ export function describeRequest(
 function nop(request: RequestDescription): void {
   const { fields } = request;
   const flags = fields.opFlags ?? 0;
-  if ((flags & 1 << 0) !== 0) request.value("injected_result", signed(fields.len));
-  if ((flags & 1 << 1) !== 0) request.value("fd", fields.fd);
-  if ((flags & 1 << 3) !== 0) request.value("buf_index", fields.bufIndex);
+  if ((flags & op.NOP_INJECT_RESULT) !== 0) request.value("injected_result", signed(fields.len));
+  if ((flags & op.NOP_FILE) !== 0) request.value("fd", fields.fd);
+  if ((flags & op.NOP_FIXED_BUFFER) !== 0) request.value("buf_index", fields.bufIndex);
   request.flags("flags", fields.opFlags, op.NOP_FLAGS);
 }
 
@@ -546,7 +546,7 @@ function uringCommand(request: RequestDescription): void {
   // The kernel keeps flags of its own in the upper 8 bits.
   const flags = fields.opFlags === undefined ? undefined : fields.opFlags & 0xffffff;
   request.flags("flags", flags, op.URING_CMD_FLAGS);
-  request.buffer(((fields.opFlags ?? 0) & 1 << 0) !== 0);
+  request.buffer(((fields.opFlags ?? 0) & op.URING_CMD_FIXED) !== 0);
 }
 
 function socketCommand(request: RequestDescription, command: number): void {

@@ -21,6 +21,10 @@ interface Trouble {
   readonly results?: boolean;
   /** ms from one look at the clock to the next. */
   readonly step?: number;
+  /** ms that it takes to start. */
+  readonly startMs?: number;
+  /** ms that it is to run. */
+  readonly durationMs?: number;
 }
 
 /** A host of one CPU whose ring buffer gives these batches, one a look. */
@@ -67,8 +71,9 @@ function recordsOf(batches: readonly Uint8Array[], trouble: Trouble = {}): Strea
     results: trouble.results ?? false,
     processFilter: {},
     judgeBinaries: false,
+    ...(trouble.durationMs === undefined ? {} : { durationMs: trouble.durationMs }),
     stopSignal: () => ++looks < batches.length ? 0 : 2,
-    attached() {},
+    attached: () => time += trouble.startMs ?? 0,
     enough: () => false,
     now: () => time += trouble.step ?? 0,
     random: () => 1n,
@@ -122,6 +127,13 @@ test("captureSource() takes no silence of its reader for an attack, and sees one
     ["lost", "capture_blinded"],
     ["end", "capture_blinded"],
   ]);
+});
+
+test("captureSource() runs for as long as it was told, however long it took to start", () => {
+  const looks = Array.from({ length: 50 }, () => new Uint8Array());
+  const records = recordsOf(looks, { step: 100, startMs: 5000, durationMs: 2000 });
+  const end = records.at(-1)!;
+  equal(end.type === "IOUringStatus" && end.duration_ms, 5000 + 2000 + 2 * 100);
 });
 
 test("captureSource() says what it cannot list, and that it cannot test itself", () => {

@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
-import { PreparedCommands } from "../../lib/capture/prepared.ts";
+import { PreparedCommands } from "../../lib/capture/prepared_commands.ts";
 import { Btf } from "../../lib/kernel/btf.ts";
 import { emptyBtf } from "../live/btf_bytes.ts";
 import { Decoder } from "../../lib/capture/decoder.ts";

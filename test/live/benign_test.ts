@@ -134,7 +134,10 @@ for (const { program, commands, env = {} } of BENIGN) {
         stdin: "null",
         stderr: "null",
       }).spawn();
+      let isOver = false;
+      capture.status.then(() => isOver = true);
       while (((await Deno.stat(path).catch(() => undefined))?.size ?? 0) === 0) {
+        assert.ok(!isOver, "the capture has ended");
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
       const work = commands(folder);

@@ -56,7 +56,7 @@ const NOP_EVENT = '"opcode":"IORING_OP_NOP"';
 /** Of a flood, only so many are kept. */
 const MOST_NOPS = 30_000;
 /** A capture is ended where what a test waits for has not come after so long. */
-const GUARD_MS = 60_000;
+const GUARD_MS = 300_000;
 
 /** A capture that is running. */
 export class RunningCapture {

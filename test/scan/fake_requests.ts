@@ -21,8 +21,8 @@ const COMMON: FakeStructs = {
   timespec64: { tv_sec: "s64", tv_nsec: "s64" },
   open_how: { flags: "u64", mode: "u64", resolve: "u64" },
   xattr_name: { name: "s8[256]" },
-  // Not packed, as on arm64.
-  epoll_event: { events: "u32", data: "u64" },
+  // Packed, as on x86-64.
+  epoll_event: { events: "u32", data: "u32[2]" },
   iov_iter: { iter_type: "u8", count: "u64", nr_segs: "u64" },
   msghdr: { msg_name: "*", msg_namelen: "s32", msg_iter: "iov_iter" },
   hrtimer: { node: "u64[4]" },

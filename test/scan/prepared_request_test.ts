@@ -14,6 +14,7 @@ import { describeRequest } from "../../lib/uapi/op_info.ts";
 import { opcodeName, opcodeNumber } from "../../lib/uapi/opcodes.ts";
 import type { RequestFields } from "../../lib/uapi/request_fields.ts";
 import { pseudoRandom, randomBytes, sockaddrIn, words64 } from "../uapi/layout.ts";
+import { u64 } from "../kernel/fake_machine.ts";
 import { type FakeRequest, type KernelName, RequestMachine, type Values } from "./fake_requests.ts";
 
 const USER = 0x7fff12340000n;
@@ -325,7 +326,6 @@ const MODERN: readonly Case[] = [
   modern("FTRUNCATE", "io_ftrunc", { len: 4096 }, { fd: 9, off: 4096n }, FD),
   modern("EPOLL_WAIT", "io_epoll_wait", { maxevents: 8 }, { fd: 9, len: 8 }, FD),
   modern("PIPE", "io_pipe", { fds: USER, flags: 0o4000, file_slot: 1 }, {
-    addr: USER,
     opFlags: 0o4000,
     fileIndex: 1,
   }),
@@ -412,7 +412,7 @@ const COPIES: readonly Case[] = (["7.1", "6.18", "6.1", "5.10"] as const).flatMa
           op: 1,
           fd: 6,
           "event.events": 0x80000001n,
-          "event.data": 0x1122,
+          "event.data": u64(0x1122n),
         }],
       }),
       slots: { fd: 5, len: 1, off: 6n },
@@ -500,10 +500,9 @@ const COPIES: readonly Case[] = (["7.1", "6.18", "6.1", "5.10"] as const).flatMa
             filename: m.filename("/usr/bin/pkexec"),
             mask: 3,
             flags: 0x100,
-            buffer: USER,
           }],
         }),
-        slots: { fd: -100, len: 3, opFlags: 0x100, off: USER },
+        slots: { fd: -100, len: 3, opFlags: 0x100 },
         known: { path: "/usr/bin/pkexec" },
       },
       {
@@ -603,10 +602,9 @@ const OLDER: readonly Case[] = [
         filename: USER,
         mask: 3,
         flags: 0x100,
-        buffer: USER + 8n,
       }],
     }),
-    slots: { fd: -100, len: 3, opFlags: 0x100, addr: USER, off: USER + 8n },
+    slots: { fd: -100, len: 3, opFlags: 0x100, addr: USER },
   },
   {
     name: "READ",

@@ -10,15 +10,14 @@ await events $capture
 for mode in $MODES; do
 	echo "MODE $mode"
 	# shellcheck disable=SC2046
-	timeout 60 workload $(echo "$mode" | tr , " ") 2>> errors
+	timeout 600 workload $(echo "$mode" | tr , " ") 2>> errors
 	echo "RC $?"
 done > said
 # A request a millisecond beside a flood.
-timeout 60 workload nop 100000 0 > flood &
+timeout 600 workload nop 100000 0 > flood &
 flood=$!
-timeout 60 workload ticks 200 > ticks
+timeout 600 workload ticks 200 > ticks
 wait $flood
-sleep 1
 kill -INT $capture
 wait $capture
 echo "capture exited with $?" >> errors

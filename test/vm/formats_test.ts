@@ -29,7 +29,7 @@ async function scan(image: string, ...flags: string[]): Promise<Scan> {
   const { code, stdout, stderr } = await new Deno.Command(PROGRAM, {
     args: ["scan", ...flags, "--format", "ndjson", image],
     stdin: "null",
-    signal: AbortSignal.timeout(300_000),
+    signal: AbortSignal.timeout(600_000),
   }).output();
   assert.equal(code, 0, new TextDecoder().decode(stderr));
   const lines = new TextDecoder().decode(stdout).trimEnd().split("\n");

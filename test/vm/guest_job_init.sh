@@ -39,7 +39,7 @@ try() {
 # Waits until a file has something in it, or a process has ended.
 await() {
 	i=0
-	while [ ! -s "$1" ] && [ $i -lt 1200 ] && kill -0 "$2"; do
+	while [ ! -s "$1" ] && [ $i -lt 12000 ] && kill -0 "$2"; do
 		usleep 50000
 		i=$((i + 1))
 	done

@@ -7,7 +7,7 @@ log=/var/log/iouring/capture.ndjson
 
 # Waits for a line in the log.
 wait_for() {
-	for ((i = 0; i < 600; i++)); do
+	for ((i = 0; i < 6000; i++)); do
 		grep -qs "$1" "$log" && return
 		sleep 0.1
 	done

@@ -14,7 +14,7 @@ mkfifo gate
 workload hold < gate > hold &
 exec 4> gate
 await hold $!
-for i in 1 2 3; do
+for i in 1 2 3 4 5 6 7 8 9; do
 	try scan iouring scan --format ndjson /proc/kcore
 	grep -q '"complete":true' scan.out && break
 done

@@ -416,11 +416,10 @@ export interface LabLime {
   truth: LabTruth;
 }
 
-/** What is not to change meanwhile: what lies in memory, and connects that nobody answers. */
+/** What lies in memory is not to change meanwhile. */
 const LIME_SCRIPT = `
 set -e
 echo 0 > /proc/sys/vm/swappiness
-echo 127 > /proc/sys/net/ipv4/tcp_syn_retries
 # With a timeout, pages that a busy machine reads slowly would be left out.
 insmod /lime.ko path=/dev/nvme0n1 format=lime timeout=0
 sync

@@ -185,7 +185,7 @@ export class Guest {
   async quit(): Promise<void> {
     await this.command("quit").catch(() => {});
     this.#qmp.close();
-    const timer = setTimeout(() => this.#process.kill("SIGKILL"), 5000);
+    const timer = setTimeout(() => this.#process.kill("SIGKILL"), 60_000);
     await this.#process.status;
     clearTimeout(timer);
   }

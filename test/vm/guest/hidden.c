@@ -36,7 +36,7 @@ static void forget(struct ring *r)
 	ring_truth(r);
 }
 
-#define RINGS 6
+#define RINGS 12
 
 /*
  * Makes, uses and leaves some rings. What the kernel allocates next is likely
@@ -58,7 +58,7 @@ static void leave(const char *name)
 		ring_unmap(&rings[i]);
 		close(rings[i].fd);
 	}
-	usleep(300000);
+	settle();
 }
 
 /*
@@ -78,7 +78,7 @@ static void reused(void)
 	forget(&old);
 	ring_unmap(&old);
 	close(old.fd);
-	usleep(300000);
+	settle();
 	if (!ring_setup(&r, "reused", 4, 0))
 		return;
 	ring_sqe(&r, OP_NOP, -1);
@@ -125,7 +125,7 @@ static void parked(void)
 		skip("a ring parked in a socket", errno);
 		ring_unmap(&r);
 		close(r.fd);
-		usleep(300000);
+		settle();
 		/* Another file waits in its place. */
 		memcpy(CMSG_DATA(cmsg), &file, sizeof(int));
 		if (sendmsg(pair[0], &msg, 0) != 1)

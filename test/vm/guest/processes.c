@@ -8,7 +8,6 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,17 +117,16 @@ static void *filtered(void *arg)
 		ring_publish(r);
 		ring_truth(r);
 	}
-	sleep_on();
+	rest_thread();
 }
 
 /* Only the thread that made the ring has a filter. */
 static void seccomp_thread(void)
 {
 	static struct ring r;
-	pthread_t id;
 
-	pthread_create(&id, NULL, filtered, &r);
-	usleep(300000);
+	start_thread(filtered, &r);
+	await_threads(1);
 }
 
 /* A login of another user, all privileges dropped after the ring was made. */

@@ -8,6 +8,7 @@
 #include <linux/futex.h>
 #include <linux/openat2.h>
 #include <linux/userfaultfd.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -467,7 +468,7 @@ static void g_unread(void)
 			    O_RDONLY, 0);
 		ring_submit(&r, 1, 0);
 	}
-	usleep(100000); /* opens may finish in a worker */
+	ring_wait(&r, 6); /* opens may finish in a worker */
 	ring_look(&r, false);
 	ring_truth(&r);
 }
@@ -549,7 +550,7 @@ static void i_waiting(void)
 	ring_info(&r, "\"events\":\"POLLOUT\","
 		  "\"flags\":\"IORING_POLL_ADD_MULTI\"");
 	ring_submit(&r, 9, 0);
-	usleep(50000);
+	ring_wait(&r, 1);
 	ring_look(&r, false);
 	ring_truth(&r);
 }
@@ -567,11 +568,7 @@ static void j_waiting_new(void)
 		skip("IORING_OP_FUTEX_WAIT, IORING_OP_WAITID", EINVAL);
 		return;
 	}
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_NAME, "j_child");
-		sleep_on();
-	}
+	pid = sleeper("j_child");
 	if (!ring_setup(&r, "j_waiting_new", 4, 0))
 		return;
 	r.nr_owners = 1;
@@ -590,7 +587,6 @@ static void j_waiting_new(void)
 	ring_info(&r, "\"id\":%d,\"which\":\"P_PID\","
 		  "\"options\":\"WEXITED\"", pid);
 	ring_submit(&r, 2, 0);
-	usleep(50000);
 	ring_look(&r, false);
 	ring_truth(&r);
 }
@@ -619,7 +615,7 @@ static void k_workers(void)
 		ring_raw(&r, "\"where\":\"%s\"", i ? "queued" : "running");
 	}
 	ring_submit(&r, 3, 0);
-	usleep(300000);
+	await_worker();
 	ring_look(&r, false);
 	ring_truth(&r);
 }
@@ -631,7 +627,8 @@ static void l_hashed(void)
 	static char data[64];
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	struct pollfd fault = { .fd = uffd, .events = POLLIN };
 	int fd = make_file("/tmp/hashed", "x");
 	char *page = pages(4096);
 
@@ -654,7 +651,8 @@ static void l_hashed(void)
 		ring_raw(&r, "\"where\":\"queued\"");
 	}
 	ring_submit(&r, 4, 0);
-	usleep(300000);
+	/* The first has come to its page. */
+	wait_until(poll(&fault, 1, 0) == 1, "no fault of a worker");
 	ring_look(&r, false);
 	ring_truth(&r);
 }
@@ -682,7 +680,6 @@ static void m_deferred(void)
 	prep_io(&l, OP_SEND, pair[0], buffer, 5, 0)->flags = IOSQE_IO_LINK;
 	prep_openat(&l, "/tmp/linked", O_RDONLY, 0);
 	ring_submit(&l, 3, 0);
-	usleep(50000);
 	ring_look(&r, false);
 	ring_look(&l, false);
 	ring_truth(&r);
@@ -725,22 +722,35 @@ static void n_registered(void)
 	ring_truth(&r);
 }
 
-/* A TCP connection that gets no answer: the listener's queue is full. */
+/* How many connections wait to be accepted. */
+static unsigned int unaccepted(int listener)
+{
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof(info);
+
+	if (getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length))
+		die("TCP_INFO");
+	return info.tcpi_unacked;
+}
+
+/* A TCP socket that will get no answer: the listener's queue is full. */
 static int unanswered(int port)
 {
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), tries = 127, sock;
 	struct sockaddr_in *sin = ipv4("127.0.0.1", port);
 
-	if (bind(listener, (void *)sin, sizeof(*sin)) || listen(listener, 0))
+	/* The kernel takes one more than it is told. */
+	if (bind(listener, (void *)sin, sizeof(*sin)) || listen(listener, 1))
 		die("listen");
-	for (int i = 0; i < 4; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-		if (connect(fd, (void *)sin, sizeof(*sin)) && errno != EINPROGRESS)
-			die("connect");
-	}
+	connected_tcp(port);
+	connected_tcp(port);
+	wait_until(unaccepted(listener) == 2, "the listener's queue has room");
 	free(sin);
-	return socket(AF_INET, SOCK_STREAM, 0);
+	sock = socket(AF_INET, SOCK_STREAM, 0);
+	/* It does not give up after two minutes. */
+	if (setsockopt(sock, IPPROTO_TCP, TCP_SYNCNT, &tries, sizeof(tries)))
+		die("TCP_SYNCNT");
+	return sock;
 }
 
 /*
@@ -767,7 +777,7 @@ static void o_scrubbed(void)
 	sqe = &((struct io_uring_sqe *)r.sqes)[2];
 	address = (void *)(uintptr_t)sqe->addr;
 	ring_submit(&r, 3, 0);
-	usleep(300000);
+	await_worker();
 	r.scrubbed = true;
 	memset(path, 'X', strlen(path));
 	memset(address, 0, sizeof(struct sockaddr_in));

@@ -210,6 +210,7 @@ static void point(struct ring *r, char *rings, char *sqes)
 	r->sq_tail = (unsigned int *)(rings + p->sq_off.tail);
 	r->sq_mask = (unsigned int *)(rings + p->sq_off.ring_mask);
 	r->sq_dropped = (unsigned int *)(rings + p->sq_off.dropped);
+	r->sq_flags = (unsigned int *)(rings + p->sq_off.flags);
 	r->sq_array = p->flags & SETUP_NO_SQARRAY ? NULL :
 		      (unsigned int *)(rings + p->sq_off.array);
 	r->cq_head = (unsigned int *)(rings + p->cq_off.head);
@@ -407,6 +408,13 @@ int ring_submit(struct ring *r, unsigned int nr, unsigned int wait)
 	if (ret != (int)nr)
 		die("ring %s: submitted %d of %u", r->name, ret, nr);
 	return ret;
+}
+
+void ring_wait(struct ring *r, unsigned int nr)
+{
+	wait_until(__atomic_load_n(r->cq_tail, __ATOMIC_ACQUIRE) -
+		   *r->cq_head >= nr,
+		   "ring %s: no %u completions", r->name, nr);
 }
 
 void ring_look(struct ring *r, bool consume)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 /* What the build machine's header may be too old for. */
 #define SETUP_SUBMIT_ALL	(1U << 7)
@@ -76,6 +77,7 @@ struct ring {
 	int creator_uid;
 	int creator_pid;		/* 0 once it is gone */
 	unsigned int *sq_head, *sq_tail, *sq_mask, *sq_array, *sq_dropped;
+	unsigned int *sq_flags;
 	unsigned int *cq_head, *cq_tail, *cq_mask, *cq_overflow;
 	char *sqes, *cqes;
 	void *map, *sqe_map;
@@ -125,6 +127,8 @@ void ring_publish(struct ring *r);
 int ring_submit(struct ring *r, unsigned int nr, unsigned int wait);
 int ring_enter(struct ring *r, unsigned int nr, unsigned int wait,
 	       unsigned int flags);
+/* Waits until nr completions are there that nobody has consumed. */
+void ring_wait(struct ring *r, unsigned int nr);
 /* Notes completions up to the tail; with consume, moves the head there. */
 void ring_look(struct ring *r, bool consume);
 
@@ -143,6 +147,21 @@ const char *jbytes(const char *s, size_t n);
 const char *js(const char *s);
 /* `"key":"text"`, with `,"key_hex":"…"` where the text is not UTF-8. */
 const char *jkey(const char *key, const char *s);
+/*
+ * Waits until a condition holds, however slow the machine; where it never does,
+ * ends the scenario with the reason.
+ */
+#define wait_until(condition, ...) \
+	do { \
+		for (int looks = 0; !(condition); looks++) { \
+			if (looks == MAX_LOOKS) \
+				die(__VA_ARGS__); \
+			usleep(10000); \
+		} \
+	} while (0)
+/* A minute at least; between two looks everything else may run. */
+#define MAX_LOOKS 6000
+
 /* Prints the reason and ends the scenario. */
 void die(const char *fmt, ...)
 	__attribute__((format(printf, 1, 2), noreturn));

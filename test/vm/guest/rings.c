@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "workload.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -82,12 +81,7 @@ static void inherited(void)
 	if (!ring_setup(&r, "inherited", 4, 0))
 		return;
 	use(&r);
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_NAME, "inheritor");
-		sleep_on();
-	}
-	usleep(100000);
+	pid = sleeper("inheritor");
 	ring_owner(&r, pid, "inheritor", r.fd);
 	ring_truth(&r);
 }
@@ -96,6 +90,7 @@ static void inherited(void)
 static void orphaned(void)
 {
 	static struct ring r;
+	int parent = getpid();
 
 	if (!ring_setup(&r, "orphaned", 4, 0))
 		return;
@@ -103,7 +98,8 @@ static void orphaned(void)
 	if (fork())
 		_exit(0);
 	prctl(PR_SET_NAME, "orphan");
-	usleep(200000);
+	/* Its files go before its children do. */
+	wait_until(getppid() != parent, "the parent stays");
 	r.pid = getpid();
 	r.creator_pid = 0;
 	r.nr_owners = 0;
@@ -224,10 +220,13 @@ static void mapped(void)
 	ring_truth(&r);
 }
 
+static int left_tid;
+
 static void *make_and_leave(void *arg)
 {
 	struct ring *r = arg;
 
+	left_tid = gettid();
 	if (ring_setup(r, "mapped_only", 4, 0)) {
 		use(r);
 		close(r->fd);
@@ -240,10 +239,13 @@ static void mapped_only(void)
 {
 	static struct ring r;
 	pthread_t thread;
+	char task[32];
 
 	pthread_create(&thread, NULL, make_and_leave, &r);
 	pthread_join(thread, NULL);
-	usleep(100000);
+	/* That it is over is told before it is. */
+	snprintf(task, sizeof(task), "/proc/self/task/%d", left_tid);
+	wait_until(access(task, F_OK), "the thread stays");
 	r.fd_visible = false;
 	r.owners[0].fd = -1;
 	r.no_process = true;
@@ -286,38 +288,53 @@ static void two_fds(void)
 	ring_truth(&r);
 }
 
-static int find_thread(const char *prefix)
+static int read_sq_thread(const struct ring *r)
 {
-	DIR *dir = opendir("/proc/self/task");
-	struct dirent *entry;
-	char path[320], comm[32] = "";
-	int tid = 0;
+	char path[64], line[128];
+	FILE *file;
+	int tid = -1;
 
-	while ((entry = readdir(dir))) {
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%s/comm",
-			 entry->d_name);
-		file = fopen(path, "r");
-		if (file && fgets(comm, sizeof(comm), file) &&
-		    !strncmp(comm, prefix, strlen(prefix)))
-			tid = atoi(entry->d_name);
-		if (file)
-			fclose(file);
-	}
-	closedir(dir);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", r->fd);
+	file = fopen(path, "r");
+	if (!file)
+		die("fdinfo");
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "SqThread:\t%d", &tid);
+	fclose(file);
 	return tid;
 }
 
-static void wait_completions(struct ring *r, unsigned int nr)
+/*
+ * The thread that polls a ring, as the kernel names it: -1 while it is busy,
+ * and the task that made the ring until the thread has begun.
+ */
+static int sq_thread_of(const struct ring *r)
 {
-	for (int i = 0; i < 200; i++) {
-		if (__atomic_load_n(r->cq_tail, __ATOMIC_ACQUIRE) -
-		    *r->cq_head >= nr)
-			return;
-		usleep(10000);
-	}
-	die("ring %s: no completions", r->name);
+	int tid;
+
+	wait_until((tid = read_sq_thread(r)) > 0 && tid != r->creator_pid,
+		   "ring %s: no thread polls it", r->name);
+	return tid;
+}
+
+static void note_sq_thread(struct ring *r)
+{
+	char task[32];
+
+	r->sq_tid = sq_thread_of(r);
+	/* Before 5.12 it is a process of the kernel's. */
+	snprintf(task, sizeof(task), "/proc/self/task/%d", r->sq_tid);
+	r->sq_pid = access(task, F_OK) ? r->sq_tid : r->creator_pid;
+}
+
+/* What is queued once the thread has gone to sleep stays. */
+static void await_sq_sleep(const struct ring *r)
+{
+	wait_until(__atomic_load_n(r->sq_flags, __ATOMIC_ACQUIRE) &
+		   IORING_SQ_NEED_WAKEUP, "ring %s: its thread goes on",
+		   r->name);
+	/* It looks at the queue once more after it has said so. */
+	await_sleep(r->sq_tid);
 }
 
 /* One thread polls for three rings; the fd of one is closed. */
@@ -326,7 +343,6 @@ static void sqpoll(void)
 	static struct ring r[3];
 	static const char *const names[] = { "sqpoll", "sqpoll_attached",
 					     "sqpoll_closed" };
-	int tid;
 
 	for (int i = 0; i < 3; i++) {
 		r[i].params.flags = IORING_SETUP_SQPOLL |
@@ -336,53 +352,26 @@ static void sqpoll(void)
 		if (!ring_setup_params(&r[i], names[i], 8))
 			return;
 	}
-	tid = find_thread("iou-sqp");
 	for (int i = 0; i < 3; i++) {
+		note_sq_thread(&r[i]);
+		r[i].serves[0] = getpid();
 		prep_openat(&r[i], "/etc/passwd", O_RDONLY, 0);
 		ring_sqe(&r[i], OP_NOP, -1);
 		ring_publish(&r[i]);
 		ring_enter(&r[i], 0, 0, IORING_ENTER_SQ_WAKEUP);
-		wait_completions(&r[i], 2);
+		ring_wait(&r[i], 2);
 		ring_look(&r[i], true);
-		r[i].sq_pid = getpid();
-		r[i].sq_tid = tid;
-		r[i].serves[0] = getpid();
-	}
-	/* The thread goes to sleep: what is queued now stays. */
-	usleep(300000);
-	for (int i = 0; i < 3; i++) {
-		prep_path(&r[i], OP_UNLINKAT, "/tmp/sqpoll");
-		ring_publish(&r[i]);
 	}
 	close(r[2].fd);
 	r[2].fd_visible = false;
 	r[2].owners[0].fd = -1;
-	usleep(100000);
 	for (int i = 0; i < 3; i++)
+		await_sq_sleep(&r[i]);
+	for (int i = 0; i < 3; i++) {
+		prep_path(&r[i], OP_UNLINKAT, "/tmp/sqpoll");
+		ring_publish(&r[i]);
 		ring_truth(&r[i]);
-}
-
-/*
- * The thread that polls a ring, as the kernel names it: -1 while it is busy,
- * and the task that made the ring until the thread has begun.
- */
-static int sq_thread_of(int fd, int creator)
-{
-	char path[64], line[128];
-	int tid = -1;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	for (int i = 0; i < 3000 && (tid < 0 || tid == creator); i++) {
-		FILE *file = fopen(path, "r");
-
-		if (!file)
-			die("fdinfo");
-		while (fgets(line, sizeof(line), file))
-			sscanf(line, "SqThread:\t%d", &tid);
-		fclose(file);
-		usleep(10000);
 	}
-	return tid;
 }
 
 /*
@@ -408,17 +397,14 @@ static void sqpoll_family(void)
 		r[1].params.wq_fd = r[0].fd;
 		r[1].params.sq_thread_idle = 20;
 		if (ring_setup_params(&r[1], "sqpoll_child", 4)) {
-			r[1].sq_tid = sq_thread_of(r[1].fd, getpid());
-			r[1].sq_pid = r[1].sq_tid;
-			if (r[1].sq_tid == sq_thread_of(r[0].fd, parent)) {
+			note_sq_thread(&r[1]);
+			r[1].serves[0] = getpid();
+			if (r[1].sq_tid == sq_thread_of(&r[0])) {
 				r[1].serves[0] = parent;
 				r[1].serves[1] = getpid();
-			} else {
-				r[1].sq_pid = getpid();
-				r[1].serves[0] = getpid();
 			}
 			prep_path(&r[1], OP_UNLINKAT, "/tmp/sqpoll_child");
-			usleep(300000);
+			await_sq_sleep(&r[1]);
 			ring_publish(&r[1]);
 			ring_truth(&r[1]);
 		}
@@ -426,15 +412,15 @@ static void sqpoll_family(void)
 			_exit(1);
 		sleep_on();
 	}
+	close(done[1]);
 	if (read(done[0], &c, 1) != 1)
 		die("sqpoll_child");
-	r[0].sq_tid = sq_thread_of(r[0].fd, parent);
-	/* Before 5.12 it is a process of the kernel's. */
-	r[0].sq_pid = find_thread("iou-sqp") ? parent : r[0].sq_tid;
+	note_sq_thread(&r[0]);
 	r[0].serves[0] = parent;
 	r[0].serves[1] = pid;
 	ring_owner(&r[0], pid, "sqpoll_child", r[0].fd);
 	prep_path(&r[0], OP_UNLINKAT, "/tmp/sqpoll_parent");
+	await_sq_sleep(&r[0]);
 	ring_publish(&r[0]);
 	ring_truth(&r[0]);
 }
@@ -502,9 +488,10 @@ static void sqpoll_flight(void)
 	target_socket(&r, pair[0]);
 	ring_publish(&r);
 	ring_enter(&r, 0, 0, IORING_ENTER_SQ_WAKEUP);
-	usleep(300000);
-	r.sq_pid = getpid();
-	r.sq_tid = find_thread("iou-sqp");
+	wait_until(__atomic_load_n(r.sq_head, __ATOMIC_ACQUIRE) == r.tail,
+		   "ring %s: nothing was taken", r.name);
+	note_sq_thread(&r);
+	await_sq_sleep(&r);
 	r.serves[0] = getpid();
 	ring_look(&r, false);
 	ring_truth(&r);
@@ -611,16 +598,15 @@ static void *make_in_thread(void *arg)
 		use(&r[1]);
 		ring_truth(&r[1]);
 	}
-	sleep_on();
+	rest_thread();
 }
 
 static void thread(void)
 {
 	static struct ring r[2];
-	pthread_t id;
 
-	pthread_create(&id, NULL, make_in_thread, r);
-	usleep(400000);
+	start_thread(make_in_thread, r);
+	await_threads(1);
 }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -635,23 +621,20 @@ static void *submit_some(void *arg)
 		ring_one(r);
 		pthread_mutex_unlock(&lock);
 	}
-	sleep_on();
+	rest_thread();
 }
 
 /* Three threads submit to one ring. */
 static void threads(void)
 {
 	static struct ring r;
-	pthread_t id[3];
 
 	if (!ring_setup(&r, "threads", 16, 0))
 		return;
 	for (int i = 0; i < 3; i++)
-		pthread_create(&id[i], NULL, submit_some, &r);
-	usleep(500000);
-	pthread_mutex_lock(&lock);
+		start_thread(submit_some, &r);
+	await_threads(3);
 	ring_truth(&r);
-	pthread_mutex_unlock(&lock);
 }
 
 static void *own_files(void *arg)
@@ -665,24 +648,38 @@ static void *own_files(void *arg)
 		r->fd_visible = false;
 		ring_truth(r);
 	}
-	sleep_on();
+	rest_thread();
 }
 
 /* A thread with a file table of its own: /proc/PID/fd does not show it. */
 static void own_table(void)
 {
 	static struct ring r;
-	pthread_t id;
 
-	pthread_create(&id, NULL, own_files, &r);
-	usleep(300000);
+	start_thread(own_files, &r);
+	await_threads(1);
+}
+
+static char state_of(int pid)
+{
+	char path[32], line[128] = "";
+	const char *after;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (!file || !fgets(line, sizeof(line), file))
+		die("%s", path);
+	fclose(file);
+	after = strrchr(line, ')');
+	return after ? after[2] : 0;
 }
 
 static void *outlive(void *arg)
 {
 	struct ring *r = arg;
 
-	usleep(300000);
+	wait_until(state_of(getpid()) == 'Z', "the leader lives on");
 	if (ring_setup(r, "dead_leader", 4, 0)) {
 		use(r);
 		r->fd_visible = false;
@@ -695,9 +692,8 @@ static void *outlive(void *arg)
 static void dead_leader(void)
 {
 	static struct ring r;
-	pthread_t id;
 
-	pthread_create(&id, NULL, outlive, &r);
+	start_thread(outlive, &r);
 	syscall(SYS_exit, 0);
 }
 

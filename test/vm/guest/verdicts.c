@@ -9,7 +9,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,7 +161,6 @@ struct trial {
 	struct sock_fprog filters[2];
 	const char *more;
 	char text[8192];
-	bool ready;
 };
 
 /* The verdicts as members of the ring's seccomp. */
@@ -195,7 +193,7 @@ static void *filtered(void *arg)
 
 	prctl(PR_SET_NAME, "tried");
 	if (!ring_setup(&t->ring, t->name, 4, 0))
-		return NULL;
+		die("ring %s", t->name);
 	prep_path(&t->ring, OP_UNLINKAT, "/tmp/tried");
 	ring_publish(&t->ring);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
@@ -209,25 +207,15 @@ static void *filtered(void *arg)
 	}
 	t->ring.seccomp_mode = 2;
 	try_all(t);
-	__atomic_store_n(&t->ready, true, __ATOMIC_RELEASE);
-	for (;;)
-		syscall(__NR_pause);
+	rest_thread();
 }
 
 static void run_trial(struct trial *t)
 {
-	pthread_t id;
-
-	pthread_create(&id, NULL, filtered, t);
-	for (int i = 0; i < 300; i++) {
-		if (__atomic_load_n(&t->ready, __ATOMIC_ACQUIRE)) {
-			t->ring.seccomp_extra = t->text;
-			ring_truth(&t->ring);
-			return;
-		}
-		usleep(10000);
-	}
-	die("verdicts of %s", t->name);
+	start_thread(filtered, t);
+	await_threads(1);
+	t->ring.seccomp_extra = t->text;
+	ring_truth(&t->ring);
 }
 
 #define FILTER(code) { ARRAY_SIZE(code), code }

@@ -8,9 +8,11 @@
 #include "workload.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,8 @@
 #include <unistd.h>
 
 #define READY_FD 200
+/* Longer than a scenario waits for one thing, so that it can say for what. */
+#define PATIENCE_MS 600000
 
 void at_rest(void)
 {
@@ -34,6 +38,113 @@ void sleep_on(void)
 {
 	for (;;)
 		pause();
+}
+
+int sleeper(const char *name)
+{
+	int named[2], pid;
+	char c;
+
+	if (pipe(named))
+		die("pipe");
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, name);
+		if (write(named[1], "n", 1) != 1)
+			_exit(1);
+		close(named[0]);
+		close(named[1]);
+		sleep_on();
+	}
+	close(named[1]);
+	if (read(named[0], &c, 1) != 1)
+		die("%s did not start", name);
+	close(named[0]);
+	return pid;
+}
+
+/* A counter, as a futex may be what a thread's filter forbids. */
+static int threads_at_rest;
+
+void start_thread(void *(*run)(void *), void *arg)
+{
+	pthread_t id;
+
+	if (pthread_create(&id, NULL, run, arg))
+		die("cannot start a thread");
+}
+
+void rest_thread(void)
+{
+	__atomic_fetch_add(&threads_at_rest, 1, __ATOMIC_RELEASE);
+	sleep_on();
+}
+
+void await_threads(int nr)
+{
+	wait_until(__atomic_load_n(&threads_at_rest, __ATOMIC_ACQUIRE) == nr,
+		   "%d threads did not come to rest", nr);
+}
+
+/* For this file the kernel makes sure that a task has left the processor. */
+static bool is_asleep(int tid)
+{
+	char path[64];
+	FILE *file;
+	int c;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+	file = fopen(path, "r");
+	if (!file)
+		return false;
+	c = fgetc(file);
+	fclose(file);
+	return c != EOF && c != 'r'; /* "running" */
+}
+
+void await_sleep(int tid)
+{
+	wait_until(is_asleep(tid), "thread %d does not sleep", tid);
+}
+
+/* The last thread of this process whose name begins so; 0 if there is none. */
+static int find_thread(const char *prefix)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	char path[320], comm[32] = "";
+	int tid = 0;
+
+	while ((entry = readdir(dir))) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm",
+			 entry->d_name);
+		file = fopen(path, "r");
+		if (file && fgets(comm, sizeof(comm), file) &&
+		    !strncmp(comm, prefix, strlen(prefix)))
+			tid = atoi(entry->d_name);
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return tid;
+}
+
+void await_worker(void)
+{
+	/* A worker takes its name and then a request before it first sleeps. */
+	wait_until(is_asleep(find_thread("iou-wrk")), "no worker sleeps");
+}
+
+void settle(void)
+{
+	/*
+	 * The kernel frees a ring from a workqueue, behind grace periods, and
+	 * tells nobody. Each of these sleeps lets go of the processor.
+	 */
+	for (int i = 0; i < 100; i++)
+		usleep(10000);
 }
 
 void rest(void)
@@ -274,7 +385,7 @@ static void start(const struct scenario *s)
 	}
 	close(ready[1]);
 	pollfd = (struct pollfd){ .fd = ready[0], .events = POLLIN };
-	if (poll(&pollfd, 1, 60000) != 1 || read(ready[0], &c, 1) != 1)
+	if (poll(&pollfd, 1, PATIENCE_MS) != 1 || read(ready[0], &c, 1) != 1)
 		truth_line("{\"error\":\"scenario did not come to rest\","
 			   "\"comm\":\"%s\"}", s->name);
 	close(ready[0]);

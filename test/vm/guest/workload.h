@@ -25,8 +25,22 @@ extern const struct scenario busy_scenarios[];
 void rest(void) __attribute__((noreturn));
 /* The same in two steps, for a process whose last act is another. */
 void at_rest(void);
-/* Sleeps for good without a word: children and threads. */
+/* Sleeps for good without a word. */
 void sleep_on(void) __attribute__((noreturn));
+/* A child that has this name and does nothing. */
+int sleeper(const char *name);
+/* Starts a thread; it ends with rest_thread(). */
+void start_thread(void *(*run)(void *), void *arg);
+/* Of a thread that has done what it was started for: sleeps for good. */
+void rest_thread(void) __attribute__((noreturn));
+/* Waits until so many threads are at rest. */
+void await_threads(int nr);
+/* Waits until the kernel has put a task to sleep, not only marked it so. */
+void await_sleep(int tid);
+/* Waits for a worker of this process's rings that sleeps amid its request. */
+void await_worker(void);
+/* Gives the kernel time to free what was closed. */
+void settle(void);
 /* Says that the kernel lacks what a scenario needs. */
 void skip(const char *what, int error);
 bool op_supported(unsigned int op);

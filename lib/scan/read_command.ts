@@ -1,58 +1,44 @@
 import type { KernelObject } from "../kernel/program.ts";
+import { COMMAND_LAYOUTS } from "../kernel/request_commands.ts";
 import type { ArgumentName } from "../uapi/argument.ts";
 import {
-  CANCEL_FD,
-  CANCEL_OP,
-  EPOLL_CTL_DEL,
+  NOP_FIXED_BUFFER,
   POLL_INTERNAL_EVENTS,
-  POLL_UPDATE_EVENTS,
-  POLL_UPDATE_USER_DATA,
   RECVSEND_FIXED_BUF,
   TIMEOUT_IMMEDIATE_ARG,
   TIMEOUT_UPDATE_MASK,
+  URING_CMD_FIXED,
 } from "../uapi/op_flags.ts";
+import { OPCODES } from "../uapi/opcodes.ts";
 import { readSqe, SQE_SIZE } from "../uapi/sqe.ts";
-import {
-  type CommandReader,
-  integerOf,
-  type Member,
-  type SlotName,
-  taskOf,
-} from "./command_reader.ts";
+import { type CommandReader, integerOf, taskOf } from "./command_reader.ts";
 import { readable } from "./diagnostics.ts";
 import { fdOfFile, fileOfFd } from "./file_target.ts";
 import { fixedFile } from "./fixed_files.ts";
 
-/** Where an opcode's `io_*_prep()` function puts what the SQE holds. */
-interface CommandLayout {
-  /** The struct that overlays the request; its earlier names follow. */
-  readonly command: readonly string[];
-  /** It works on the file of `sqe->fd`: `needs_file` in `io_uring/opdef.c`. */
-  readonly file?: true;
-  /** Slots by the member that keeps them, and that stays as it is when the request runs. */
-  readonly slots?: { readonly [slot in SlotName]?: Member };
-  /** Slots that are good while it is in flight: user pointers, and positions that move. */
-  readonly passing?: { readonly [slot in SlotName]?: Member };
-  /** Names of files by the member that keeps them. */
-  readonly paths?: { readonly [name in ArgumentName]?: string };
-  /** What takes more than to copy a member. */
-  readonly more?: (reader: CommandReader) => void;
-}
-
-/** Fills the slots, and the kernel's copies, of the reader's opcode; none of an unknown one. */
+/**
+ * Fills the slots, and the kernel's copies, of the reader's opcode; none of an unknown one. What the
+ * kernel has changed since the request was prepared is taken back where that can be done.
+ */
 export function readCommand(reader: CommandReader): void {
-  const layout = LAYOUTS[reader.opcode];
+  const layout = COMMAND_LAYOUTS[reader.opcode];
   if (layout === undefined) return;
-  if (layout.file === true) fileDescriptor(reader);
-  if (!reader.overlay(layout.command)) return;
-  if (layout.slots !== undefined) reader.putMembers(layout.slots);
+  // A command that keeps the number itself has looked the file up by it.
+  const worksOnFile = OPCODES[reader.opcode]?.worksOnFile === true;
+  if (worksOnFile && layout.kept?.fd === undefined) fileDescriptor(reader);
+  if (!reader.overlay(layout.struct)) return;
+  if (layout.kept !== undefined) reader.putMembers(layout.kept);
   if (reader.inFlight) {
     if (layout.passing !== undefined) reader.putMembers(layout.passing);
     for (const [name, member] of Object.entries(layout.paths ?? {})) {
       path(reader, name as ArgumentName, member);
     }
   }
-  layout.more?.(reader);
+  for (const { bit, slots } of layout.asked ?? []) {
+    if (((reader.slot("opFlags") ?? 0) & bit) !== 0) reader.putMembers(slots);
+  }
+  layout.convert?.(reader);
+  SINCE[reader.opcode]?.(reader);
 }
 
 const POLL_ADD = 6;
@@ -235,7 +221,6 @@ function send(reader: CommandReader): void {
 function sendMessage(reader: CommandReader): void {
   message(reader);
   if (!reader.inFlight) return;
-  reader.put("addr", reader.member("umsg"));
   const data = reader.asyncData("io_async_msghdr");
   messageAddress(reader, data);
   messageLength(reader, data);
@@ -259,14 +244,13 @@ function receiveMessage(reader: CommandReader): void {
   messageLength(reader, reader.asyncData("io_async_msghdr"));
 }
 
-/** What all messages keep. `flags` is since Linux 5.19 (0455d4ccec54). */
+/** What all messages have. */
 function message(reader: CommandReader): void {
-  reader.putMembers({ opFlags: "msg_flags", ioprio: "flags" });
   // The kernel marks those of a 32-bit process.
   const ctx = reader.inFlight ? readable(() => reader.kiocb.tryDeref("ctx")) : undefined;
   const flags = reader.slot("opFlags");
   if (ctx !== undefined && flags !== undefined && (integerOf(ctx, "compat") ?? 0n) !== 0n) {
-    reader.put("compat", 1n);
+    reader.compat = true;
     reader.put("opFlags", flags & ~MSG_CMSG_COMPAT);
   }
   const group = reader.hasFlag("BUFFER_SELECT");
@@ -335,9 +319,6 @@ function noAddress(reader: CommandReader): void {
 
 /** CONNECT and BIND, which keep a copy of the address beside them. */
 function connectOrBind(reader: CommandReader): void {
-  reader.putMembers({ off: "addr_len" });
-  if (!reader.inFlight) return;
-  reader.putMembers({ addr: "addr" });
   const data = reader.asyncAddress();
   const offset = addressOffset(reader);
   const length = reader.member("addr_len");
@@ -371,74 +352,17 @@ function accept(reader: CommandReader): void {
   reader.put("ioprio", reader.hasFlag("APOLL_MULTISHOT") ? ACCEPT_MULTISHOT : 0);
 }
 
-// io_uring/openclose.c
-
-const OPENAT = 18;
-/** `OPEN_HOW_SIZE_VER0` */
-const OPEN_HOW_SIZE = 24;
-
-/** The kernel has made both opcodes' flags one `struct open_how`. */
-function openHow(reader: CommandReader): void {
-  const how = reader.embedded("how");
-  if (how === undefined) return;
-  reader.know("open_how", () => reader.program.memory.read(how.address, OPEN_HOW_SIZE));
-  // OPENAT has slots for what it says.
-  if (reader.opcode !== OPENAT) return;
-  reader.put("opFlags", integerOf(how, "flags"));
-  reader.put("len", integerOf(how, "mode"));
-}
-
 // io_uring/poll.c
 
-const EPOLLONESHOT = 1n << 30n;
-const EPOLLET = 1n << 31n;
 /** EPOLLERR, EPOLLHUP, EPOLLNVAL and EPOLLRDHUP: what the kernel adds to every poll it arms. */
 const POLL_ALWAYS = 0x8 | 0x10 | 0x20 | 0x2000;
-const POLL_ADD_MULTI = 1 << 0;
-const POLL_ADD_LEVEL = 1 << 3;
 
-function pollAdd(reader: CommandReader): void {
-  const events = reader.member("events");
-  if (events === undefined) return;
-  // Multishot came with POLL_REMOVE's update, level triggering with the struct's present name.
-  const updates = reader.program.types.struct("io_poll_update") !== undefined ||
-    reader.has("update_events");
-  const level = reader.program.types.struct("io_poll") !== undefined;
-  if (updates) {
-    reader.put(
-      "len",
-      ((events & EPOLLONESHOT) === 0n ? POLL_ADD_MULTI : 0) |
-        (level && (events & EPOLLET) === 0n ? POLL_ADD_LEVEL : 0),
-    );
-  }
-  const asked = Number(events) & ~POLL_INTERNAL_EVENTS;
-  reader.put("opFlags", askedEvents(reader, asked));
-}
-
-/** Events without what the kernel has added, unless the SQE has that too. */
-function askedEvents(reader: CommandReader, events: number): number {
-  if ((events & POLL_ALWAYS) !== POLL_ALWAYS) return events; // Not armed yet.
+/** Takes off what the kernel has added to the events, unless the SQE has that too. */
+function armedPoll(reader: CommandReader): void {
+  const events = reader.slot("opFlags");
+  if (events === undefined || (events & POLL_ALWAYS) !== POLL_ALWAYS) return;
   const asked = (reader.sqe?.opFlags ?? 0) & ~POLL_INTERNAL_EVENTS;
-  return (asked | POLL_ALWAYS) === events ? asked : events & ~POLL_ALWAYS;
-}
-
-function pollRemove(reader: CommandReader): void {
-  // io_poll_update since Linux 5.13, io_poll_remove since 5.11, io_poll_iocb before.
-  reader.putMembers({ addr: ["old_user_data", "addr"] });
-  const updatesEvents = reader.member("update_events");
-  const updatesData = reader.member("update_user_data");
-  if (updatesEvents === undefined || updatesData === undefined) return;
-  let flags = 0;
-  if (updatesData !== 0n) {
-    flags |= POLL_UPDATE_USER_DATA;
-    reader.putMembers({ off: "new_user_data" });
-  }
-  const events = updatesEvents === 0n ? undefined : reader.member("events");
-  if (events !== undefined) {
-    flags |= POLL_UPDATE_EVENTS | ((events & EPOLLONESHOT) === 0n ? POLL_ADD_MULTI : 0);
-    reader.put("opFlags", Number(events) & ~POLL_INTERNAL_EVENTS);
-  }
-  reader.put("len", flags);
+  reader.put("opFlags", (asked | POLL_ALWAYS) === events ? asked : events & ~POLL_ALWAYS);
 }
 
 // io_uring/timeout.c
@@ -481,36 +405,9 @@ function time(reader: CommandReader, object: KernelObject, slot: "addr" | "off")
 
 // The rest.
 
-const NOP_INJECT_RESULT = 1 << 0;
-const NOP_FILE = 1 << 1;
-const NOP_FIXED_BUFFER = 1 << 3;
-
-/** `io_uring/nop.c`: what its flags do not ask for is not taken from the SQE. */
+/** `io_uring/nop.c` */
 function nop(reader: CommandReader): void {
-  const flags = reader.slot("opFlags") ?? 0;
-  if ((flags & NOP_INJECT_RESULT) !== 0) reader.putMembers({ len: "result" });
-  if ((flags & NOP_FILE) !== 0) reader.putMembers({ fd: "fd" });
-  if ((flags & NOP_FIXED_BUFFER) !== 0) bufferIndex(reader);
-}
-
-/** `io_uring/cancel.c`: what its flags do not ask for is not taken from the SQE. */
-function asyncCancel(reader: CommandReader): void {
-  const flags = reader.slot("opFlags") ?? 0;
-  if ((flags & CANCEL_FD) !== 0) reader.putMembers({ fd: "fd" });
-  if ((flags & CANCEL_OP) !== 0) reader.putMembers({ len: "opcode" });
-}
-
-/** `io_uring/epoll.c`: EPOLL_CTL_DEL has no event. */
-function epollControl(reader: CommandReader): void {
-  const event = reader.embedded("event");
-  if (event === undefined || reader.slot("len") === EPOLL_CTL_DEL) return;
-  const events = integerOf(event, "events");
-  const data = integerOf(event, "data");
-  if (events === undefined || data === undefined) return;
-  const view = new DataView(new ArrayBuffer(12));
-  view.setUint32(0, Number(events), true);
-  view.setBigUint64(4, data, true);
-  reader.know("epoll_event", () => new Uint8Array(view.buffer));
+  if (((reader.slot("opFlags") ?? 0) & NOP_FIXED_BUFFER) !== 0) bufferIndex(reader);
 }
 
 /** `io_uring/xattr.c` */
@@ -525,7 +422,7 @@ function attributeName(reader: CommandReader): void {
  * the pointer leads into the ring, which the process can write, and where another may lie by now.
  */
 function uringCommand(reader: CommandReader): void {
-  if (((reader.slot("opFlags") ?? 0) & 1 << 0) !== 0) bufferIndex(reader);
+  if (((reader.slot("opFlags") ?? 0) & URING_CMD_FIXED) !== 0) bufferIndex(reader);
   const data = reader.asyncAddress();
   const size = reader.asyncSize();
   const at = reader.has("sqe") ? reader.member("sqe") : undefined;
@@ -538,256 +435,36 @@ function uringCommand(reader: CommandReader): void {
   reader.put("addr3", sqe.addr3);
 }
 
-const FLAGS_SHARED = 0x10;
-const FLAGS_NUMA = 0x80;
-const FLAGS_MPOL = 0x200;
-
-/** `io_uring/futex.c`: `futex2_to_flags()` of `kernel/futex/futex.h`, back again. */
-function futexFlags(reader: CommandReader): void {
-  const flags = reader.member("futex_flags");
-  if (flags === undefined) return;
-  const bits = Number(flags);
-  reader.put(
-    "fd",
-    bits & 0x3 | ((bits & FLAGS_SHARED) === 0 ? 0x80 : 0) | ((bits & FLAGS_NUMA) === 0 ? 0 : 0x4) |
-      ((bits & FLAGS_MPOL) === 0 ? 0 : 0x8),
-  );
-}
-
-const O_CLOEXEC = 0o2000000n;
-
-/** `io_uring/openclose.c`: IORING_FIXED_FD_NO_CLOEXEC has become an open flag. */
-function fixedInstall(reader: CommandReader): void {
-  const flags = reader.member("o_flags");
-  if (flags !== undefined) reader.put("opFlags", (flags & O_CLOEXEC) === 0n ? 1 : 0);
-}
-
-const NOP: CommandLayout = {
-  command: ["io_nop"], // Linux 6.10
-  slots: { opFlags: "flags" },
-  more: nop,
+/** What each opcode's request says of itself beyond its command, or takes back of what was done. */
+const SINCE: { readonly [opcode: number]: (reader: CommandReader) => void } = {
+  0: nop,
+  1: readWrite,
+  2: readWrite,
+  4: readWrite,
+  5: readWrite,
+  [POLL_ADD]: armedPoll,
+  9: sendMessage,
+  10: receiveMessage,
+  11: timeout,
+  12: timeoutRemove,
+  13: accept,
+  15: timeout,
+  16: connectOrBind,
+  22: readWrite,
+  23: readWrite,
+  26: send,
+  27: receive,
+  41: attributeName,
+  42: attributeName,
+  43: attributeName,
+  44: attributeName,
+  46: uringCommand,
+  47: send,
+  48: sendMessage,
+  49: readWrite,
+  56: connectOrBind,
+  60: readWrite,
+  61: readWrite,
+  63: nop,
+  64: uringCommand,
 };
-const READ_WRITE: CommandLayout = {
-  command: ["io_rw"],
-  file: true,
-  slots: { opFlags: "flags" }, // Linux 5.19; before, merged into ki_flags
-  more: readWrite,
-};
-const SYNC: CommandLayout = {
-  command: ["io_sync"],
-  file: true,
-  slots: { off: "off", len: "len", opFlags: "flags" },
-};
-const SEND: CommandLayout = { command: ["io_sr_msg"], file: true, more: send };
-const SEND_MESSAGE: CommandLayout = { command: ["io_sr_msg"], file: true, more: sendMessage };
-const TIMEOUT: CommandLayout = { command: ["io_timeout"], slots: { off: "off" }, more: timeout };
-const CONNECT: CommandLayout = { command: ["io_connect"], file: true, more: connectOrBind };
-const OPEN: CommandLayout = {
-  command: ["io_open"],
-  slots: { fd: "dfd", fileIndex: "file_slot" }, // file_slot: Linux 5.15
-  paths: { path: "filename" },
-  more: openHow,
-};
-const FD_ATTRIBUTE: CommandLayout = {
-  command: ["io_xattr"],
-  file: true,
-  slots: { len: "ctx.size", opFlags: "ctx.flags" },
-  more: attributeName,
-};
-const PATH_ATTRIBUTE: CommandLayout = {
-  command: ["io_xattr"],
-  slots: { len: "ctx.size", opFlags: "ctx.flags" },
-  paths: { path: "filename" },
-  more: attributeName,
-};
-const URING_COMMAND: CommandLayout = {
-  command: ["io_uring_cmd"],
-  file: true,
-  slots: { off: "cmd_op", opFlags: "flags" }, // flags: Linux 6.1
-  more: uringCommand,
-};
-const FUTEX: CommandLayout = {
-  command: ["io_futex"],
-  slots: { addr: "uaddr", off: "futex_val", addr3: "futex_mask" },
-  more: futexFlags,
-};
-
-/** At the index of the opcode. */
-const LAYOUTS: readonly CommandLayout[] = [
-  NOP,
-  READ_WRITE, // 1 READV
-  READ_WRITE, // 2 WRITEV
-  SYNC, // 3 FSYNC
-  READ_WRITE, // 4 READ_FIXED
-  READ_WRITE, // 5 WRITE_FIXED
-  { // 6 POLL_ADD
-    command: ["io_poll", "io_poll_iocb"], // Linux 6.0
-    file: true,
-    more: pollAdd,
-  },
-  { // 7 POLL_REMOVE
-    command: ["io_poll_update", "io_poll_remove", "io_poll_iocb"], // Linux 5.13, 5.11
-    more: pollRemove,
-  },
-  SYNC, // 8 SYNC_FILE_RANGE
-  SEND_MESSAGE, // 9 SENDMSG
-  { command: ["io_sr_msg"], file: true, more: receiveMessage }, // 10 RECVMSG
-  TIMEOUT, // 11 TIMEOUT
-  { // 12 TIMEOUT_REMOVE
-    command: ["io_timeout_rem"],
-    slots: { addr: "addr", opFlags: "flags" }, // flags: Linux 5.11
-    more: timeoutRemove,
-  },
-  { // 13 ACCEPT
-    command: ["io_accept"],
-    file: true,
-    slots: { opFlags: "flags", fileIndex: "file_slot", ioprio: "iou_flags" },
-    passing: { addr: "addr", off: "addr_len" },
-    more: accept,
-  },
-  { // 14 ASYNC_CANCEL
-    command: ["io_cancel"],
-    slots: { addr: "addr", opFlags: "flags" }, // flags: Linux 5.19
-    more: asyncCancel,
-  },
-  TIMEOUT, // 15 LINK_TIMEOUT
-  CONNECT, // 16 CONNECT
-  { // 17 FALLOCATE
-    command: ["io_sync"],
-    file: true,
-    slots: { off: "off", addr: "len", len: "mode" },
-  },
-  OPEN, // 18 OPENAT
-  { // 19 CLOSE
-    command: ["io_close"],
-    slots: { fd: "fd", fileIndex: "file_slot" }, // file_slot: Linux 5.15
-  },
-  { // 20 FILES_UPDATE
-    command: ["io_rsrc_update", "io_files_update"], // Linux 5.12
-    slots: { off: "offset", len: "nr_args" },
-    passing: { addr: "arg" },
-  },
-  { // 21 STATX
-    command: ["io_statx"],
-    slots: { fd: "dfd", len: "mask", opFlags: "flags" },
-    passing: { off: "buffer" },
-    paths: { path: "filename" },
-  },
-  READ_WRITE, // 22 READ
-  READ_WRITE, // 23 WRITE
-  { // 24 FADVISE
-    command: ["io_fadvise"],
-    file: true,
-    slots: { off: "offset", addr: "len", len: "len", opFlags: "advice" },
-  },
-  { // 25 MADVISE
-    command: ["io_madvise"],
-    slots: { addr: "addr", off: "len", len: "len", opFlags: "advice" },
-  },
-  SEND, // 26 SEND
-  { command: ["io_sr_msg"], file: true, more: receive }, // 27 RECV
-  OPEN, // 28 OPENAT2
-  { // 29 EPOLL_CTL
-    command: ["io_epoll"],
-    slots: { fd: "epfd", len: "op", off: "fd" },
-    more: epollControl,
-  },
-  { // 30 SPLICE
-    command: ["io_splice"],
-    file: true,
-    slots: { len: "len", opFlags: "flags", fileIndex: "splice_fd_in" }, // splice_fd_in: Linux 5.15
-    passing: { off: "off_out", addr: "off_in" },
-  },
-  { // 31 PROVIDE_BUFFERS
-    command: ["io_provide_buf"],
-    slots: { fd: "nbufs", addr: "addr", len: "len", bufIndex: "bgid", off: "bid" },
-  },
-  { // 32 REMOVE_BUFFERS
-    command: ["io_provide_buf"],
-    slots: { fd: "nbufs", bufIndex: "bgid" },
-  },
-  { // 33 TEE
-    command: ["io_splice"],
-    file: true,
-    slots: { len: "len", opFlags: "flags", fileIndex: "splice_fd_in" },
-  },
-  { command: ["io_shutdown"], file: true, slots: { len: "how" } }, // 34 SHUTDOWN
-  { // 35 RENAMEAT
-    command: ["io_rename"],
-    slots: { fd: "old_dfd", len: "new_dfd", opFlags: "flags" },
-    paths: { old_path: "oldpath", new_path: "newpath" },
-  },
-  { // 36 UNLINKAT
-    command: ["io_unlink"],
-    slots: { fd: "dfd", opFlags: "flags" },
-    paths: { path: "filename" },
-  },
-  { // 37 MKDIRAT
-    command: ["io_mkdir"],
-    slots: { fd: "dfd", len: "mode" },
-    paths: { path: "filename" },
-  },
-  { // 38 SYMLINKAT
-    command: ["io_link", "io_symlink"], // Linux 6.0
-    slots: { fd: "new_dfd" },
-    paths: { old_path: "oldpath", new_path: "newpath" },
-  },
-  { // 39 LINKAT
-    command: ["io_link", "io_hardlink"], // Linux 6.0
-    slots: { fd: "old_dfd", len: "new_dfd", opFlags: "flags" },
-    paths: { old_path: "oldpath", new_path: "newpath" },
-  },
-  { // 40 MSG_RING
-    command: ["io_msg"],
-    file: true,
-    slots: {
-      addr: "cmd", // this, src_fd, dst_fd and flags: Linux 6.0
-      off: "user_data",
-      len: "len",
-      opFlags: "flags",
-      fileIndex: "dst_fd", // cqe_flags in the same place: Linux 6.3
-      addr3: "src_fd",
-    },
-  },
-  FD_ATTRIBUTE, // 41 FSETXATTR
-  PATH_ATTRIBUTE, // 42 SETXATTR
-  FD_ATTRIBUTE, // 43 FGETXATTR
-  PATH_ATTRIBUTE, // 44 GETXATTR
-  { // 45 SOCKET
-    command: ["io_socket"],
-    slots: { fd: "domain", off: "type", len: "protocol", fileIndex: "file_slot" },
-  },
-  URING_COMMAND, // 46 URING_CMD
-  SEND, // 47 SEND_ZC
-  SEND_MESSAGE, // 48 SENDMSG_ZC
-  READ_WRITE, // 49 READ_MULTISHOT
-  { // 50 WAITID
-    command: ["io_waitid"],
-    slots: { fd: "upid", len: "which", fileIndex: "options" },
-  },
-  FUTEX, // 51 FUTEX_WAIT
-  FUTEX, // 52 FUTEX_WAKE
-  { // 53 FUTEX_WAITV
-    command: ["io_futex"],
-    slots: { addr: ["uwaitv", "uaddr"], len: "futex_nr" },
-  },
-  { command: ["io_fixed_install"], file: true, more: fixedInstall }, // 54 FIXED_FD_INSTALL
-  { command: ["io_ftrunc"], file: true, slots: { off: "len" } }, // 55 FTRUNCATE
-  { command: ["io_bind"], file: true, more: connectOrBind }, // 56 BIND
-  { command: ["io_listen"], file: true, slots: { len: "backlog" } }, // 57 LISTEN
-  { // 58 RECV_ZC
-    command: ["io_recvzc"],
-    file: true,
-    slots: { len: "len", opFlags: "msg_flags", ioprio: "flags" },
-  },
-  { command: ["io_epoll_wait"], file: true, slots: { len: "maxevents" } }, // 59 EPOLL_WAIT
-  READ_WRITE, // 60 READV_FIXED
-  READ_WRITE, // 61 WRITEV_FIXED
-  { // 62 PIPE
-    command: ["io_pipe"],
-    slots: { opFlags: "flags", fileIndex: "file_slot" },
-    passing: { addr: "fds" },
-  },
-  NOP, // 63 NOP128
-  URING_COMMAND, // 64 URING_CMD128
-];
