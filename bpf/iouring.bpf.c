@@ -36,6 +36,7 @@
 #define IORING_CQE_F_MORE (1 << 1)
 #define IORING_SETUP_SQPOLL (1 << 1)
 #define IORING_SETUP_SQE128 (1 << 10)
+#define IORING_SETUP_REGISTERED_FD_ONLY (1 << 15)
 #define IORING_SETUP_NO_SQARRAY (1 << 16)
 #define IORING_SETUP_SQE_MIXED (1 << 19)
 #define IORING_SETUP_SQ_REWIND (1 << 20)
@@ -1913,6 +1914,17 @@ static __always_inline __u32 put_cred(struct scratch *scratch, __u32 at, struct 
 	return put_u64(scratch, at, SECTION_CRED, personality, (__u64)euid << 32 | uid);
 }
 
+/*
+ * Whether the kernel keeps the number of the file in the request itself: what is there of others is
+ * left over from an earlier one. CLOSE and EPOLL_CTL look their file up themselves, and have its
+ * number among their arguments.
+ */
+static __always_inline bool keeps_fd(__u8 opcode)
+{
+	return opcode == OP_URING_CMD128 ||
+	       (opcode < 64 && ON_FILE & ~(BIT(OP_CLOSE) | BIT(OP_EPOLL_CTL)) & BIT(opcode));
+}
+
 /* The open file that a request works on; `sqe` is all that there is where `request` is NULL. */
 static __always_inline struct file *file_of_request(struct io_kiocb *request,
 						    const struct io_uring_sqe *sqe,
@@ -1934,6 +1946,10 @@ static __always_inline struct file *file_of_request(struct io_kiocb *request,
 	}
 	if (!request)
 		fd = BPF_CORE_READ(sqe, fd);
+	else if (opcode == OP_CLOSE)
+		return file_of(task, BPF_CORE_READ((struct io_close *)request, fd), typed);
+	else if (opcode == OP_EPOLL_CTL)
+		return file_of(task, BPF_CORE_READ((struct io_epoll *)request, epfd), typed);
 	else if (!bpf_core_field_exists(request->cqe.fd))
 		return BPF_CORE_READ(request, file);
 	else
@@ -2059,10 +2075,12 @@ static __always_inline int record_request(struct io_kiocb *request, struct io_ri
 		at = put_entry(program, at, (__u64)sqe);
 	} else if (request && !refused) {
 		record->buf_index = READ(typed, request, buf_index);
-		if (bpf_core_field_exists(request->cqe.fd))
+		if (!bpf_core_field_exists(request->cqe.fd))
+			entry_fd(record, ring, user_data);
+		else if (keeps_fd(opcode))
 			record->fd = READ(typed, request, cqe.fd);
 		else
-			entry_fd(record, ring, user_data);
+			record->head.bits |= BIT_NO_FD;
 		at = put_arguments(program, at, number_of(record->request), opcode);
 	}
 	if (sqe || !request || refused)
@@ -2455,7 +2473,8 @@ int created(struct bpf_raw_tracepoint_args *ctx)
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->head.process = scratch->who.id;
 	record->head.ring = ARG(ctx, 1);
-	record->fd = ARG(ctx, 0);
+	/* Of a ring without a descriptor it is the index among those that the task registered. */
+	record->fd = ARG(ctx, 4) & IORING_SETUP_REGISTERED_FD_ONLY ? -1 : ARG(ctx, 0);
 	record->sq_entries = ARG(ctx, 2);
 	record->cq_entries = ARG(ctx, 3);
 	record->flags = ARG(ctx, 4);

@@ -464,7 +464,11 @@ struct io_accept {
 	u32 file_slot; /* since 5.15 */
 };
 struct io_close {
+	int fd;
 	u32 file_slot; /* since 5.15 */
+};
+struct io_epoll {
+	int epfd;
 };
 struct io_sr_msg {
 	void *umsg;

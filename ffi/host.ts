@@ -87,8 +87,7 @@ export class DenoHost implements Host {
   get stopSignal(): StopSignal {
     // The runtime has a thread that ends the process at a signal that nobody listens to. When it
     // starts that thread is its own affair, so somebody listens.
-    for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, () => {});
-    const signals = this.#signals ??= new Signals(this.#libraries.signals);
+    const signals = this.#signals ??= this.#takeSignals(() => {});
     return () => signals.stop;
   }
 
@@ -176,13 +175,17 @@ export class DenoHost implements Host {
 
   untilStopped(): Promise<void> {
     return new Promise((resolve) => {
-      const stop = () => {
-        for (const signal of STOP_SIGNALS) Deno.removeSignalListener(signal, stop);
-        resolve();
-      };
-      for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, stop);
-      this.#signals ??= new Signals(this.#libraries.signals);
+      this.#signals ??= this.#takeSignals(resolve);
     });
+  }
+
+  /** From here on the first signal calls `stop` and lets the program end itself, the second ends it. */
+  #takeSignals(stop: () => void): Signals {
+    const takesHangup = !isHangupIgnored();
+    for (const signal of STOP_SIGNALS) Deno.addSignalListener(signal, stop);
+    if (takesHangup) Deno.addSignalListener("SIGHUP", stop);
+    else Deno.addSignalListener("SIGHUP", () => {});
+    return new Signals(this.#libraries.signals, { takesHangup });
   }
 }
 
@@ -341,12 +344,24 @@ class FileOutput extends StreamOutput {
 const NEWLINE = 10;
 const DEFAULT_COLUMNS = 80;
 const STOP_SIGNALS = ["SIGINT", "SIGTERM"] as const;
+/** The bit of SIGHUP in what `/proc` says of signals. */
+const HANGUP = 1n;
 /** How long reads of a file may go on without a turn of signals and timers, in ms. */
 const TURN_MS = 20;
 /** How long to wait before a stream that would block is tried again, in ms. */
 const RETRY_MS = 5;
 /** How long a reader may take nothing once the program is to end, in ms. */
 const STALL_MS = 5000;
+
+/**
+ * Whether a hang-up is ignored, as nohup(1) has it. Once somebody listens to a signal, the runtime
+ * takes that one too, and it cannot be told any more.
+ */
+function isHangupIgnored(): boolean {
+  const status = Deno.readTextFileSync("/proc/self/status");
+  const ignored = BigInt(`0x${/^SigIgn:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  return (ignored & HANGUP) !== 0n;
+}
 
 /** Whether there is a regular file at `path`. */
 function isRegular(path: string): boolean {

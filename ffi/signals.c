@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * SIGINT and SIGTERM ask the program to end, and leave it the time to do so in order.
+ * SIGINT, SIGTERM and SIGHUP ask the program to end, and leave it the time to do so in order.
  *
  * A write that waits for a reader returns at once when a signal comes, with EINTR. It would wait
  * again, so from then on an alarm interrupts it every second: the one who writes sees that nothing
@@ -40,8 +40,11 @@ static void on_signal(int number, siginfo_t *info, void *context)
 		previous->sa_handler(number);
 }
 
-/* From here on the first SIGINT or SIGTERM only asks; the second ends the program. */
-void iouring_signals_take(void)
+/*
+ * From here on the first of these signals only asks; the second ends the program. SIGHUP is left
+ * alone without takes_hangup.
+ */
+void iouring_signals_take(int32_t takes_hangup)
 {
 	/* No SA_RESTART: a write that waits returns. */
 	struct sigaction stop = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
@@ -49,6 +52,8 @@ void iouring_signals_take(void)
 
 	sigaction(SIGINT, &stop, &before[SIGINT]);
 	sigaction(SIGTERM, &stop, &before[SIGTERM]);
+	if (takes_hangup)
+		sigaction(SIGHUP, &stop, &before[SIGHUP]);
 	sigaction(SIGALRM, &tick, NULL);
 }
 

@@ -1,5 +1,5 @@
 /**
- * SIGINT, SIGTERM and the end of a given time, over `signals.c`.
+ * SIGINT, SIGTERM, SIGHUP and the end of a given time, over `signals.c`.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 import { errnoName } from "../lib/uapi/errno.ts";
 
 const SYMBOLS = {
-  // void iouring_signals_take(void)
-  iouring_signals_take: { parameters: [], result: "void" },
+  // void iouring_signals_take(int32_t takes_hangup)
+  iouring_signals_take: { parameters: ["i32"], result: "void" },
   // int32_t iouring_signals_stop(void)
   iouring_signals_stop: { parameters: [], result: "i32" },
   // int32_t iouring_signals_ending(void)
@@ -34,10 +34,10 @@ class SystemError extends Error {
 export class Signals {
   readonly #symbols: Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-  /** Loads the shim from `path`. From here on the first SIGINT or SIGTERM only asks. */
-  constructor(path: string) {
+  /** Loads the shim from `path`. From here on the first of them only asks. */
+  constructor(path: string, { takesHangup }: { readonly takesHangup: boolean }) {
     this.#symbols = Deno.dlopen(path, SYMBOLS).symbols;
-    this.#symbols.iouring_signals_take();
+    this.#symbols.iouring_signals_take(Number(takesHangup));
   }
 
   /** The signal that asked the program to stop, or 0. */

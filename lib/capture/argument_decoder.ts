@@ -4,6 +4,7 @@ import { withDirectories } from "../uapi/directories.ts";
 import { errnoName } from "../uapi/errno.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import { describeRequest } from "../uapi/op_info.ts";
+import { OPCODES } from "../uapi/opcodes.ts";
 import { readSqe, SQE_SIZE } from "../uapi/sqe.ts";
 import type { FileTable } from "./file_table.ts";
 import {
@@ -116,6 +117,8 @@ export class ArgumentDecoder {
       case kinds.command:
         if (section.length < COMMAND_BYTES) break;
         this.#commands.read(found, section.view, section.at);
+        // CLOSE and EPOLL_CTL keep their file's number themselves.
+        if (OPCODES[opcode]?.worksOnFile === true) facts.fd ??= fields.fd;
         if (SENDS.has(opcode)) {
           // Nobody is named unless a section says who.
           known.sockaddr = { ok: true, bytes: new Uint8Array() };

@@ -72,7 +72,7 @@ export interface CaptureDevice {
   close(): void;
 }
 
-/** Asks whether the program was told to stop. From the first call on, SIGINT and SIGTERM only ask. */
+/** Asks whether the program was told to stop. From the first call on, SIGINT, SIGTERM and SIGHUP only ask. */
 export type StopSignal = () => number;
 
 /** This host cannot be captured on: what is missing and what to do, in one line. Exit code 4. */

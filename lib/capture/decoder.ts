@@ -364,11 +364,12 @@ export class Decoder {
     const sqe_flags = entryFlags === 0 ? NO_SQE_FLAGS : sqeFlagNames(entryFlags);
     const sq_thread = (bits & this.#bit.sqThread) !== 0;
     const seq = view.getUint32(at + o.seq, true);
-    const isPlain = fd !== undefined && personality === undefined && !differs && !rejected &&
-      !again;
+    const isPlain = personality === undefined && !differs && !rejected && !again;
     // The keys stand in their order. What most requests have is made at one go.
-    const uring: RequestBlock = isPlain
+    const uring: RequestBlock = isPlain && fd !== undefined
       ? { opcode_number: opcode, ctx, user_data, fd, fixed_file, sqe_flags, sq_thread, cpu, seq }
+      : isPlain
+      ? { opcode_number: opcode, ctx, user_data, fixed_file, sqe_flags, sq_thread, cpu, seq }
       : {
         opcode_number: opcode,
         ctx,

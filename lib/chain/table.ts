@@ -1,7 +1,7 @@
 import { cutFront, cutToWidth, displayWidth } from "../record/display_width.ts";
 
 const GAP = "  ";
-/** Rows that are measured before the widths are settled. */
+/** Rows that wait for {@linkcode Table.flush} at most, to be measured together. */
 const MEASURED = 256;
 const MIN_FLEXIBLE = 10;
 /** What the flexible column should have, even if others are narrowed for it. */
@@ -42,13 +42,16 @@ interface Row {
 }
 
 /**
- * Rows of text in columns. The header comes once, before the first row; the widths are settled by
- * the first rows, up to {@linkcode Table.flush} or 256 of them.
+ * Rows of text in columns. Rows are measured up to {@linkcode Table.flush} or 256 of them; columns
+ * become wider with later ones, as those of a stream come one by one. The header comes before the
+ * first row, and again where a column has to be left out.
  */
 export class Table {
   readonly #columns: readonly Column[];
   /** Indices of columns that are left out. */
   readonly #hidden = new Set<number>();
+  /** The widest cells so far, by column. */
+  readonly #widest: number[];
   readonly #options: TableOptions;
   readonly #addLine: (line: string) => void;
   #waiting: Row[] = [];
@@ -57,6 +60,7 @@ export class Table {
   /** @param addLine Takes each line, without newline. */
   constructor(columns: readonly Column[], options: TableOptions, addLine: (line: string) => void) {
     this.#columns = columns;
+    this.#widest = columns.map(({ title }) => title.length);
     this.#options = options;
     this.#addLine = addLine;
   }
@@ -69,29 +73,40 @@ export class Table {
    */
   add(cells: readonly string[], style = ""): void {
     this.#waiting.push({ cells, style });
-    if (this.#widths !== undefined || this.#waiting.length >= MEASURED) this.flush();
+    if (this.#waiting.length >= MEASURED) this.flush();
   }
 
   /** Writes the rows that wait to be measured. */
   flush(): void {
     if (this.#waiting.length === 0) return;
-    if (this.#widths === undefined) {
-      this.#widths = this.#measure();
+    const hidden = this.#widths === undefined ? undefined : this.#hidden.size;
+    if (this.#measure() || this.#widths === undefined) this.#widths = this.#fit();
+    if (this.#hidden.size !== hidden) {
       this.#print({ cells: this.#columns.map(({ title }) => title), style: "1" });
     }
     for (const row of this.#waiting) this.#print(row);
     this.#waiting = [];
   }
 
-  #measure(): number[] {
+  /** Measures what waits; whether any of it is wider than what came before. */
+  #measure(): boolean {
+    let isWider = false;
+    for (const { cells } of this.#waiting) {
+      for (const [i, cell] of cells.entries()) {
+        const width = displayWidth(cell);
+        if (width <= this.#widest[i]!) continue;
+        this.#widest[i] = width;
+        isWider = true;
+      }
+    }
+    return isWider;
+  }
+
+  #fit(): number[] {
     const { columns } = this.#options;
-    const widths = this.#columns.map(({ title, max }, i) => {
-      const widest = this.#waiting.reduce(
-        (width, { cells }) => Math.max(width, displayWidth(cells[i]!)),
-        title.length,
-      );
-      return columns === undefined || max === undefined ? widest : Math.min(widest, max);
-    });
+    const widths = this.#columns.map(({ max = Infinity }, i) =>
+      columns === undefined ? this.#widest[i]! : Math.min(this.#widest[i]!, max)
+    );
     if (columns !== undefined) this.#hide(widths, columns);
     const flexible = this.#columns.findIndex((column) => column.flexible);
     const others = widths.filter((_, i) => i !== flexible && !this.#hidden.has(i));

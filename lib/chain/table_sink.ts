@@ -110,6 +110,7 @@ export class TableSink implements Sink {
 
   #writeRing(entry: Record<string, unknown>): void {
     if (arrayOf(entry.diagnostics).some(isLoss)) this.#lacking++;
+    this.#events.flush();
     if (this.#options.detail === true) return this.#writeDetail(entry);
     this.#rings.add([
       entry.pid === 0 ? "-" : cell(entry.pid),

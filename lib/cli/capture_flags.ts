@@ -1,6 +1,6 @@
 import { nearest } from "../config/nearest.ts";
 import { OPCODE_WORDS, opcodeNumbers } from "../config/event_filter.ts";
-import { OPCODES } from "../uapi/opcodes.ts";
+import { OPCODE_CATEGORIES, OPCODES } from "../uapi/opcodes.ts";
 import type { Host } from "./host.ts";
 import { readText } from "./running_host.ts";
 import { UsageError } from "./usage_error.ts";
@@ -45,7 +45,7 @@ export function opcodesOf(value: string | undefined): number[] {
       const near = nearest(wanted, [
         ...OPCODE_WORDS,
         ...OPCODES.map(({ name }) => name.slice("IORING_OP_".length)),
-      ]);
+      ]) ?? nearest(text.toLowerCase(), OPCODE_CATEGORIES);
       throw new UsageError(
         `Unknown opcode ${JSON.stringify(text)}` +
           (near === undefined ? "" : `, did you mean ${JSON.stringify(near)}?`),

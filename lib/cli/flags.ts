@@ -137,8 +137,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       "status record that says what this kernel lets it see, one IOUringEntry for each ring that " +
       "is open already, and ends with a status record of totals. What did not fit is counted and " +
       "said where it happened.",
-      "It needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF. SIGINT and " +
-      "SIGTERM end it in order; a reader that then takes nothing for 5 seconds does not keep it. " +
+      "It needs root, or CAP_BPF and CAP_PERFMON, and a kernel from 5.10 on with BTF. SIGINT, " +
+      "SIGTERM and a hang-up end it in order; a reader that then takes nothing for 5 seconds does not keep it. " +
       "Once it is attached it becomes a user that nobody else is, without any capability.",
     ],
     examples: [
@@ -379,7 +379,10 @@ export const COMMANDS: readonly CommandSpec[] = [
 
 /** Every exit code and when it is given. */
 export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] = [
-  [0, "Done, also after SIGINT or SIGTERM and when the reader of the output closed the pipe"],
+  [
+    0,
+    "Done, also after SIGINT, SIGTERM or SIGHUP and when the reader of the output closed the pipe",
+  ],
   [1, "Something failed, or an input stream came without its end record"],
   [2, "The command line or the config is wrong, or names symbols of another kernel"],
   [3, "With --fail-on: a rule of that severity or above fired"],

@@ -70,7 +70,7 @@ export interface Host {
   openCapture(options: CaptureOptions): CaptureDevice;
   /** Tries to load a BPF program that reads the kernel: 0, or a negative errno. */
   tryBpf(): number;
-  /** Takes SIGINT and SIGTERM over, and tells whether one has come: its number, or 0. */
+  /** Takes SIGINT, SIGTERM and SIGHUP over, and tells whether one has come: its number, or 0. */
   readonly stopSignal: StopSignal;
   /** The program is to end in so many seconds; only where it has asked for {@linkcode stopSignal}. */
   endIn(seconds: number): void;
@@ -95,8 +95,8 @@ export interface Host {
   /** Wall clock, ms since 1970. */
   now(): number;
   /**
-   * Resolves at the first SIGINT or SIGTERM, which then does not end the process; the second does.
-   * It resolves only while something is awaited.
+   * Resolves at the first SIGINT, SIGTERM or SIGHUP, which then does not end the process; the second
+   * does. It resolves only while something is awaited.
    */
   untilStopped(): Promise<void>;
 }

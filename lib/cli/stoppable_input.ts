@@ -6,7 +6,7 @@ const QUIET_MS = 1000;
 const LONGEST_MS = 10_000;
 
 /**
- * An input that ends soon after SIGINT or SIGTERM. It does not end at once: Ctrl-C reaches every
+ * An input that ends soon after SIGINT, SIGTERM or SIGHUP. It does not end at once: Ctrl-C reaches every
  * program of a pipeline, and the one before this may have much that is under way, and its last
  * records, still to write.
  */

@@ -273,6 +273,9 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
         process: { ...event().process, cwd: "/etc" },
       })],
       [open("/home/a/.ssh/deploy.pem")],
+      [open("/root/.docker/config.json")],
+      [open("/home/a/.mozilla/firefox/x.default/key4.db")],
+      [open("/etc/NetworkManager/system-connections/office")],
       [op("OPENAT", { path: "shadow", access_flags: "O_RDONLY", dfd: "AT_FDCWD" }, {
         process: { ...event().process, cwd: "/etc" },
       })],
@@ -333,18 +336,30 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     silent: [[open("/proc/net/dev")], [open("/proc/net/tcp", "O_WRONLY")]],
   },
   "process-discovery": {
-    fires: [[open("/proc/1/comm")], [open("/proc/77/cmdline")], [open("/proc/1/task/9/stat")]],
+    fires: [
+      [open("/proc/1/comm")],
+      [open("/proc/77/cmdline")],
+      [open("/proc/1/task/9/stat")],
+      // Which programs use BPF.
+      [open("/proc/77/fdinfo/5")],
+    ],
     silent: [[open("/proc/42/comm")], [open("/proc/self/comm")], [open("/proc/version")]],
   },
   "process-memory": {
-    fires: [[open("/proc/1/maps")], [open("/proc/7/task/8/mem", "O_RDWR")]],
-    silent: [[open("/proc/42/maps")], [open("/proc/1/comm")]],
+    fires: [
+      [open("/proc/1/maps")],
+      [open("/proc/7/task/8/mem", "O_RDWR")],
+      [open("/proc/kcore")],
+      [op("READ", { target: { kind: "char_device", path: "/dev/mem" } })],
+    ],
+    silent: [[open("/proc/42/maps")], [open("/proc/1/comm")], [open("/dev/null")]],
   },
   "tracing-tamper": {
     fires: [
       [open("/sys/kernel/debug/tracing/tracing_on", "O_WRONLY")],
       [op("UNLINKAT", { path: "/sys/fs/bpf/prog" })],
       [op("WRITE", { target: { kind: "file", path: "/sys/kernel/tracing/set_event" } })],
+      [op("UNLINKAT", { path: "/etc/audit/rules.d/10-exec.rules" })],
     ],
     silent: [[open("/sys/kernel/tracing/trace_pipe")], [open("/sys/kernel/mm/x", "O_WRONLY")]],
   },
@@ -366,6 +381,7 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     fires: [
       [op("UNLINKAT", { path: "/root/.bash_history" })],
       [op("SYMLINKAT", { old_path: "/dev/null", new_path: "/home/u/.zsh_history" })],
+      [op("UNLINKAT", { path: "/var/log/wtmp.1" })],
       [op("FTRUNCATE", { len: 0, target: { kind: "file", path: "/var/log/wtmp" } })],
       [open("/var/log/wtmp", "O_WRONLY", "O_TRUNC | O_LARGEFILE")],
       [op("FALLOCATE", {
@@ -375,6 +391,9 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     ],
     silent: [
       [op("UNLINKAT", { path: "/root/notes" })],
+      [op("UNLINKAT", { path: "/var/log/app/access.log" })],
+      // Node's own way to write it anew.
+      [op("FTRUNCATE", { len: 0, target: { kind: "file", path: "/root/.node_repl_history" } })],
       [open("/root/.bash_history")],
       [open("/var/log/wtmp", "O_WRONLY", "O_APPEND | O_LARGEFILE")],
       [op("FALLOCATE", { mode: 0, target: { kind: "file", path: "/var/log/wtmp" } })],
@@ -385,6 +404,10 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [open("/etc/cron.d/x", "O_WRONLY", "O_CREAT | O_TRUNC | O_LARGEFILE")],
       [op("SYMLINKAT", { old_path: "/tmp/x", new_path: "/etc/systemd/system/x.service" })],
       [op("LINKAT", { old_path: "/tmp/x", new_path: "/home/u/.ssh/authorized_keys" })],
+      [open("/var/lib/postgresql/.ssh/authorized_keys", "O_WRONLY")],
+      [open("/etc/rc.d/init.d/x", "O_WRONLY")],
+      [open("/usr/lib64/security/pam_unix.so", "O_WRONLY")],
+      [op("RENAMEAT", { old_path: "/tmp/x", new_path: "/boot/initrd.img-6.1.0-47-amd64" })],
       [op("SPLICE", { fd_in: 4, target: { kind: "file", path: "/etc/rc2.d/S01x" } })],
       [open("/proc/sys/kernel/core_pattern", "O_WRONLY")],
     ],
@@ -392,6 +415,8 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [open("/etc/cron.d/x")],
       [open("/tmp/etc/cron.d/x", "O_WRONLY")],
       [open("/etc/rclone.conf", "O_WRONLY")],
+      [open("/etc/systemd-notes", "O_WRONLY")],
+      [open("/home/u/.ssh/known_hosts", "O_WRONLY")],
       [op("SYMLINKAT", { old_path: "/etc/systemd/system/x.service", new_path: "/tmp/x" })],
     ],
   },
@@ -399,10 +424,13 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
     fires: [
       [op("RENAMEAT", { old_path: "/tmp/a", new_path: "/usr/bin/sudo" })],
       [open("/usr/sbin/sshd", "O_WRONLY", "O_TRUNC | O_LARGEFILE")],
+      [op("RENAMEAT", { old_path: "/tmp/a", new_path: "/lib/x86_64-linux-gnu/liblzma.so.5.4.1" })],
       [op("SETXATTR", { path: "/tmp/a", name: "security.capability", size: 20 })],
     ],
     silent: [
       [op("RENAMEAT", { old_path: "/usr/bin/sudo", new_path: "/tmp/a" })],
+      // A package of Node's brings libraries of its own.
+      [open("/usr/lib/node_modules/sharp/lib/libvips-cpp.so.42", "O_WRONLY", "O_CREAT")],
       [op("SETXATTR", { path: "/tmp/a", name: "user.note", size: 20 })],
     ],
   },
@@ -412,6 +440,10 @@ const CASES: Readonly<Record<string, { fires: readonly Case[]; silent: readonly 
       [ring({ history: stats("/usr/bin/", 16).map(({ op_info }) => past("STATX", op_info)) })],
       // Among other things that the ring does.
       stats("/usr/bin/", 16).flatMap((stat, i) => [open(`/srv/log-${i}`), stat]),
+      Array.from(
+        { length: 16 },
+        (_, i) => op("GETXATTR", { path: `/usr/bin/${i}`, name: "security.capability" }),
+      ),
       // Over many rings and processes of one program.
       stats("/usr/bin/", 16).map((stat, i) => ({
         ...stat,

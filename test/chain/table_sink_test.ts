@@ -135,6 +135,41 @@ Deno.test("TableSink leaves columns out where the terminal is too narrow for all
   assert.match(lines[0]!, /^ *PID +COMM +CTX +OPS +SECCOMP +RULES$/);
 });
 
+Deno.test("TableSink makes room for what only comes later", () => {
+  let text = "";
+  const sink = new TableSink((bytes) => text += new TextDecoder().decode(bytes), {
+    columns: 120,
+    color: false,
+    warn: () => {},
+  });
+  const rules = [{ id: "credential-access", title: "", severity: "high" as const, attack: [] }];
+  sink.write(event({ opcode: "IORING_OP_NOP", process: { ...event().process, uid: 0 } }));
+  sink.flush();
+  sink.write(event({
+    opcode: "IORING_OP_RENAMEAT",
+    op_info: { old_path: "/etc/shadow", new_path: "/etc/shadow-" },
+    classification: { suspicious: true, severity: "high", rules },
+  }));
+  sink.finish();
+  assert.deepEqual(text.split("\n").map((line) => line.replace(/^.*agent +/, "")), [
+    "TIME          PID  COMM   UID  OPCODE  DETAIL  RESULT  RULES",
+    "0  NOP",
+    "1000  RENAMEAT  /etc/shadow -> /etc/shadow-          credential-access",
+    "",
+  ]);
+});
+
+Deno.test("TableSink keeps rings and events in their order", () => {
+  const { lines } = table([event(), ring(), event()]);
+  assert.deepEqual(lines.map((line) => line.trim().split(" ")[0]), [
+    "TIME",
+    "12:09:05.984",
+    "PID",
+    "1234",
+    "12:09:05.984",
+  ]);
+});
+
 Deno.test("TableSink names some kinds of requests, and counts the others", () => {
   const names = ["READ", "READ", "A", "B", "C", "D", "E", "F", "G", "G"];
   const history = [

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { OPCODES } from "../../lib/uapi/opcodes.ts";
 import { type Missing, testWith } from "../command.ts";
 import { PROGRAM } from "../paths.ts";
 import { buildWorkload } from "./workload.ts";
@@ -16,6 +17,8 @@ export type AnyRecord = any;
 export interface Announced {
   readonly user_data: string;
   readonly opcode: number;
+  /** The entry's, where it is said. */
+  readonly fd?: number;
   readonly res?: number;
   readonly op_info: object;
   readonly process?: object;
@@ -295,8 +298,11 @@ export function differences(
       wrong.push(`${JSON.stringify(request)} came ${found.length} times`);
       continue;
     }
-    const { opcode, op_info, process = {}, io_uring = {}, res, sqe_flags } = request;
-    const fits = event.io_uring.opcode_number === opcode && holds(op_info, event.op_info ?? {}) &&
+    const { opcode, fd, op_info, process = {}, io_uring = {}, res, sqe_flags } = request;
+    const told = event.io_uring.fd;
+    const isTold = told !== undefined || OPCODES[opcode]?.worksOnFile === true;
+    const fits = (fd === undefined || !isTold || told === fd) &&
+      event.io_uring.opcode_number === opcode && holds(op_info, event.op_info ?? {}) &&
       holds(process, event.process) && holds(io_uring, event.io_uring) &&
       (res === undefined || event.result?.res === res) &&
       (sqe_flags === undefined || holds(sqe_flags, event.io_uring.sqe_flags));

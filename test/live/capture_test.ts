@@ -300,6 +300,17 @@ live("capture says of a new ring that nothing went round a filter yet", async ()
   ok(!(ring.missing ?? []).some((path: string) => /seccomp|pending/.test(path)));
 });
 
+live("capture names no descriptor of a new ring that has none", async () => {
+  const capture = await RunningCapture.start();
+  const workload = await HoldingWorkload.start("hold");
+  const { records } = await capture.stop();
+  await workload.stop();
+  const { holding: pid, bare } = workload.said;
+  const owners = records.filter((it) => it.type === "IOUringEntry" && it.pid === pid)
+    .flatMap(({ owners }) => owners);
+  equal(owners.filter(({ fd }) => fd === -1).length, bare ? 1 : 0);
+});
+
 live("capture stops after a number of records, and after a time", async () => {
   const workload = await Workload.prepare("samples");
   const capture = await RunningCapture.start("-p", String(workload.pid), "-n", "2");

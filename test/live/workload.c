@@ -113,7 +113,7 @@ static int run(const char *expect, ...)
 {
 	struct io_uring_sqe *sqe = &ring.sq.sqes[(ring.sq.sqe_tail - 1) & *ring.sq.kring_mask];
 	uint64_t user_data = sqe->user_data;
-	int opcode = sqe->opcode, res;
+	int opcode = sqe->opcode, fd = sqe->fd, res;
 	struct io_uring_cqe *cqe;
 	va_list args;
 
@@ -128,8 +128,8 @@ static int run(const char *expect, ...)
 	}
 	res = cqe->res;
 	io_uring_cqe_seen(&ring, cqe);
-	printf("{\"user_data\":\"0x%llx\",\"opcode\":%d,\"res\":%d,\"op_info\":",
-	       (unsigned long long)user_data, opcode, res);
+	printf("{\"user_data\":\"0x%llx\",\"opcode\":%d,\"fd\":%d,\"res\":%d,\"op_info\":",
+	       (unsigned long long)user_data, opcode, fd, res);
 	va_start(args, expect);
 	vprintf(expect, args);
 	va_end(args);
@@ -264,7 +264,7 @@ static void all_files(void)
 		    "\"O_LARGEFILE | O_CLOEXEC\",\"resolve\":\"RESOLVE_NO_SYMLINKS\"}", path);
 
 	sqe = get(IORING_OP_CLOSE, other);
-	run("{\"fd\":%d}", other);
+	run("{\"fd\":%d,\"target\":{\"kind\":\"file\",\"path\":\"%s\"}}", other, path);
 
 	sqe = get(IORING_OP_STATX, AT_FDCWD);
 	sqe->addr = (uintptr_t)path;
@@ -727,7 +727,8 @@ static void all_others(void)
 	sqe->off = fds[0];
 	sqe->len = EPOLL_CTL_ADD;
 	sqe->addr = (uintptr_t)&event;
-	run("{\"op\":\"EPOLL_CTL_ADD\",\"epfd\":%d,\"fd\":%d,\"events\":\"EPOLLIN | EPOLLET\"}",
+	run("{\"op\":\"EPOLL_CTL_ADD\",\"epfd\":%d,\"fd\":%d,\"events\":\"EPOLLIN | EPOLLET\","
+	    "\"target\":{\"kind\":\"anon_inode\",\"name\":\"[eventpoll]\"}}",
 	    epoll, fds[0]);
 	if (known[OP_EPOLL_WAIT]) {
 		struct epoll_event got[4];
