@@ -6,6 +6,8 @@ export class BufferImage implements ImageFile {
   readonly bytes: Uint8Array;
   readonly isMapped = true;
   readonly shrank = false;
+  /** Bytes that were asked for so far; a small read counts as 64. */
+  asked = 0;
   readonly #others: Readonly<Record<string, Uint8Array>>;
 
   /** `others` are the files beside it, by extension. */
@@ -24,12 +26,14 @@ export class BufferImage implements ImageFile {
   }
 
   read(offset: number, length: number): Uint8Array | undefined {
+    this.asked += Math.max(length, 64);
     if (offset < 0 || offset + length > this.size) return undefined;
     return this.bytes.subarray(offset, offset + length);
   }
 
   search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
     const { start = 0, end = this.size, limit = 64 } = options;
+    this.asked += end - start;
     return patterns.map(({ bytes: wanted, align = 1, phase = 0 }) => {
       const { bytes } = this;
       const last = Math.min(end, this.size) - wanted.length;
@@ -53,19 +57,27 @@ export class BufferImage implements ImageFile {
   close(): void {}
 }
 
-/** An image of which only so much may be read, so that a test ends where a bound does not hold. */
+/** An image of which only so much may be asked, so that a test ends where a bound does not hold. */
 export class BoundedImage extends BufferImage {
-  /** Bytes that may still be asked for. */
-  #left: number;
+  /** Bytes that may be asked for. */
+  readonly #most: number;
 
-  constructor(bytes: Uint8Array, most: number) {
-    super(bytes);
-    this.#left = most;
+  constructor(bytes: Uint8Array, most: number, name?: string) {
+    super(bytes, name);
+    this.#most = most;
   }
 
   override read(offset: number, length: number): Uint8Array | undefined {
-    this.#left -= Math.max(length, 64);
-    if (this.#left < 0) throw new Error("More was read than may be");
+    this.#checkBound();
     return super.read(offset, length);
+  }
+
+  override search(patterns: readonly SearchPattern[], options: SearchOptions = {}): number[][] {
+    this.#checkBound();
+    return super.search(patterns, options);
+  }
+
+  #checkBound(): void {
+    if (this.asked > this.#most) throw new Error("More was read than may be");
   }
 }

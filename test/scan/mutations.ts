@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { readElfCore } from "../../lib/memory/elf_core.ts";
 import type { MemoryRange } from "../../lib/memory/physical_memory.ts";
 import type { IOUringEntry, IOUringStatus, StreamRecord } from "../../lib/record/records.ts";
-import { BufferImage } from "../memory/buffer_image.ts";
+import { BoundedImage } from "../memory/buffer_image.ts";
 
 /** Numbers that look random, from a seed (mulberry32). */
 export class Random {
@@ -35,11 +35,14 @@ export class Random {
 
 const PAGE_SIZE = 4096;
 const LONG_RUN = 128 * PAGE_SIZE;
+/** How often a scan may read an image: most do once, and one that searches for the kernel eight times. */
+export const MAX_READS = 64;
 const KERNEL_HALF = 0xff00000000000000n;
 
 /** An image that can be damaged and put right again, many times over. */
 export class DamagedImage {
-  readonly image: BufferImage;
+  /** Of which a scan may read so much alone: it takes no longer than that. */
+  readonly image: BoundedImage;
   readonly #view: DataView;
   /** Offsets of pages in long runs, which are the kernel's tables of symbols and types. */
   readonly #tables: number[] = [];
@@ -51,7 +54,7 @@ export class DamagedImage {
 
   /** Of an ELF core; `bytes` are changed, and put right by {@linkcode DamagedImage.restore}. */
   constructor(bytes: Uint8Array, name: string) {
-    this.image = new BufferImage(bytes, name);
+    this.image = new BoundedImage(bytes, bytes.length * MAX_READS, name);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (const range of readElfCore(this.image).ranges) this.#addPages(range);
     for (const page of this.#pages) {
@@ -95,10 +98,11 @@ export class DamagedImage {
     return done.join(", ");
   }
 
-  /** Undoes all damage. */
+  /** Undoes all damage, and lets all be read again. */
   restore(): void {
     for (const { at, bytes } of this.#saved.reverse()) this.image.bytes.set(bytes, at);
     this.#saved = [];
+    this.image.asked = 0;
   }
 
   #usedWords(page: number): number[] {
