@@ -7,49 +7,34 @@ import type {
   RequestBlock,
   StreamRecord,
 } from "../record/records.ts";
-import { type ArgumentReader, NO_MEMORY } from "../uapi/argument.ts";
-import { withDirectories } from "../uapi/directories.ts";
 import { errnoName } from "../uapi/errno.ts";
-import { describeRequest } from "../uapi/op_info.ts";
-import { opcodeName, OPCODES } from "../uapi/opcodes.ts";
+import { opcodeName } from "../uapi/opcodes.ts";
 import { registerOpName } from "../uapi/register_ops.ts";
 import { IOSQE_FIXED_FILE, sqeFlagNames } from "../uapi/ring_flags.ts";
-import { readSqe, SQE_SIZE } from "../uapi/sqe.ts";
 import type { RecordBatch } from "../chain/chain.ts";
+import { ArgumentDecoder } from "./argument_decoder.ts";
 import { CompletionJoin, type Waiting } from "./completions.ts";
 import { BootClock } from "./clock.ts";
 import type { Clocks } from "./capture_device.ts";
 import { type EventParts, EventWriter, writeAny } from "./event_line.ts";
 import { FileTable } from "./file_table.ts";
+import { hexOf, lowerHalf, nsAt } from "./halves.ts";
 import { LineWriter } from "./line_writer.ts";
-import {
-  COMMAND_BYTES,
-  type PreparedCommands,
-  type RequestArguments,
-} from "./prepared_commands.ts";
+import type { PreparedCommands } from "./prepared_commands.ts";
 import { ProcessDecoder } from "./process_decoder.ts";
-import { type ProcessDescription, ProcessTable, type ThreadBlock } from "./process_table.ts";
+import { type ProcessDescription, ProcessTable } from "./process_table.ts";
+import { RequestFacts } from "./request_facts.ts";
 import { RingDecoder } from "./ring_decoder.ts";
 import { type Section, SectionReader } from "./sections.ts";
-import { socketPeer, socketTarget } from "./socket_target.ts";
+import { SocketDecoder } from "./socket_decoder.ts";
 import { Wire } from "./wire.ts";
 
-const TWO_32 = 2 ** 32;
 const ACCEPT = 13;
 const NOP = 0;
 /** The ring of a request that was refused by a kernel that does not say whose it was. */
 const NO_RING = "0x0";
 const IORING_CQE_F_MORE = 1 << 1;
 const IORING_CQE_F_NOTIF = 1 << 3;
-/** IOSQE_IO_DRAIN, IOSQE_IO_LINK, IOSQE_IO_HARDLINK. */
-const WAITS = 0x0e;
-/** Opcodes whose address, if any, the kernel tells with the request. */
-const SENDS: ReadonlySet<number> = new Set([9, 26, 47, 48]);
-const SEND = 26;
-const SEND_ZC = 47;
-const LINKAT = 39;
-const TIMEOUTS: ReadonlySet<number> = new Set([11, 15]);
-const URING_CMDS: ReadonlySet<number> = new Set([46, 64]);
 const NO_SQE_FLAGS: string[] = [];
 const SECCOMP_MODE_FILTER = 2;
 /** One that comes later than so many others is an event like any other. */
@@ -59,7 +44,7 @@ const MAX_CANARIES = 64;
 export interface DecoderOptions {
   /** Layout text of the native side. */
   readonly layout: string;
-  /** The kernel's command layouts; undefined where its types could not be read. */
+  /** How this kernel lays prepared requests out. */
   readonly commands: PreparedCommands;
   readonly clocks: Clocks;
   /** Wait for every completion; without it, for those of ACCEPT. */
@@ -80,50 +65,6 @@ export interface DecoderTotals {
   arrived: number;
 }
 
-/** What is gathered of one request. */
-class RequestFacts {
-  readonly opcode: number;
-  readonly bufIndex: number;
-  /** All that there is of it is the ring's entry, which its owner can write. */
-  readonly entryOnly: boolean;
-  flags: number;
-  fd: number | undefined;
-  info: JsonObject | undefined = undefined;
-  result: NonNullable<IOUringEvent["result"]> | undefined = undefined;
-  personality: number | undefined = undefined;
-  cred: { uid: number; euid: number } | undefined = undefined;
-  /** The lists of its process, as long as the request adds nothing to them. */
-  missing: string[] | undefined;
-  unverified: string[] | undefined;
-  readonly #thread: ThreadBlock;
-
-  constructor(
-    thread: ThreadBlock,
-    request: Pick<RequestFacts, "opcode" | "bufIndex" | "entryOnly" | "flags" | "fd">,
-  ) {
-    this.#thread = thread;
-    this.opcode = request.opcode;
-    this.bufIndex = request.bufIndex;
-    this.entryOnly = request.entryOnly;
-    this.flags = request.flags;
-    this.fd = request.fd;
-    this.missing = thread.missing;
-    this.unverified = thread.unverified;
-  }
-
-  /** Notes that a key could not be read. */
-  miss(path: string): void {
-    if (this.missing === this.#thread.missing) this.missing = [...this.missing ?? []];
-    this.missing!.push(path);
-  }
-
-  /** Notes that a key is the process's own word. */
-  doubt(path: string): void {
-    if (this.unverified === this.#thread.unverified) this.unverified = [...this.unverified ?? []];
-    this.unverified!.push(path);
-  }
-}
-
 const NO_SECTIONS: readonly Section[] = [];
 
 /** Bytes of lines in a batch, and a little more: what a pipe takes at once, and a cache holds. */
@@ -139,7 +80,8 @@ export class Decoder {
   readonly #processes = new ProcessTable();
   readonly #files: FileTable;
   readonly #rings: RingDecoder;
-  readonly #commands: PreparedCommands;
+  readonly #sockets: SocketDecoder;
+  readonly #arguments: ArgumentDecoder;
   readonly #join: CompletionJoin;
   readonly #results: boolean;
   readonly #onProcess: DecoderOptions["onProcess"];
@@ -156,7 +98,7 @@ export class Decoder {
   // Offsets, looked up once.
   readonly #at;
   readonly #kinds;
-  readonly #section;
+  readonly #fileSection: number;
   readonly #bit;
 
   #lastRingLow = -1;
@@ -173,7 +115,12 @@ export class Decoder {
     });
     this.#files = new FileTable(wire, this.#sections);
     this.#rings = new RingDecoder(wire, this.clock);
-    this.#commands = options.commands;
+    this.#sockets = new SocketDecoder(wire);
+    this.#arguments = new ArgumentDecoder(wire, {
+      files: this.#files,
+      sockets: this.#sockets,
+      commands: options.commands,
+    });
     this.#results = options.results;
     this.#onProcess = options.onProcess;
     this.#join = new CompletionJoin({ emit: (waiting) => this.#emit(waiting) });
@@ -212,29 +159,7 @@ export class Decoder {
       register: wire.at("RECORD_REGISTER"),
       ring: wire.at("RECORD_RING"),
     };
-    const section = (name: string) => wire.at(`SECTION_${name}`);
-    this.#section = {
-      command: section("COMMAND"),
-      path: section("PATH"),
-      path2: section("PATH2"),
-      name: section("NAME"),
-      sockaddr: section("SOCKADDR"),
-      timespec: section("TIMESPEC"),
-      bytes: section("BYTES"),
-      sqe: section("SQE"),
-      cred: section("CRED"),
-      file: section("FILE"),
-      directory: section("DIRECTORY"),
-      input: section("INPUT"),
-      inputSocket: section("INPUT_SOCKET"),
-      socket: section("SOCKET"),
-      peer: section("PEER"),
-      user: section("USER"),
-      result: section("RESULT"),
-      unixLocal: section("UNIX_LOCAL"),
-      unixPeer: section("UNIX_PEER"),
-      fault: section("FAULT"),
-    };
+    this.#fileSection = wire.at("SECTION_FILE");
     this.#bit = {
       sqThread: wire.at("BIT_SQ_THREAD"),
       rejected: wire.at("BIT_REJECTED"),
@@ -260,7 +185,7 @@ export class Decoder {
         this.totals.damaged++;
         break;
       }
-      if (this.#listedAt !== Infinity && timeOf(view, at + timeAt) > this.#listedAt) {
+      if (this.#listedAt !== Infinity && nsAt(view, at + timeAt) > this.#listedAt) {
         this.#finishList();
       }
       try {
@@ -420,7 +345,8 @@ export class Decoder {
     });
     if ((bits & this.#bit.entryFd) !== 0) facts.doubt("io_uring.fd");
     if (size > o.requestSize) {
-      this.#arguments(this.#sections.read(view, at + o.requestSize, at + size), facts);
+      const sections = this.#sections.read(view, at + o.requestSize, at + size);
+      this.#arguments.decode(sections, facts);
     } else if (facts.entryOnly) {
       for (const path of ["op_info", "io_uring.fd", "io_uring.sqe_flags"]) facts.miss(path);
     }
@@ -481,203 +407,12 @@ export class Decoder {
       ...parts,
       requestLow: view.getUint32(at + o.request, true),
       requestHigh: view.getUint32(at + o.request + 4, true),
-      time: timeOf(view, at + o.time),
+      time: nsAt(view, at + o.time),
     };
     if (!rejected) return this.#join.wait(waiting);
     // Its completion says the same once more.
     if (this.#results) this.#join.swallow(waiting);
     this.#emit(waiting);
-  }
-
-  #arguments(sections: readonly Section[], facts: RequestFacts): void {
-    const kinds = this.#section;
-    const { opcode } = facts;
-    let fields: RequestArguments["fields"] = {
-      opcode,
-      flags: facts.flags & 0xff,
-      fd: facts.fd,
-      bufIndex: facts.bufIndex,
-    };
-    const known: RequestArguments["known"] = {};
-    let target: JsonObject | undefined;
-    let targetUnsure = false;
-    let input: JsonObject | undefined;
-    let inputUnsure = false;
-    let directories: { [key: string]: JsonObject | undefined } | undefined;
-    let reader: ArgumentReader = NO_MEMORY;
-    const pages: { address: bigint; bytes: Uint8Array }[] = [];
-    let fromEntry = false;
-    for (let i = 0; i < sections.length; i++) {
-      const section = sections[i]!;
-      const { kind, extra } = section;
-      switch (kind) {
-        case kinds.command: {
-          if (section.length < COMMAND_BYTES) break;
-          this.#commands.read({ fields, known }, section.view, section.at);
-          if (OPCODES[opcode]?.worksOnFile === true) facts.fd ??= fields.fd;
-          if (SENDS.has(opcode)) {
-            // Nobody is named unless a section says who.
-            known.sockaddr = { ok: true, bytes: new Uint8Array() };
-            if (opcode === SEND || opcode === SEND_ZC) fields.off = 0n;
-          }
-          break;
-        }
-        case kinds.path:
-        case kinds.path2:
-        case kinds.name: {
-          const two = opcode === 35 || opcode === 38 || opcode === 39;
-          const name = kind === kinds.name
-            ? "name"
-            : kind === kinds.path2
-            ? "new_path"
-            : two
-            ? "old_path"
-            : "path";
-          known[name] = { ok: true, bytes: section.bytes, unverified: extra !== 0 };
-          break;
-        }
-        case kinds.sockaddr:
-          known.sockaddr = { ok: true, bytes: section.bytes, unverified: extra !== 0 };
-          if (opcode === SEND || opcode === SEND_ZC) fields.off = undefined;
-          break;
-        case kinds.timespec:
-          known.timespec = {
-            ok: true,
-            bytes: section.length === 8 ? timespecOf(section.bytes) : section.bytes,
-          };
-          if (TIMEOUTS.has(opcode)) fields.opFlags = extra;
-          break;
-        case kinds.bytes:
-          fields.byteLength = viewOf(section.bytes).getBigUint64(0, true);
-          break;
-        case kinds.sqe: {
-          if (section.length < SQE_SIZE) break;
-          const sqe = readSqe(section.bytes, 0);
-          if (facts.entryOnly) {
-            fromEntry = true;
-            fields = { ...sqe };
-            facts.fd = sqe.fd;
-            facts.flags = sqe.flags;
-            facts.doubt("io_uring.fd");
-            facts.doubt("io_uring.sqe_flags");
-            if (sqe.personality !== 0) {
-              facts.personality = sqe.personality;
-              facts.doubt("io_uring.personality");
-            }
-          } else if (URING_CMDS.has(opcode)) {
-            fields.addr = sqe.addr;
-            fields.fileIndex = sqe.fileIndex;
-          }
-          break;
-        }
-        case kinds.cred: {
-          const ids = viewOf(section.bytes);
-          facts.cred = { uid: ids.getUint32(0, true), euid: ids.getUint32(4, true) };
-          if (extra !== 0 && facts.personality === undefined) {
-            facts.personality = extra;
-            facts.doubt("io_uring.personality");
-          }
-          break;
-        }
-        case kinds.file: {
-          target = this.#files.target(section);
-          targetUnsure = extra !== 0;
-          break;
-        }
-        case kinds.directory: {
-          const opened = this.#files.target(section);
-          // The first of two is the old path's, and that of the only path.
-          directories = extra === 0
-            ? { ...directories, dfd: opened, old_dfd: opened }
-            : { ...directories, new_dfd: opened };
-          break;
-        }
-        case kinds.socket:
-          target = this.#socket(sections, i);
-          fields.socket = true;
-          targetUnsure = extra !== 0;
-          break;
-        case kinds.input:
-        case kinds.inputSocket:
-          input = kind === kinds.input ? this.#files.target(section) : this.#socket(sections, i);
-          inputUnsure = extra !== 0;
-          break;
-        case kinds.user: {
-          const { bytes } = section;
-          pages.push({ address: viewOf(bytes).getBigUint64(0, true), bytes: bytes.subarray(8) });
-          break;
-        }
-        case kinds.result: {
-          const res = viewOf(section.bytes).getInt32(0, true);
-          const errno = errnoName(-res);
-          facts.result = { res, ...(errno === undefined ? undefined : { errno }) };
-          break;
-        }
-        case kinds.fault:
-          if (extra === kinds.path || extra === kinds.path2 || extra === kinds.name) {
-            const name = extra === kinds.name
-              ? "name"
-              : extra === kinds.path2
-              ? "new_path"
-              : opcode === 35 || opcode === 38 || opcode === 39
-              ? "old_path"
-              : "path";
-            known[name] = { ok: false, reason: "fault" };
-          } else if (extra === kinds.sockaddr) {
-            known.sockaddr = { ok: false, reason: "fault" };
-          }
-          break;
-      }
-    }
-    if (pages.length > 0) reader = new CapturedPages(pages);
-    const described = describeRequest(fields, reader, { known });
-    let info = described.info as JsonObject | undefined;
-    if (target !== undefined) (info ??= {}).target = target;
-    if (input !== undefined) {
-      (info ??= {}).target_in = input;
-      if (inputUnsure || (facts.flags & WAITS) !== 0) facts.doubt("op_info.target_in");
-    }
-    if (directories !== undefined && info !== undefined) {
-      const named = info;
-      // Of LINKAT's old path the kernel side looks the descriptor up that it leads through.
-      const known = withDirectories(
-        info,
-        (key, fd) =>
-          (opcode === LINKAT && key === "old_dfd") || named[key] === fd
-            ? directories[key]
-            : undefined,
-      );
-      info = known.info;
-      if ((facts.flags & WAITS) !== 0) {
-        for (const key of known.added) facts.doubt(`op_info.${key}`);
-      }
-    }
-    facts.info = info;
-    for (const { path } of described.missing) facts.miss(path);
-    if (facts.result?.errno === "ENAMETOOLONG" && known.path?.ok === true) {
-      // Only its beginning was taken.
-      facts.miss("op_info.path");
-    }
-    for (const path of described.unverified) facts.doubt(path);
-    if (info?.fd !== undefined && facts.unverified?.includes("io_uring.fd") === true) {
-      facts.doubt("op_info.fd");
-    }
-    if (fromEntry && info !== undefined) {
-      for (const key in info) {
-        const path = `op_info.${key}`;
-        if (facts.unverified?.includes(path) || facts.missing?.includes(path)) continue;
-        facts.doubt(path);
-      }
-    } else if (target !== undefined && (targetUnsure || (facts.flags & WAITS) !== 0)) {
-      facts.doubt("op_info.target");
-    }
-  }
-
-  #socket(sections: readonly Section[], index: number): JsonObject {
-    return socketTarget(this.wire, sections[index]!.bytes, {
-      local: bytesOfKind(sections, index, this.#section.unixLocal),
-      peer: bytesOfKind(sections, index, this.#section.unixPeer),
-    });
   }
 
   #completion(view: DataView, at: number, size: number): void {
@@ -689,7 +424,7 @@ export class Decoder {
     const res = view.getInt32(at + o.res, true);
     const more = (cqeFlags & IORING_CQE_F_MORE) !== 0;
     const ring = this.#ringText(view, at + o.ring);
-    const time = timeOf(view, at + o.time);
+    const time = nsAt(view, at + o.time);
     const found = this.#join.find({
       ring,
       userDataLow,
@@ -715,8 +450,8 @@ export class Decoder {
     const sections = size > o.resultSize
       ? this.#sections.read(view, at + o.resultSize, at + size)
       : NO_SECTIONS;
-    const peer = this.#peer(sections);
-    const opened = sections.find(({ kind }) => kind === this.#section.file);
+    const peer = this.#sockets.peer(sections);
+    const opened = sections.find(({ kind }) => kind === this.#fileSection);
     const target = opened && this.#files.target(opened);
     if (target !== undefined) {
       const { record } = waiting;
@@ -752,16 +487,6 @@ export class Decoder {
     if (missing !== undefined) record.missing = missing;
     if (unverified !== undefined) record.unverified = unverified;
     this.#emit({ ...waiting, record });
-  }
-
-  #peer(sections: readonly Section[]): JsonObject | undefined {
-    const kinds = this.#section;
-    const index = sections.findIndex(({ kind }) => kind === kinds.peer);
-    if (index < 0) return undefined;
-    return socketPeer(this.wire, sections[index]!.bytes, {
-      local: undefined,
-      peer: bytesOfKind(sections, index, kinds.unixPeer),
-    });
   }
 
   #register(view: DataView, at: number): void {
@@ -806,49 +531,6 @@ export class Decoder {
   }
 }
 
-/** Nanoseconds as a timespec. */
-function timespecOf(bytes: Uint8Array): Uint8Array {
-  const ns = viewOf(bytes).getBigUint64(0, true);
-  return new Uint8Array(BigUint64Array.of(ns / 1_000_000_000n, ns % 1_000_000_000n).buffer);
-}
-
-/** User memory that was captured with the request. */
-class CapturedPages implements ArgumentReader {
-  readonly #pages: readonly { address: bigint; bytes: Uint8Array }[];
-
-  constructor(pages: readonly { address: bigint; bytes: Uint8Array }[]) {
-    this.#pages = pages;
-  }
-
-  path(address: bigint) {
-    for (const page of this.#pages) {
-      if (page.address !== address) continue;
-      const end = page.bytes.indexOf(0);
-      return { ok: true, bytes: end < 0 ? page.bytes : page.bytes.subarray(0, end) } as const;
-    }
-    return { ok: false, reason: "fault" } as const;
-  }
-
-  bytes(address: bigint, length: number) {
-    for (const page of this.#pages) {
-      const offset = address - page.address;
-      if (offset >= 0n && offset + BigInt(length) <= BigInt(page.bytes.length)) {
-        const at = Number(offset);
-        return { ok: true, bytes: page.bytes.subarray(at, at + length) } as const;
-      }
-    }
-    return { ok: false, reason: "fault" } as const;
-  }
-}
-
-/** The section of a kind that belongs to the one at `index`. */
-function bytesOfKind(sections: readonly Section[], index: number, kind: number) {
-  for (let i = index + 1; i < Math.min(sections.length, index + 3); i++) {
-    if (sections[i]!.kind === kind) return sections[i]!.bytes;
-  }
-  return undefined;
-}
-
 /** The record with its result in its place among the keys. */
 function withResult(
   record: IOUringEvent,
@@ -870,34 +552,4 @@ function withResult(
 function withoutPeer(info: JsonObject | undefined): JsonObject {
   const { addr: _, port: __, family: ___, path: ____, ...rest } = info ?? {};
   return rest;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** Signed, as what fits 31 bits and a sign is found faster. */
-function lowerHalf(value: bigint): number {
-  return Number(BigInt.asIntN(32, value));
-}
-
-function timeOf(view: DataView, at: number): number {
-  return view.getUint32(at + 4, true) * TWO_32 + view.getUint32(at, true);
-}
-
-const UNPADDED = Array.from({ length: 256 }, (_, byte) => byte.toString(16));
-const HEX = UNPADDED.map((digits) => digits.padStart(2, "0"));
-
-/** Halves of 64 bits as unpadded hex. Number.toString(16) takes several times as long. */
-function hexOf(low: number, high: number): string {
-  if (high === 0) return `0x${unpadded(low)}`;
-  return `0x${unpadded(high)}${HEX[low >>> 24]}${HEX[low >>> 16 & 0xff]}${HEX[low >>> 8 & 0xff]}${
-    HEX[low & 0xff]
-  }`;
-}
-
-function unpadded(value: number): string {
-  if (value <= 0xff) return UNPADDED[value]!;
-  if (value <= 0xffff) return `${UNPADDED[value >>> 8]}${HEX[value & 0xff]}`;
-  return value.toString(16);
 }

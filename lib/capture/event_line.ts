@@ -62,6 +62,7 @@ export interface EventParts {
  * once that has come twice.
  */
 class Stretch {
+  readonly #out: LineWriter;
   #a: unknown;
   #b: unknown;
   #c: unknown;
@@ -69,11 +70,18 @@ class Stretch {
   #isSame = false;
   #bytes: Uint8Array | undefined;
 
-  /** Writes it if it is there; else it is to be written, and {@linkcode keep} called. */
-  write(out: LineWriter, a: unknown, b: unknown, c: unknown, d: unknown): boolean {
+  constructor(out: LineWriter) {
+    this.#out = out;
+  }
+
+  /**
+   * Writes it if it is there; else it is to be written, and {@linkcode keep} called. `a` to `d` are
+   * what it is made of: not a list, which would have to be made for each line.
+   */
+  write(a: unknown, b: unknown, c: unknown, d: unknown): boolean {
     this.#isSame = a === this.#a && b === this.#b && c === this.#c && d === this.#d;
     if (this.#isSame && this.#bytes !== undefined) {
-      out.piece(this.#bytes);
+      this.#out.piece(this.#bytes);
       return true;
     }
     this.#a = a;
@@ -85,19 +93,25 @@ class Stretch {
   }
 
   /** What has been written since `start` is the stretch. */
-  keep(out: LineWriter, start: number): void {
-    if (this.#isSame) this.#bytes = out.copy(start);
+  keep(start: number): void {
+    if (this.#isSame) this.#bytes = this.#out.copy(start);
   }
 }
 
 /** The stretches of the lines of one CPU: what runs there goes on for a while. */
 class Stretches {
   /** To the beginning of `user_data`, of requests without `op_info`. */
-  readonly front = new Stretch();
+  readonly front: Stretch;
   /** From its end to `seq`. */
-  readonly middle = new Stretch();
+  readonly middle: Stretch;
   /** From there to the end. */
-  readonly back = new Stretch();
+  readonly back: Stretch;
+
+  constructor(out: LineWriter) {
+    this.front = new Stretch(out);
+    this.middle = new Stretch(out);
+    this.back = new Stretch(out);
+  }
 }
 
 /** Keys and values of `op_info` whose JSON is kept, and the longest of them. */
@@ -114,10 +128,12 @@ export class EventWriter {
   readonly #out: LineWriter;
   readonly #keys = new BoundedMap<JsonValue, Uint8Array>(MAX_KEPT);
   readonly #values = new BoundedMap<JsonValue, Uint8Array>(MAX_KEPT);
-  readonly #stretches = Array.from({ length: MAX_CPUS }, () => new Stretches());
+  /** By CPU. */
+  readonly #stretches: readonly Stretches[];
 
   constructor(out: LineWriter) {
     this.#out = out;
+    this.#stretches = Array.from({ length: MAX_CPUS }, () => new Stretches(out));
   }
 
   write(parts: EventParts): void {
@@ -135,7 +151,7 @@ export class EventWriter {
     const isPlain = isShared && uring.recovered === undefined && result === undefined &&
       record.type === "IOUringEvent";
     if (isPlain) this.#plainBack(stretches.back, thread, seccomp);
-    else writeBack(out, record, uring, seccomp);
+    else writeBack(out, record, { uring, seccomp });
     out.endLine();
   }
 
@@ -145,7 +161,7 @@ export class EventWriter {
     const start = out.length;
     const opcode = opcodePieces(uring.opcode_number);
     const isPlain = op_info === undefined && type === "IOUringEvent";
-    if (isPlain && front.write(out, thread, opcode, timestamp, uring.ctx)) return;
+    if (isPlain && front.write(thread, opcode, timestamp, uring.ctx)) return;
     out.piece(TYPES[type]);
     out.piece(thread.json);
     out.piece(opcode.name);
@@ -155,7 +171,7 @@ export class EventWriter {
     out.piece(opcode.number);
     out.text(uring.ctx);
     out.piece(USER_DATA);
-    if (isPlain) front.keep(out, start);
+    if (isPlain) front.keep(start);
   }
 
   /** Numbers differ from one request to the next; whatever else there is often comes again. */
@@ -191,7 +207,7 @@ export class EventWriter {
     const { fd, sq_thread, personality, cred, rejected, cpu } = uring;
     const start = out.length;
     const isPlain = personality === undefined && cred === undefined && rejected === undefined;
-    if (isPlain && middle.write(out, fd, flags, sq_thread, cpu)) return;
+    if (isPlain && middle.write(fd, flags, sq_thread, cpu)) return;
     if (fd === undefined) {
       out.piece(QUOTE);
     } else {
@@ -205,28 +221,27 @@ export class EventWriter {
     out.piece(CPU);
     out.number(cpu);
     out.piece(SEQ);
-    if (isPlain) middle.keep(out, start);
+    if (isPlain) middle.keep(start);
   }
 
   #plainBack(back: Stretch, thread: ThreadBlock, seccomp: SeccompBlock): void {
     const out = this.#out;
     const start = out.length;
-    if (back.write(out, thread, seccomp.mode, seccomp.filters, undefined)) return;
+    if (back.write(thread, seccomp.mode, seccomp.filters, undefined)) return;
     writeSeccomp(out, seccomp);
     out.piece(thread.notes);
     out.piece(CLOSE);
-    back.keep(out, start);
+    back.keep(start);
   }
 }
 
 function writeBack(
   out: LineWriter,
   record: IOUringEvent | IOUringResult,
-  { recovered }: RequestBlock,
-  seccomp: SeccompBlock,
+  { uring, seccomp }: { uring: RequestBlock; seccomp: SeccompBlock },
 ): void {
   const { result, missing, unverified } = record;
-  if (recovered !== undefined) out.text(`,"recovered":${recovered}`);
+  if (uring.recovered !== undefined) out.text(`,"recovered":${uring.recovered}`);
   writeSeccomp(out, seccomp);
   if (result !== undefined) out.text(`,"result":${JSON.stringify(result)}`);
   if (record.type === "IOUringResult" && record.more !== undefined) {

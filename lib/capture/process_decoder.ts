@@ -1,17 +1,15 @@
 import { type ProcessBlock, UNKNOWN_ID } from "../record/records.ts";
+import { argumentsText } from "../uapi/arguments_text.ts";
 import { capabilityText } from "../uapi/capabilities.ts";
 import { containerId } from "../uapi/container_id.ts";
 import { FLAG_SEPARATOR } from "../uapi/flags.ts";
-import { decodeText, untilNul } from "../uapi/text.ts";
+import { baseName } from "../uapi/path_bytes.ts";
+import { decodeText, putText, untilNul } from "../uapi/text.ts";
 import type { BootClock } from "./clock.ts";
-import { baseName, pathFromComponents } from "./path_bytes.ts";
+import { pathFromComponents } from "./path_bytes.ts";
 import type { ProcessDescription } from "./process_table.ts";
 import type { SectionReader } from "./sections.ts";
 import type { Wire } from "./wire.ts";
-
-const SPACE = 0x20;
-
-type TextKey = "filename" | "binary_path" | "args" | "comm" | "cgroup" | "cwd";
 
 /** Decodes what the kernel says of a process. */
 export class ProcessDecoder {
@@ -77,7 +75,7 @@ export class ProcessDecoder {
     if (args !== undefined) unverified.push("process.args");
     else if (!kernelThread) missing.push("process.args");
     if (args !== undefined && args.extra !== 0) missing.push("process.args");
-    putText(block, "args", withoutFirst(args?.bytes ?? new Uint8Array()));
+    putText(block, "args", argumentsText(args?.bytes ?? new Uint8Array()));
     const cgroup = find("SECTION_CGROUP");
     const cgroupPath = cgroup === undefined ? undefined : pathFromComponents(cgroup.bytes);
     if (cgroupPath === undefined) missing.push("process.container_id");
@@ -119,19 +117,4 @@ export class ProcessDecoder {
       name === "FILELESS_EXEC" || (bits & this.#wire.at(`SECURE_${name}`)) !== 0
     ).join(FLAG_SEPARATOR);
   }
-}
-
-/** The arguments after argv[0], separated by spaces. */
-function withoutFirst(argv: Uint8Array): Uint8Array {
-  const first = argv.indexOf(0);
-  if (first < 0) return new Uint8Array();
-  let end = argv.length;
-  while (end > first + 1 && argv[end - 1] === 0) end--;
-  return argv.slice(first + 1, end).map((byte) => byte === 0 ? SPACE : byte);
-}
-
-function putText(block: ProcessBlock, key: TextKey, bytes: Uint8Array): void {
-  const { text, hex } = decodeText(bytes);
-  block[key] = text;
-  if (hex !== undefined) block[`${key}_hex`] = hex;
 }

@@ -1,3 +1,4 @@
+import { viewOf } from "../uapi/bytes.ts";
 /**
  * BTF as bytes (`include/uapi/linux/btf.h`, Documentation/bpf/btf.rst): a header, types one after the
  * other, and the strings that they are named by.
@@ -118,8 +119,4 @@ export function trailing(kind: number, count: number): number {
     default:
       return 0;
   }
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

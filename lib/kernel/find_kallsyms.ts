@@ -1,3 +1,4 @@
+import { viewOf } from "../uapi/bytes.ts";
 import type { AddressSpace, Mapping } from "./address_space.ts";
 import type { KallsymsTables } from "./kallsyms.ts";
 import { MemoryFault } from "./memory_fault.ts";
@@ -88,7 +89,7 @@ class Image {
 
   view(offset: number, length: number): DataView | undefined {
     const bytes = this.bytes(offset, length);
-    return bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return bytes && viewOf(bytes);
   }
 
   /** The lowest offset, at most `most` bytes before `offset`, from which all can be read up to it. */

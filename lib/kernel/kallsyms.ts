@@ -1,3 +1,4 @@
+import { viewOf } from "../uapi/bytes.ts";
 import type { AddressSpace } from "./address_space.ts";
 import type { KernelSymbols } from "./symbols.ts";
 
@@ -95,7 +96,7 @@ export class Kallsyms implements KernelSymbols {
     const values = tables.addresses ?? tables.offsets;
     if (values === undefined) throw new KallsymsError("there is no table of addresses");
     const bytes = space.read(values, this.count * (tables.addresses === undefined ? 4 : 8));
-    this.#values = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#values = viewOf(bytes);
     this.#base = tables.relativeBase === undefined ? 0n : space.readPointer(tables.relativeBase);
     this.encoding = this.#chooseEncoding(isAt);
   }
@@ -287,10 +288,6 @@ function findMarkers(names: Uint8Array, count: number): { at: number; values: Ui
     best = at;
   }
   return { at: best * 4, values: words.subarray(best, best + count) };
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 const LATIN1 = new TextDecoder("latin1");

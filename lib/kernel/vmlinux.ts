@@ -1,4 +1,5 @@
 import type { ByteReader } from "../memory/image_file.ts";
+import { viewOf } from "../uapi/bytes.ts";
 import { buildIdOf } from "./build_id.ts";
 import { KernelFileError } from "./kernel_file_error.ts";
 
@@ -70,8 +71,4 @@ const BTF_NAME = new TextEncoder().encode(".BTF\0");
 
 function startsWith(bytes: Uint8Array, at: number, prefix: Uint8Array): boolean {
   return prefix.every((byte, i) => bytes[at + i] === byte);
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,3 +1,4 @@
+import { viewOf } from "../uapi/bytes.ts";
 import type { KernelObject } from "./program.ts";
 import { BrokenList } from "./lists.ts";
 
@@ -24,15 +25,21 @@ const LARGEST_MARKER = 4096n;
  * @throws {MemoryFault} when a node cannot be read.
  */
 export function* xaForEach(xarray: KernelObject): Generator<XarrayEntry> {
-  const budget = { left: MAX_ENTRIES };
-  yield* walk(xarray, xarray.pointer("xa_head"), { index: 0n, below: MAX_SHIFT + 1 }, budget);
+  const all = { index: 0n, below: MAX_SHIFT + 1, budget: { left: MAX_ENTRIES } };
+  yield* walk(xarray, xarray.pointer("xa_head"), all);
+}
+
+/** Where an entry stands: its first index, what its shift is below, how many may still follow. */
+interface EntryPlace {
+  readonly index: bigint;
+  readonly below: number;
+  readonly budget: { left: number };
 }
 
 function* walk(
   xarray: KernelObject,
   entry: bigint,
-  { index, below }: { index: bigint; below: number },
-  budget: { left: number },
+  { index, below, budget }: EntryPlace,
 ): Generator<XarrayEntry> {
   if (--budget.left < 0) throw new BrokenList(`xarray has more than ${MAX_ENTRIES} entries`);
   if (entry === 0n) return;
@@ -48,12 +55,12 @@ function* walk(
     throw new BrokenList(`xarray node at 0x${node.address.toString(16)} has shift ${shift}`);
   }
   const slots = node.bytes("slots");
-  const view = new DataView(slots.buffer, slots.byteOffset, slots.byteLength);
+  const view = viewOf(slots);
   for (let i = 0; i < slots.byteLength / 8; i++) {
     const slot = view.getBigUint64(i * 8, true);
     if (slot === 0n) continue;
     const at = index | BigInt(i) << BigInt(shift);
-    yield* walk(xarray, slot, { index: BigInt.asUintN(64, at), below: shift }, budget);
+    yield* walk(xarray, slot, { index: BigInt.asUintN(64, at), below: shift, budget });
   }
 }
 
@@ -68,7 +75,7 @@ export function xaLoad(xarray: KernelObject, index: bigint): bigint | undefined 
     const count = BigInt(slots.byteLength / 8);
     if (depth === 0 && index >> shift >= count) return undefined;
     const slot = Number(index >> shift & (count - 1n));
-    const view = new DataView(slots.buffer, slots.byteOffset, slots.byteLength);
+    const view = viewOf(slots);
     entry = view.getBigUint64(slot * 8, true);
     // A sibling entry says which slot holds a multi-index entry.
     if (isInternal(entry) && entry <= LARGEST_MARKER && entry >> 2n < count) {

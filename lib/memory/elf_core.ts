@@ -1,3 +1,4 @@
+import { viewOf } from "../uapi/bytes.ts";
 import type { ByteReader } from "./image_file.ts";
 import { ImageError } from "./image_error.ts";
 import { type MemoryRange, withoutShared } from "./physical_memory.ts";
@@ -273,8 +274,4 @@ function withoutOverlap(
   }
   if (differing > 0) damage.push(`${differing} segments overlap another with different bytes`);
   return ranges;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,3 +1,4 @@
+import { viewOf } from "../uapi/bytes.ts";
 import type { ByteReader } from "./image_file.ts";
 import type { MemoryRange } from "./physical_memory.ts";
 
@@ -66,7 +67,7 @@ export function readLimeHeader(
   version: number,
 ): { start: number; end: number } | undefined {
   if (!magic.every((byte, i) => header[i] === byte)) return undefined;
-  const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
+  const view = viewOf(header);
   if (view.getUint32(4, true) !== version) return undefined;
   const start = Number(view.getBigUint64(8, true));
   const end = Number(view.getBigUint64(16, true)) + 1;

@@ -1,3 +1,4 @@
+import { viewOf } from "../uapi/bytes.ts";
 import type { CpuState } from "./elf_core.ts";
 import type { ByteReader } from "./image_file.ts";
 import type { MemoryRange } from "./physical_memory.ts";
@@ -161,8 +162,4 @@ const LATIN1 = new TextDecoder("latin1");
 /** A little-endian number of at most 8 bytes. */
 function numberOf(bytes: Uint8Array): bigint {
   return bytes.reduceRight((value, byte) => value << 8n | BigInt(byte), 0n);
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

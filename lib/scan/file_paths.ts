@@ -1,4 +1,5 @@
 import { containerOf, type KernelObject, type Program } from "../kernel/program.ts";
+import { joinNames } from "../uapi/path_bytes.ts";
 import { untilNul } from "../uapi/text.ts";
 import { readable } from "./diagnostics.ts";
 
@@ -29,7 +30,6 @@ const MAX_NAME = 1024;
 /** `MAX_ERRNO`: a pointer this close to the end is an error number. */
 const FIRST_ERROR_POINTER = 2n ** 64n - 4095n;
 
-const SLASH = 0x2f;
 const ENCODER = new TextEncoder();
 
 /**
@@ -65,8 +65,8 @@ function walkToRoot(
   const names: Uint8Array[] = [];
   let length = 0;
   let deleted = false;
-  const cut = () => ({ bytes: join(names, false), deleted, complete: false });
-  const done = () => ({ bytes: join(names, true), deleted, complete: true });
+  const cut = () => ({ bytes: joinNames(names).subarray(1), deleted, complete: false });
+  const done = () => ({ bytes: joinNames(names), deleted, complete: true });
 
   const walked = readable(() => {
     let dentry = path.deref("dentry");
@@ -104,19 +104,6 @@ function walkToRoot(
     return cut();
   });
   return walked ?? cut();
-}
-
-/** `/` and the names, the last of them being the outermost. Without `absolute` no slash leads. */
-function join(names: readonly Uint8Array[], absolute: boolean): Uint8Array {
-  if (names.length === 0) return absolute ? new Uint8Array([SLASH]) : new Uint8Array();
-  const bytes = new Uint8Array(names.reduce((sum, name) => sum + name.length + 1, 0));
-  let at = 0;
-  for (let i = names.length - 1; i >= 0; i--) {
-    bytes[at++] = SLASH;
-    bytes.set(names[i]!, at);
-    at += names[i]!.length;
-  }
-  return absolute ? bytes : bytes.subarray(1);
 }
 
 /** The `struct mount` around a `struct vfsmount` (`real_mount()` of `fs/mount.h`). */

@@ -1,4 +1,5 @@
 import { containerOf, type KernelObject } from "../kernel/program.ts";
+import { viewOf } from "../uapi/bytes.ts";
 import { ANON_INODE_FS_MAGIC, fileKind } from "../uapi/file_kind.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import {
@@ -10,7 +11,7 @@ import {
   ipv6Text,
   parseSockaddr,
 } from "../uapi/socket_address.ts";
-import { putText } from "../uapi/text.ts";
+import { putText, putUnixName } from "../uapi/text.ts";
 import { readable } from "./diagnostics.ts";
 import { pathOfFile } from "./file_paths.ts";
 
@@ -23,7 +24,6 @@ const MAX_UNIX_ADDRESS = 110;
 const MAX_FDS = 2 ** 31;
 /** Few processes have more; of those that do, a request's descriptor may stay unknown. */
 const MAX_SEARCHED_FDS = 4096;
-const ABSTRACT = 0x40; // @
 
 /**
  * What an open file is:
@@ -106,7 +106,7 @@ export function fdOfFile(task: KernelObject, file: bigint): number | undefined {
     if (table === undefined) return undefined;
     const count = Math.min(table.number("max_fds"), MAX_SEARCHED_FDS);
     const bytes = task.program.memory.read(table.pointer("fd"), count * 8);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = viewOf(bytes);
     let found: number | undefined;
     for (let fd = 0; fd < count; fd++) {
       if (view.getBigUint64(fd * 8, true) !== file) continue;
@@ -180,14 +180,14 @@ function putInternet(target: JsonObject, sock: KernelObject, family: number): vo
 }
 
 function putUnix(target: JsonObject, sock: KernelObject): void {
-  putUnixName(target, "local_path", sock);
+  putUnixNameOf(target, "local_path", sock);
   // `unix_sock` is in a module's types where CONFIG_UNIX=m.
   const peer = readable(() => sock.as("unix_sock").tryDeref("peer"));
-  if (peer !== undefined) putUnixName(target, "path", peer);
+  if (peer !== undefined) putUnixNameOf(target, "path", peer);
 }
 
 /** The name that a unix socket is bound to; nothing for one without. */
-function putUnixName(target: JsonObject, key: string, sock: KernelObject): void {
+function putUnixNameOf(target: JsonObject, key: string, sock: KernelObject): void {
   const name = readable(() => {
     const address = sock.as("unix_sock").tryDeref("addr");
     if (address === undefined) return undefined;
@@ -196,12 +196,5 @@ function putUnixName(target: JsonObject, key: string, sock: KernelObject): void 
     const bytes = sock.program.memory.read(address.addressOf("name"), length);
     return parseSockaddr(bytes)?.path;
   });
-  if (name === undefined || name.length === 0) return;
-  if (name[0] !== 0) {
-    putText(target, key, name);
-    return;
-  }
-  const text = name.slice();
-  text[0] = ABSTRACT;
-  putText(target, key, text);
+  if (name !== undefined && name.length > 0) putUnixName(target, key, name);
 }

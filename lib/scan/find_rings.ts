@@ -3,6 +3,7 @@ import type { KernelObject, Program } from "../kernel/program.ts";
 import { KERNEL_IMAGE_START } from "../kernel/symbols.ts";
 import { xaForEach } from "../kernel/xarray.ts";
 import type { FoundBy } from "../record/records.ts";
+import { viewOf } from "../uapi/bytes.ts";
 import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
 import { sockOf } from "./file_target.ts";
@@ -266,7 +267,7 @@ class Finder {
     for (let first = 0; first < count; first += FDS_AT_ONCE) {
       const part = Math.min(FDS_AT_ONCE, count - first);
       const bytes = this.#program.memory.read(array + BigInt(first * 8), part * 8);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const view = viewOf(bytes);
       for (let i = 0; i < part; i++) {
         const address = view.getBigUint64(i * 8, true);
         if (address === 0n) continue;

@@ -1,9 +1,13 @@
 import { listForEachEntry } from "../kernel/lists.ts";
 import type { KernelObject, Program } from "../kernel/program.ts";
 import { type ProcessBlock, UNKNOWN_ID } from "../record/records.ts";
+import { argumentsText } from "../uapi/arguments_text.ts";
+import { viewOf } from "../uapi/bytes.ts";
 import { capabilityText } from "../uapi/capabilities.ts";
 import { containerId } from "../uapi/container_id.ts";
-import { decodeText } from "../uapi/text.ts";
+import { FLAG_SEPARATOR } from "../uapi/flags.ts";
+import { baseName, joinNames } from "../uapi/path_bytes.ts";
+import { decodeText, putText } from "../uapi/text.ts";
 import type { ScanContext } from "./context.ts";
 import { readable } from "./diagnostics.ts";
 import { type PathName, pathOf, pathOfFile } from "./file_paths.ts";
@@ -35,8 +39,6 @@ const MAX_CGROUP_NAME = 255;
 /** Threads looked at for one that still has memory. */
 const MAX_THREADS = 65_536;
 
-const SLASH = 0x2f;
-const SPACE = 0x20;
 const MEMFD = new TextEncoder().encode("/memfd:");
 
 /**
@@ -87,7 +89,7 @@ export function readProcess(leader: KernelObject, context: ScanContext): ReadPro
   process.secureexec = orMissing("secureexec", "", () => executable.secureexec);
   const { path } = executable;
   if (!path.complete) missing.push("process.filename", "process.binary_path");
-  putText(process, "filename", path.bytes.subarray(path.bytes.lastIndexOf(SLASH) + 1));
+  putText(process, "filename", baseName(path.bytes));
   putText(process, "binary_path", path.bytes);
   const args = readArguments(running);
   if (!args.complete) missing.push("process.args");
@@ -191,13 +193,13 @@ function secureExec(mm: KernelObject, file: KernelObject, path: PathName): strin
   }
   const isMemfd = path.pseudo && MEMFD.every((byte, index) => path.bytes[index] === byte);
   if (isMemfd) kinds.push("FILELESS_EXEC");
-  return kinds.join(" | ");
+  return kinds.join(FLAG_SEPARATOR);
 }
 
 /** `AT_SECURE` of the auxiliary vector that the kernel keeps (`create_elf_tables()`). */
 function isSecure(mm: KernelObject): boolean {
   const bytes = mm.bytes("saved_auxv");
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   for (let at = 0; at + 16 <= bytes.byteLength; at += 16) {
     const key = view.getBigUint64(at, true);
     if (key === AT_NULL) break;
@@ -215,13 +217,7 @@ function readArguments({ mm, kernelThread }: RunningTask): {
   if (kernelThread) return { bytes: nothing, complete: true };
   if (mm === undefined) return { bytes: nothing, complete: false };
   const { bytes, complete } = new UserMemory(mm).cmdline();
-  const first = bytes.indexOf(0);
-  if (first < 0) return { bytes: nothing, complete };
-  let end = bytes.length;
-  while (end > first + 1 && bytes[end - 1] === 0) end--;
-  const args = bytes.slice(first + 1, end);
-  for (let i = 0; i < args.length; i++) if (args[i] === 0) args[i] = SPACE;
-  return { bytes: args, complete };
+  return { bytes: argumentsText(bytes), complete };
 }
 
 interface CgroupPath {
@@ -283,39 +279,14 @@ function kernfsPath(node: KernelObject): Uint8Array | undefined {
   // Its name changed when it came under RCU, in Linux 6.15.
   const parentMember = node.has("__parent") ? "__parent" : "parent";
   const names: Uint8Array[] = [];
-  let length = 0;
   for (let depth = 0; depth < MAX_CGROUP_DEPTH; depth++) {
     const parent = node.tryDeref(parentMember);
-    if (parent === undefined) return joinPath(names, length);
-    const name = node.string("name").subarray(0, MAX_CGROUP_NAME);
-    names.push(name);
-    length += name.length + 1;
+    if (parent === undefined) return joinNames(names);
+    names.push(node.string("name").subarray(0, MAX_CGROUP_NAME));
     node = parent;
   }
   // Deeper than any, or a loop.
   return undefined;
-}
-
-/** `/` and the names, which start with the innermost. */
-function joinPath(names: readonly Uint8Array[], length: number): Uint8Array {
-  const bytes = new Uint8Array(Math.max(1, length));
-  bytes[0] = SLASH;
-  let at = 0;
-  for (let i = names.length - 1; i >= 0; i--) {
-    bytes[at++] = SLASH;
-    bytes.set(names[i]!, at);
-    at += names[i]!.length;
-  }
-  return bytes;
-}
-
-type TextKey = "filename" | "binary_path" | "args" | "comm" | "cgroup" | "cwd";
-
-/** Text of any bytes; where it is no faithful copy of them, they follow it. */
-function putText(process: ProcessBlock, key: TextKey, bytes: Uint8Array): void {
-  const { text, hex } = decodeText(bytes);
-  process[key] = text;
-  if (hex !== undefined) process[`${key}_hex`] = hex;
 }
 
 /** A key of our own: left out when unknown. */

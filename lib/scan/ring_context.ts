@@ -2,6 +2,7 @@ import type { KernelObject } from "../kernel/program.ts";
 import { BrokenList } from "../kernel/lists.ts";
 import { xaForEach } from "../kernel/xarray.ts";
 import type { IOUringEntry, RingRestrictions } from "../record/records.ts";
+import { viewOf } from "../uapi/bytes.ts";
 import { capabilityText } from "../uapi/capabilities.ts";
 import type { JsonObject } from "../uapi/json_value.ts";
 import { hexText } from "../uapi/numbers.ts";
@@ -109,7 +110,7 @@ function table(
   if (slots === 0 || array === 0n) return undefined;
   if (slots > most) throw new BrokenList(`the table claims ${slots} slots, at most ${most} exist`);
   const bytes = ctx.program.memory.read(array, slots * 8);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const items: JsonObject[] = [];
   let more = 0;
   for (let slot = 0; slot < slots; slot++) {
@@ -199,7 +200,7 @@ function filteredOpcodes(ctx: KernelObject, opcodeOf: (opcode: number) => string
   const last = ctx.program.types.enumWith("IORING_OP_NOP")?.get("IORING_OP_LAST") ?? 0;
   if (array === 0n || last > 256) return [];
   const bytes = ctx.program.memory.read(array, last * 8);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const found: string[] = [];
   for (let opcode = 0; opcode < last; opcode++) {
     if (view.getBigUint64(opcode * 8, true) !== 0n) found.push(opcodeOf(opcode));

@@ -1,6 +1,7 @@
 import { listForEachEntry } from "../kernel/lists.ts";
 import type { KernelObject } from "../kernel/program.ts";
 import { MemoryFault } from "../kernel/memory_fault.ts";
+import { viewOf } from "../uapi/bytes.ts";
 import { opcodeNumber } from "../uapi/opcodes.ts";
 import { readSqe, type Sqe } from "../uapi/sqe.ts";
 import { isUnreadable, readable } from "./diagnostics.ts";
@@ -280,7 +281,7 @@ class Queues {
   #indexArray(): DataView | undefined {
     if (this.#ctx.pointer("sq_array") === 0n) return undefined;
     const bytes = this.#read("sq_array", this.#sqEntries * 4, "submission index array");
-    return bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return bytes && viewOf(bytes);
   }
 
   completions(head: number): Completion[] {
@@ -295,7 +296,7 @@ class Queues {
         length,
         "completion queue",
       );
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const view = viewOf(bytes);
       const count = Math.min(this.#posted, this.#cqEntries);
       const waiting = (this.#posted - head) >>> 0;
       for (let left = count; left > 0; left--) {

@@ -1,4 +1,5 @@
 import type { Argument, ArgumentReader, KnownArguments, MissingReason } from "./argument.ts";
+import { viewOf } from "./bytes.ts";
 import { FLAG_SEPARATOR, flagText } from "./flags.ts";
 import { opcodeName } from "./opcodes.ts";
 import * as op from "./op_flags.ts";
@@ -12,7 +13,7 @@ import {
   type OpenHow,
   resolveFlags,
 } from "./open_flags.ts";
-import { type OpInfo, RequestDescription, viewOf } from "./request_description.ts";
+import { type OpInfo, RequestDescription } from "./request_description.ts";
 import type { RequestFields } from "./request_fields.ts";
 import { familyName, protocolName, SOCKET_FLAGS, socketTypeName } from "./socket_address.ts";
 

@@ -6,6 +6,7 @@ import type {
   MissingReason,
   ReadResult,
 } from "./argument.ts";
+import { viewOf } from "./bytes.ts";
 import { type FlagTable, flagText } from "./flags.ts";
 import type { JsonObject, JsonValue } from "./json_value.ts";
 import { hexText, sizeValue } from "./numbers.ts";
@@ -13,7 +14,7 @@ import { AT_FDCWD, FILE_INDEX_ALLOC } from "./op_flags.ts";
 import type { RequestFields } from "./request_fields.ts";
 import { IOSQE_FIXED_FILE } from "./ring_flags.ts";
 import { parseSockaddr } from "./socket_address.ts";
-import { decodeText, putText } from "./text.ts";
+import { putText, putUnixName } from "./text.ts";
 
 const IOSQE_BUFFER_SELECT = 1 << 5;
 
@@ -237,7 +238,7 @@ export class RequestDescription {
       const { family, addr, port, scopeId, path } = parsed;
       if (addr !== undefined) this.#info.addr = addr;
       if (port !== undefined) this.#info.port = port;
-      if (path !== undefined) this.#unixPath(path);
+      if (path !== undefined) putUnixName(this.#info, "path", path);
       this.#info.family = family;
       if (scopeId !== undefined) this.#info.scope_id = scopeId;
       if (addr !== undefined) this.mark(argument, "addr", "port");
@@ -382,25 +383,9 @@ export class RequestDescription {
     return this.#argument("sockaddr", address, (at) => this.#reader.bytes(at, size));
   }
 
-  /** An abstract name starts with a NUL, for which an `@` stands in the text. */
-  #unixPath(path: Uint8Array): void {
-    if (path[0] !== 0) {
-      putText(this.#info, "path", path);
-      return;
-    }
-    const { text, hex } = decodeText(path);
-    this.#info.path = `@${text.slice(1)}`;
-    if (hex !== undefined) this.#info.path_hex = hex;
-  }
-
   #mark(key: string, argument: Argument): void {
     if (argument.unverified === true) this.#unverified.push(`op_info.${key}`);
   }
-}
-
-/** A view of exactly these bytes. */
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** The pointer or size_t of `width` 4 or 8 bytes at `offset`. */

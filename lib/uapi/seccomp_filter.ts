@@ -1,3 +1,5 @@
+import { viewOf } from "./bytes.ts";
+
 /**
  * Seccomp filters as the kernel keeps them: classic BPF over a `struct seccomp_data`
  * (`include/uapi/linux/seccomp.h`, `include/uapi/linux/bpf_common.h`).
@@ -41,7 +43,7 @@ interface Machine {
 export function possibleActions(code: Uint8Array, syscall: number): Set<number> | undefined {
   const count = code.byteLength / 8;
   if (!Number.isInteger(count) || count < 1 || count > MAX_INSTRUCTIONS) return undefined;
-  const view = new DataView(code.buffer, code.byteOffset, code.byteLength);
+  const view = viewOf(code);
   const actions = new Set<number>();
   const seen = new Set<string>();
   const open: Machine[] = [{

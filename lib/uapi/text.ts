@@ -1,4 +1,4 @@
-import type { JsonObject } from "./json_value.ts";
+import type { JsonObject, JsonValue } from "./json_value.ts";
 
 // ignoreBOM keeps a leading U+FEFF: it is part of a path as much as any other character.
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -40,8 +40,22 @@ export function decodeText(bytes: Uint8Array): DecodedText {
  * Puts `key` with the text of `bytes` into `target`. Where the text is not a faithful copy,
  * `<key>_hex` with the exact bytes follows it.
  */
-export function putText(target: JsonObject, key: string, bytes: Uint8Array): void {
-  const { text, hex } = decodeText(bytes);
+export function putText<Key extends string>(
+  target: { [key in Key | `${Key}_hex`]?: JsonValue },
+  key: Key,
+  bytes: Uint8Array,
+): void {
+  putDecoded(target as JsonObject, key, decodeText(bytes));
+}
+
+/** {@linkcode putText} for the name of a unix socket: an `@` stands for the NUL of an abstract one. */
+export function putUnixName(target: JsonObject, key: string, name: Uint8Array): void {
+  const { text, hex } = decodeText(name);
+  const shown = name[0] === 0 ? `@${text.slice(1)}` : text;
+  putDecoded(target, key, hex === undefined ? { text: shown } : { text: shown, hex });
+}
+
+function putDecoded(target: JsonObject, key: string, { text, hex }: DecodedText): void {
   target[key] = text;
   if (hex !== undefined) target[`${key}_hex`] = hex;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { JsonObject } from "../../lib/uapi/json_value.ts";
-import { bytesToHex, decodeText, putText, untilNul } from "../../lib/uapi/text.ts";
+import { bytesToHex, decodeText, putText, putUnixName, untilNul } from "../../lib/uapi/text.ts";
 import { bytesOf, pseudoRandom, randomBytes } from "./layout.ts";
 
 Deno.test("putText() adds the exact bytes where the text is not a faithful copy", () => {
@@ -47,4 +47,15 @@ Deno.test("untilNul() cuts at the first NUL", () => {
   assert.deepEqual(untilNul(bytesOf("ab", 0, "c", 0)), bytesOf("ab"));
   assert.deepEqual(untilNul(bytesOf("ab")), bytesOf("ab"));
   assert.deepEqual(untilNul(bytesOf(0)), bytesOf());
+});
+
+Deno.test("putUnixName() shows an abstract name, and keeps its bytes as they are", () => {
+  const named = (...bytes: number[]) => {
+    const target = {};
+    putUnixName(target, "path", Uint8Array.from(bytes));
+    return target;
+  };
+  assert.deepEqual(named(0x2f, 0x61), { path: "/a" });
+  assert.deepEqual(named(0, 0x61), { path: "@a" });
+  assert.deepEqual(named(0, 0xff), { path: "@\uFFFD", path_hex: "00ff" });
 });
