@@ -37,7 +37,7 @@ const MAX_ROWS = 512;
 /** Room for the array: more than `MAX_LINE` of the shim. */
 const MAX_JSON = 2 << 20;
 /** `struct word` and `struct beginning` of the shim: their sizes, and where their texts and opcodes are. */
-const WORD = { size: 64, text: 4, opcodes: 32 };
+const WORD = { size: 64, number: 2, count: 4, text: 6, opcodes: 32 };
 const BEGINNING = { size: 96, text: 2, within: 48, opcodes: 64 };
 const ENCODER = new TextEncoder();
 
@@ -58,10 +58,13 @@ export class NativeSplitter implements LineSplitter {
   begin({ words, beginnings }: Vocabulary): void {
     this.#leftOut.fill(0);
     const all = new Uint8Array(words.length * WORD.size);
+    const numbers = new DataView(all.buffer);
     for (const [i, { kind, text, number = 0, count = 0, opcodes }] of words.entries()) {
       const word = all.subarray(i * WORD.size, (i + 1) * WORD.size);
       const { written } = ENCODER.encodeInto(text, word.subarray(WORD.text, WORD.opcodes));
-      word.set([WORD_KINDS.indexOf(kind), written, number, count]);
+      word.set([WORD_KINDS.indexOf(kind), written]);
+      numbers.setUint16(i * WORD.size + WORD.number, number, true);
+      numbers.setUint16(i * WORD.size + WORD.count, count, true);
       if (opcodes !== undefined) word.set(opcodes, WORD.opcodes);
     }
     const starts = new Uint8Array(beginnings.length * BEGINNING.size);

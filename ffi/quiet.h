@@ -10,9 +10,9 @@
 
 #include "json.h"
 
-#define MAX_WORDS 255u
-#define MAX_BEGINNINGS 255u
-#define WORD_SLOTS 1024u
+#define MAX_WORDS 2048u
+#define MAX_BEGINNINGS 2048u
+#define WORD_SLOTS (4 * MAX_WORDS)
 #define NO_OPCODE -1
 #define MAX_FD 254
 #define NO_FD -2
@@ -41,9 +41,9 @@ enum word_kind {
 struct word {
 	uint8_t kind;
 	uint8_t length;
-	uint8_t number; /* the opcode of its name; of a head the first of its beginnings */
-	uint8_t count; /* of its beginnings; 0 where every path with it is told of */
-	char text[28];
+	uint16_t number; /* the opcode of its name; of a head the first of its beginnings */
+	uint16_t count; /* of its beginnings; 0 where every path with it is told of */
+	char text[26];
 	uint8_t opcodes[32]; /* of a head: a bit for each opcode that a path is told of */
 };
 
@@ -58,7 +58,7 @@ struct beginning {
 
 static struct {
 	struct word all[MAX_WORDS];
-	uint8_t slots[WORD_SLOTS]; /* 1 and the place in `all`, or 0 */
+	uint16_t slots[WORD_SLOTS]; /* 1 and the place in `all`, or 0 */
 	struct beginning beginnings[MAX_BEGINNINGS];
 	bool is_known; /* whether there are any words */
 } vocabulary;
@@ -143,7 +143,7 @@ static int32_t begin_vocabulary(const struct word *all, uint32_t count,
 		slot = word_slot(word->kind, (const uint8_t *)word->text, word->length);
 		while (vocabulary.slots[slot])
 			slot = (slot + 1) % WORD_SLOTS;
-		vocabulary.slots[slot] = (uint8_t)(i + 1);
+		vocabulary.slots[slot] = (uint16_t)(i + 1);
 	}
 	return 0;
 }

@@ -99,9 +99,9 @@ export interface Vocabulary {
 }
 
 /** At most so many of either. */
-export const MAX_VOCABULARY = 255;
+export const MAX_VOCABULARY = 2048;
 /** Characters of a word that count. */
-export const MAX_WORD = 28;
+export const MAX_WORD = 26;
 
 /** Splits blocks into lines, and knows processes that came before by their text. */
 export interface LineSplitter {
