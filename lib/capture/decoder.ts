@@ -313,16 +313,17 @@ export class Decoder {
     const rejected = (bits & this.#bit.rejected) !== 0;
     const again = (bits & this.#bit.again) !== 0;
     this.totals.arrived++;
+    const thread = this.#processes.block(
+      view.getUint32(at + o.process, true),
+      view.getUint32(at + o.process + 4, true),
+      view.getUint32(at + o.tid, true),
+      view.getUint32(at + o.pid, true),
+    );
     if (opcode === NOP) {
       const canary = this.#canary(userDataLow, userDataHigh);
       if (canary !== undefined) {
         canary.isBack = true;
-        this.#self ??= this.#processes.block(
-          view.getUint32(at + o.process, true),
-          view.getUint32(at + o.process + 4, true),
-          view.getUint32(at + o.tid, true),
-          view.getUint32(at + o.pid, true),
-        ).process;
+        this.#self ??= thread.process;
         this.#rings.hide(this.#ringText(view, at + o.ring));
         return;
       }
@@ -330,12 +331,6 @@ export class Decoder {
     this.totals.events++;
 
     const flags = view.getUint32(at + o.flags, true);
-    const thread = this.#processes.block(
-      view.getUint32(at + o.process, true),
-      view.getUint32(at + o.process + 4, true),
-      view.getUint32(at + o.tid, true),
-      view.getUint32(at + o.pid, true),
-    );
     const facts = new RequestFacts(thread, {
       opcode,
       flags,

@@ -163,17 +163,17 @@ class Finder {
     const tables = new Set<bigint>();
     const spaces = new Set<bigint>();
     for (const task of process.threads) {
-      this.#attempt(process, "fd_table_unreadable", "rings held by file descriptor", () => {
+      this.#attempt(process, UNREADABLE_FD_TABLE, () => {
         const files = task.tryDeref("files");
         if (files === undefined || tables.has(files.address)) return;
         tables.add(files.address);
         this.#fdTable(process, files);
       });
-      this.#attempt(process, "io_uring_task_unreadable", "rings this thread submitted to", () => {
+      this.#attempt(process, UNREADABLE_TASK, () => {
         const tctx = task.tryDeref("io_uring");
         if (tctx !== undefined) this.#taskContext(process, tctx);
       });
-      this.#attempt(process, "mappings_unreadable", "rings held by a mapping alone", () => {
+      this.#attempt(process, UNREADABLE_MAPPINGS, () => {
         const mm = task.tryDeref("mm");
         if (mm === undefined || spaces.has(mm.address)) return;
         spaces.add(mm.address);
@@ -404,10 +404,23 @@ class Finder {
     }
   }
 
-  #attempt(process: Process, code: string, hides: string, read: () => void): void {
-    this.#context.diagnostics.attempt({ code, action: `process ${process.pid}`, hides }, read);
+  #attempt({ pid }: Process, what: { code: string; hides: string }, read: () => void): void {
+    this.#context.diagnostics.attempt({ ...what, action: `process ${pid}` }, read);
   }
 }
+
+const UNREADABLE_FD_TABLE = {
+  code: "fd_table_unreadable",
+  hides: "rings held by file descriptor",
+};
+const UNREADABLE_TASK = {
+  code: "io_uring_task_unreadable",
+  hides: "rings this thread submitted to",
+};
+const UNREADABLE_MAPPINGS = {
+  code: "mappings_unreadable",
+  hides: "rings held by a mapping alone",
+};
 
 function isNamedRing(file: KernelObject): boolean {
   const name = file.embedded("f_path").deref("dentry").string("d_name.name");

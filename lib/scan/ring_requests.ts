@@ -46,9 +46,8 @@ export function joinRequests(
   held: readonly HeldRequest[],
   recycled: readonly KernelObject[],
 ): RingRequests {
-  const consumed = new Map<string, JoinedRequest[]>();
   const slots = state.consumed.map((slot) => ofSlot(slot));
-  for (const request of slots) push(consumed, keyOf(request), request);
+  const consumed = Map.groupBy(slots, keyOf);
 
   const inFlight: JoinedRequest[] = [];
   const running = new Set<JoinedRequest>();
@@ -86,13 +85,13 @@ function joinCompletions(
   done: readonly JoinedRequest[],
   inFlight: readonly JoinedRequest[],
 ): JoinedRequest[] {
-  const requestsByData = groupBy([...inFlight, ...done], (r) => r.userData);
+  const requestsByData = Map.groupBy([...inFlight, ...done], (r) => r.userData);
   // The second completion of a zero-copy send says only that its buffer is free again.
   const answers = state.completions.filter((c) => (c.flags & CQE_F_NOTIF) === 0);
   const inOrder = completesInOrder(state, inFlight);
   const byPosition = new Map(done.map((r) => [r.slot?.position, r]));
   const alone: JoinedRequest[] = [];
-  for (const [userData, completions] of groupBy(answers, (c) => c.userData)) {
+  for (const [userData, completions] of Map.groupBy(answers, (c) => c.userData)) {
     const requests = requestsByData.get(userData) ?? [];
     const only = requests.length === 1 ? requests[0] : undefined;
     if (only !== undefined && areOf(only, completions)) {
@@ -259,12 +258,6 @@ function keyOf({ opcode, userData }: { opcode: number | undefined; userData: big
   return `${opcode} ${userData}`;
 }
 
-function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [value]);
-  else list.push(value);
-}
-
 function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   const set = map.get(key);
   if (set === undefined) map.set(key, new Set([value]));
@@ -273,10 +266,4 @@ function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
 
 function first<T>(items: Iterable<T>): T | undefined {
   for (const item of items) return item;
-}
-
-function groupBy<K, V>(items: readonly V[], key: (item: V) => K): Map<K, V[]> {
-  const map = new Map<K, V[]>();
-  for (const item of items) push(map, key(item), item);
-  return map;
 }
