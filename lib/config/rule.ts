@@ -197,7 +197,7 @@ export function conditionScope(condition: RuleCondition): ConditionScope | undef
 }
 
 function conditionProblem(condition: RuleCondition): string | undefined {
-  if (Object.keys(condition).length === 0) return "Condition is empty, which matches everything";
+  if (asksNothing(condition)) return "Condition is empty, which matches everything";
   if (conditionScope(condition) === undefined) {
     return "Condition never holds: operation is of a registration, setup_flags and without_fd are " +
       "of a ring, other keys of a request";
@@ -210,6 +210,12 @@ function conditionProblem(condition: RuleCondition): string | undefined {
     return `Condition never holds: no opcode that it lists has ${quote(strange)} in op_info`;
   }
   return undefined;
+}
+
+/** Whether a value is an empty list, or a mapping of nothing else. */
+function asksNothing(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length === 0;
+  return typeof value === "object" && value !== null && Object.values(value).every(asksNothing);
 }
 
 const RULE = mapping<Rule>({

@@ -202,6 +202,10 @@ const WRONG: readonly (readonly [source: string, ...errors: string[]])[] = [
     "4:13: Condition is empty, which matches everything",
   ],
   [
+    "classifier: {rules: [{id: a, title: x, severity: low, when: {opcode: [], path: {glob: []}}}]}\n",
+    "1:61: Condition is empty, which matches everything",
+  ],
+  [
     "classifier: {rules: [{id: A b, title: x, severity: low, when: {rejected: true}}]}\n",
     '1:27: Rule id "A b" is not lower-case words joined by dashes',
   ],
