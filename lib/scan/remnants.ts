@@ -37,7 +37,10 @@ export function readFreedRing(
 ): RingState {
   const rings = freed?.queues;
   if (rings === undefined) {
-    notes.remark("ring_remnant", "the ring no longer exists, and its queues are gone");
+    notes.remark(
+      "ring_remnant",
+      `the ring no longer exists, and its queues are gone${doubt(requests)}`,
+    );
     const cqEntries = ctx.number("cq_entries");
     const whole = isQueueSize(cqEntries, MAX_CQ_ENTRIES);
     if (!whole) notes.missing.push("cq_entries");
@@ -49,8 +52,9 @@ export function readFreedRing(
       ...(whole ? { cqTail: ctx.number("cached_cq_tail") } : {}),
     };
   }
-  notes.remark("ring_remnant", "the ring no longer exists");
   const state = readQueues({ ctx, rings, freed: true }, notes);
+  const isSure = namesAll(state);
+  notes.remark("ring_remnant", `the ring no longer exists${isSure ? "" : doubt(requests)}`);
   const known = new Set(state.completions.map(({ userData }) => userData));
   for (const userData of userDataOfAll(requests)) known.add(userData);
   const consumed = state.consumed.filter(({ sqe }) =>
@@ -70,10 +74,20 @@ export function requestsByRing(
   const queues = freed?.queues;
   const state = queues &&
     readable(() => readQueues({ ctx: undefined, rings: queues, freed: true }, new RingNotes()));
-  const named = new Set(state?.completions.map(({ userData }) => userData));
-  if (state === undefined || named.size < state.taken) return { own: requests, earlier: [] };
+  if (state === undefined || !namesAll(state)) return { own: requests, earlier: [] };
+  const named = new Set(state.completions.map(({ userData }) => userData));
   const isOwn = (kiocb: KernelObject) => named.has(readable(() => userDataOf(kiocb)) ?? 0n);
   return { own: requests.filter(isOwn), earlier: requests.filter((kiocb) => !isOwn(kiocb)) };
+}
+
+/** Whether the queues name as many requests as were ever submitted. */
+function namesAll({ completions, taken }: RingState): boolean {
+  return new Set(completions.map(({ userData }) => userData)).size >= taken;
+}
+
+/** What has to be said of requests that cannot be told from those of an earlier ring. */
+function doubt(requests: readonly KernelObject[]): string {
+  return requests.length === 0 ? "" : "; requests may be of an earlier ring in the same memory";
 }
 
 /** The completions in queues that have no context any more. */

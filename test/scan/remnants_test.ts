@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { KernelObject } from "../../lib/kernel/program.ts";
 import type { FoundRing } from "../../lib/scan/find_rings.ts";
-import { requestsByRing } from "../../lib/scan/remnants.ts";
+import { readFreedRing, requestsByRing } from "../../lib/scan/remnants.ts";
+import { RingNotes } from "../../lib/scan/ring_notes.ts";
 import { FakeMachine, type FakeStructs } from "../kernel/fake_machine.ts";
 
 const STRUCTS: FakeStructs = {
@@ -21,7 +22,13 @@ const STRUCTS: FakeStructs = {
     third: "io_uring_cqe",
     rest: "u64[10]",
   },
-  io_ring_ctx: { flags: "u32" },
+  io_ring_ctx: {
+    flags: "u32",
+    sq_entries: "u32",
+    cq_entries: "u32",
+    cached_sq_head: "u32",
+    cached_cq_tail: "u32",
+  },
   io_kiocb: { ctx: "*io_ring_ctx", user_data: "u64" },
 };
 
@@ -79,4 +86,22 @@ Deno.test("requestsByRing() parts nothing where the queues are gone", () => {
   const { own, earlier } = requestsByRing(ring, all);
   assert.deepEqual(own, all);
   assert.deepEqual(earlier, []);
+});
+
+Deno.test("readFreedRing() says where requests may be an earlier ring's", () => {
+  const machine = new FakeMachine({ structs: STRUCTS });
+  const all = requests(machine, [0x11n, 0x21n]);
+  const named = freedRing(machine, 1, [0x21n]);
+  const unnamed = freedRing(machine, 2, [0x21n]);
+  const bare: FoundRing = { ...named, freed: { queues: undefined } };
+  const said = (ring: FoundRing, requests: readonly KernelObject[]) => {
+    const notes = new RingNotes();
+    readFreedRing(ring, requests, notes);
+    return notes.diagnostics.map(({ message }) => message);
+  };
+  const doubt = "; requests may be of an earlier ring in the same memory";
+  assert.deepEqual(said(bare, []), ["the ring no longer exists, and its queues are gone"]);
+  assert.deepEqual(said(bare, all), [`the ring no longer exists, and its queues are gone${doubt}`]);
+  assert.deepEqual(said(named, all), ["the ring no longer exists"]);
+  assert.deepEqual(said(unnamed, all), [`the ring no longer exists${doubt}`]);
 });

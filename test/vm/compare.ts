@@ -128,17 +128,25 @@ function findEntry(ring: RingTruth, entries: readonly Item[]): Item | undefined 
   );
 }
 
-/** Of a ring that is gone, what is still there must be true. */
-function compareRemnant(
-  comparison: Comparison,
-  { history, plain }: { history: Item[]; plain: Item },
-  entry: Item,
-): void {
+/** Whether an entry says that its requests may be those of two rings that are gone. */
+function isShared(entry: Item): boolean {
+  return items(entry.diagnostics).some(({ message }) => String(message).includes("earlier ring"));
+}
+
+/**
+ * Of a ring that is gone, what is still there must be true: of it, or of any that is gone where the
+ * entry says that it cannot tell.
+ */
+function compareRemnant(comparison: Comparison, ring: RingTruth, gone: RingTruth[], entry: Item) {
   comparison.subset("found_by", ["carved"], entry.found_by);
   const missing = Array.isArray(entry.missing) ? entry.missing : [];
-  for (const key of ["sq_entries", "cq_entries", "sq_head", "cq_tail"]) {
-    if (key in entry && !missing.includes(key)) comparison.subset(key, plain[key], entry[key]);
+  const told = ["sq_entries", "cq_entries", "sq_head", "cq_tail"]
+    .filter((key) => key in entry && !missing.includes(key));
+  const those = isShared(entry) ? gone : [ring];
+  if (!those.some(({ expect }) => told.every((key) => expect[key] === entry[key]))) {
+    for (const key of told) comparison.subset(key, ring.expect[key], entry[key]);
   }
+  const history = those.flatMap(({ expect }) => items(expect.history));
   for (const request of items(entry.history)) {
     const path = `history[${userData(request)}]`;
     const match = history.find((other) => userData(other) === userData(request));
@@ -149,11 +157,11 @@ function compareRemnant(
   }
 }
 
-function compareRing(ring: RingTruth, entry: Item, bootTime: number): Difference[] {
+function compareRing(ring: RingTruth, entry: Item, truth: LabTruth): Difference[] {
   const comparison = new Comparison(ring.name);
   const { pending, in_flight, history, owners, ...plain } = ring.expect;
   if (ring.gone === true) {
-    compareRemnant(comparison, { history: items(history), plain }, entry);
+    compareRemnant(comparison, ring, goneRings(truth), entry);
     return comparison.differences;
   }
   comparison.subset("", plain, entry);
@@ -172,7 +180,7 @@ function compareRing(ring: RingTruth, entry: Item, bootTime: number): Difference
 
   comparison.time("created_at", ring.created * 1000, entry.created_at);
   if (ring.start_ticks > 0 && isObject(entry.process)) {
-    const start = bootTime * 1000 + ring.start_ticks * TICK;
+    const start = truth.boot_time * 1000 + ring.start_ticks * TICK;
     comparison.time("process.start_time", start, entry.process.start_time);
   }
 
@@ -203,6 +211,10 @@ function compareRing(ring: RingTruth, entry: Item, bootTime: number): Difference
   return comparison.differences;
 }
 
+function goneRings({ rings }: LabTruth): RingTruth[] {
+  return rings.filter(({ gone }) => gone === true);
+}
+
 /**
  * Compares the entries of a scan with the workload's truth: every ring that was
  * made is there once, with every fact that its maker knows, and no other is. A
@@ -228,16 +240,17 @@ export function compareEntries(
       continue;
     }
     const other = seen.get(entry);
+    if (other !== undefined && ring.gone === true && isShared(entry)) continue;
     if (other !== undefined) {
       differences.push({ ring: name, path: "", expected: "an entry of its own", got: other });
       continue;
     }
     seen.set(entry, name);
     found.add(name);
-    differences.push(...compareRing(ring, entry, truth.boot_time));
+    differences.push(...compareRing(ring, entry, truth));
   }
   // Memory of some of them is not used again so soon.
-  const gone = truth.rings.filter((ring) => ring.gone === true);
+  const gone = goneRings(truth);
   if (deep && gone.length > 0 && !gone.some(({ name }) => found.has(name))) {
     differences.push({ ring: "gone", path: "", expected: "some entry", got: undefined });
   }
