@@ -74,7 +74,14 @@ export function requestsByRing(
   const queues = freed?.queues;
   const state = queues &&
     readable(() => readQueues({ ctx: undefined, rings: queues, freed: true }, new RingNotes()));
-  if (state === undefined || !namesAll(state)) return { own: requests, earlier: [] };
+  return state === undefined ? { own: requests, earlier: [] } : partedBy(state, requests);
+}
+
+function partedBy(
+  state: RingState,
+  requests: readonly KernelObject[],
+): { own: readonly KernelObject[]; earlier: readonly KernelObject[] } {
+  if (!namesAll(state)) return { own: requests, earlier: [] };
   const named = new Set(state.completions.map(({ userData }) => userData));
   const isOwn = (kiocb: KernelObject) => named.has(readable(() => userDataOf(kiocb)) ?? 0n);
   return { own: requests.filter(isOwn), earlier: requests.filter((kiocb) => !isOwn(kiocb)) };
@@ -124,9 +131,10 @@ export function* remnantEntries(
     );
     if (state === undefined) continue;
     const ctx = owners.take(state.completions);
-    const objects = ctx === undefined ? [] : groups.get(ctx)!;
-    if (ctx !== undefined) groups.delete(ctx);
-    yield remnantEntry({ ctx, state, objects, opcodeNames }, notes);
+    const { own, earlier } = partedBy(state, ctx === undefined ? [] : groups.get(ctx)!);
+    if (ctx !== undefined && earlier.length > 0) groups.set(ctx, earlier);
+    else if (ctx !== undefined) groups.delete(ctx);
+    yield remnantEntry({ ctx, state, objects: own, opcodeNames }, notes);
     if (notes.damaged) {
       diagnostics.report(
         "ring_incomplete",
@@ -163,9 +171,11 @@ function remnantEntry(
   if (ctx === undefined) notes.missing.push("ctx_addr");
   if (state === undefined) notes.missing.push("sq_entries", "cq_entries");
   notes.missing.push(...MISSING);
+  const isSure = state === undefined ? objects.length === 1 : namesAll(state);
   notes.remark(
     "ring_remnant",
-    `the ring no longer exists; only its ${state === undefined ? "requests" : "queues"} are left`,
+    `the ring no longer exists; only its ${state === undefined ? "requests" : "queues"} are left` +
+      (isSure ? "" : doubt(objects)),
   );
   const records = history.map((request, i) => requestRecord(request, `history.${i}`, around));
   return {

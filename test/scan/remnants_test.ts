@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import type { KernelObject } from "../../lib/kernel/program.ts";
 import type { FoundRing } from "../../lib/scan/find_rings.ts";
-import { readFreedRing, requestsByRing } from "../../lib/scan/remnants.ts";
+import { readFreedRing, remnantEntries, requestsByRing } from "../../lib/scan/remnants.ts";
+import { Diagnostics } from "../../lib/scan/diagnostics.ts";
 import { RingNotes } from "../../lib/scan/ring_notes.ts";
+import { type CarvedRings } from "../../lib/scan/carve.ts";
+import { readClock } from "../../lib/scan/clock.ts";
 import { FakeMachine, type FakeStructs } from "../kernel/fake_machine.ts";
 
 const STRUCTS: FakeStructs = {
@@ -29,7 +32,7 @@ const STRUCTS: FakeStructs = {
     cached_sq_head: "u32",
     cached_cq_tail: "u32",
   },
-  io_kiocb: { ctx: "*io_ring_ctx", user_data: "u64" },
+  io_kiocb: { ctx: "*io_ring_ctx", opcode: "u8", user_data: "u64" },
 };
 
 /** A freed ring whose queues say that `taken` requests were submitted, with these completions. */
@@ -104,4 +107,30 @@ Deno.test("readFreedRing() says where requests may be an earlier ring's", () => 
   assert.deepEqual(said(bare, all), [`the ring no longer exists, and its queues are gone${doubt}`]);
   assert.deepEqual(said(named, all), ["the ring no longer exists"]);
   assert.deepEqual(said(unnamed, all), [`the ring no longer exists${doubt}`]);
+});
+
+Deno.test("remnantEntries() keeps requests apart that the queues do not name", () => {
+  const machine = new FakeMachine({ structs: STRUCTS });
+  const { freed } = freedRing(machine, 1, [0x21n]);
+  const [old, older, own] = requests(machine, [0x11n, 0x12n, 0x21n]);
+  const { program } = machine;
+  const context = { program, clock: readClock(program), diagnostics: new Diagnostics() };
+  const carved: CarvedRings = {
+    rings: [],
+    headers: [freed!.queues!],
+    requests: new Map([[0xffff_8880_0000_1000n, [old!, older!, own!]]]),
+  };
+  const options = { opcodeNames: new Map(), context };
+  const entries = [...remnantEntries(carved, [], options)].map(({ history, diagnostics }) => [
+    history!.map(({ user_data }) => user_data),
+    diagnostics!.find(({ code }) => code === "ring_remnant")!.message,
+  ]);
+  assert.deepEqual(entries, [
+    [["0x21"], "the ring no longer exists; only its queues are left"],
+    [
+      ["0x11", "0x12"],
+      "the ring no longer exists; only its requests are left; requests may be of an earlier ring " +
+      "in the same memory",
+    ],
+  ]);
 });
